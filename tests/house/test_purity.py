@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pure files take state, input, now and chance, and return what to do. They reach for nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.house.tree import PACKAGE, imported
+
+#: Whoever imports one of these reaches out for time, chance, the network, a process or a disk.
+REACHING = {"asyncio", "multiprocessing", "os", "random", "redis", "secrets", "select", "signal", "socket", "sqlalchemy",
+            "ssl", "subprocess", "threading", "time"}
+
+#: The pure files. A room's noun belongs here from its first day.
+PURE = [
+    "errors.py",
+    "_base/message.py",
+    "_redis/keys.py",
+    "_redis/slots.py",
+    "consume/contract.py",
+    "consume/outcome.py",
+]
+
+
+@pytest.mark.parametrize("file", PURE)
+def test_pure_files_reach_for_nothing(file):
+    assert not REACHING & set(imported(PACKAGE / file))
