@@ -79,12 +79,6 @@ class RetryPolicy:
         return left
 
 
-#: What a consumer gets that asks for nothing.
-DEFAULT = RetryPolicy()
-#: One attempt, then the dead letters. Busy stores, shutdown and take-over still bring the message back.
-NEVER = RetryPolicy(attempts=1)
-
-
 def policy_of(given: Retry | RetryPolicy | None) -> RetryPolicy:
     """The policy meant by ``retry=``. ``Retry(after=30)`` is a fixed wait of 30 s; what is left out is as in DEFAULT.
 
@@ -129,3 +123,9 @@ def _check_rules(rules: Iterable[tuple[Any, Any]]) -> None:
         if cls in seen:
             raise ConfigurationError(f"two retry rules for {cls.__name__}: keep one")
         seen.add(cls)
+
+
+#: What a consumer gets that asks for nothing.
+DEFAULT = RetryPolicy()
+#: One attempt, then the dead letters. Busy stores, shutdown and take-over still bring the message back.
+NEVER = RetryPolicy(attempts=1)
