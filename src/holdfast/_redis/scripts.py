@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lua scripts: loaded from the package, called by their SHA.
+
+Nothing is registered at a server beforehand. A call says ``EVALSHA``; a server that does not know the script (new,
+restarted, flushed, failed over) says NOSCRIPT, which executes nothing, and gets the text once by ``EVAL``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's ``name`` (for messages), its ``text`` byte for byte, and the ``sha`` servers know it by."""
+
+    name: str
+    text: bytes
+    sha: bytes
+
+    @classmethod
+    def of(cls, name: str, text: bytes) -> Script:
+        """The script with this text."""
+        return cls(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
+
+@cache
+def load_script(package: str, name: str) -> Script:
+    """The script ``name`` (``settle.lua``) of ``package`` (``holdfast.streams.lua``), read once a process."""
+    return Script.of(name, resources.files(package).joinpath(name).read_bytes())
