@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the pages of docs/reference that are read off the code, so that they cannot say anything else than it does.
+
+``python docs/generate.py`` writes them, ``--check`` only compares and names the stale ones (exit code 1). To add a
+page, write a function that returns its text and put it into ``PAGES``; nothing else knows the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTE = "<!-- Written by docs/generate.py from {source}. Change that, then run `make docs`. -->"
+#: Width of the help texts on the page, whatever terminal this runs in.
+WIDTH = 100
+
+
+def cli_page() -> str:
+    """Every command of the command line, from its own ``--help``."""
+    from holdfast.cli import main
+
+    parts = [
+        "# Command line", NOTE.format(source="the commands' own `--help`"),
+        ("Data goes to stdout, talk to stderr. Exit codes: 0 done; 1 the answer is no (something lost, a check "
+         "failed); 2 misuse; 3 what it needs cannot be reached."),
+    ]
+    for path, command in commands(main, ("holdfast",)):
+        heading = "##" if len(path) < 3 else "###"
+        parts.append(f"{heading} {' '.join(path)}\n\n```text\n{help_text(command, path)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The command and everything below it, depth first, by name; hidden ones left out."""
+    import click
+
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path[-1])
+        for name in sorted(command.list_commands(context)):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from commands(below, (*path, name))
+
+
+def help_text(command: click.Command, path: tuple[str, ...]) -> str:
+    """What ``--help`` prints, at a width that does not depend on the terminal."""
+    import click
+
+    context = click.Context(command, info_name=" ".join(path), terminal_width=WIDTH, max_content_width=WIDTH)
+    lines = click.unstyle(command.get_help(context)).splitlines()
+    return "\n".join(line.rstrip() for line in lines).strip()
+
+
+def keys_page() -> str:
+    """The dictionary of keys, from the functions that make their names."""
+    keys = importlib.import_module("holdfast._redis.keys")
+    stream, group = keys.StreamKeys("hf", "orders"), keys.GroupKeys("hf", "orders", "billing")
+    parts = [
+        "# Keys on the server", NOTE.format(source="src/holdfast/_redis/keys.py"),
+        ("The stream key is yours. Everything else is named beside it, in its slot: `{…}` holds the stream's own hash "
+         "tag, the whole name when it has none. The names below are those of the stream `orders` and the group "
+         "`billing` under the default prefix `hf`."),
+        "## Of a stream", key_table(stream), "## Of a consumer group", key_table(group),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def key_table(keys: object) -> str:
+    """One row a key: its name and what it holds. A property without a docstring is a building block, not a key."""
+    rows = ["| key | holds |", "|---|---|"]
+    for name, member in vars(type(keys)).items():
+        if not inspect.getdoc(member) or name.startswith("_"):
+            continue
+        if isinstance(member, property):
+            key = getattr(keys, name)
+        elif inspect.isfunction(member) and inspect.signature(member).return_annotation == "bytes":
+            arguments = list(inspect.signature(member).parameters)[1:]
+            key = member(keys, *(f"<{argument.replace('_', ' ')}>" for argument in arguments))
+        else:
+            continue
+        rows.append(f"| `{key.decode()}` | {prose(member)} |")
+    return "\n".join(rows)
+
+
+def errors_page() -> str:
+    """The error tree and what each error says."""
+    errors = importlib.import_module("holdfast.errors")
+    tree = inspect.cleandoc(errors.__doc__ or "").split("::\n\n", 1)[1].split("\n\n", 1)[0]
+    parts = [
+        "# Errors", NOTE.format(source="src/holdfast/errors.py"),
+        "`retry_may_help` says whether the same call, made again later, could succeed with nothing mended.",
+        f"```text\n{inspect.cleandoc(tree)}\n```",
+        "| error | what it says | a retry may help | exit code |\n|---|---|---|---|",
+    ]
+    for cls in filter(inspect.isclass, vars(errors).values()):
+        if cls.__module__ != errors.__name__:
+            continue
+        may_help = "yes" if cls.retry_may_help else "no"
+        parts[-1] += f"\n| `{cls.__name__}` | {prose(cls)} | {may_help} | {cls.exit_code} |"
+    return "\n\n".join(parts) + "\n"
+
+
+def prose(thing: object) -> str:
+    """The thing's docstring as one line of Markdown, fit for a table's cell."""
+    return " ".join((inspect.getdoc(thing) or "").split()).replace("``", "`").replace("|", "\\|")
+
+
+#: Page, from the checkout's root, and the function that writes it.
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/errors.md": errors_page,
+    "docs/reference/keys.md": keys_page,
+}
+
+
+def stale() -> list[str]:
+    """Pages that are missing or no longer what the code says."""
+    return [page for page, write in PAGES.items()
+            if not (ROOT / page).is_file() or (ROOT / page).read_text() != write()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: see the file's docstring."""
+    parser = argparse.ArgumentParser(description="Write the generated pages of docs/reference.")
+    parser.add_argument("--check", action="store_true", help="write nothing; name the stale pages, exit 1 if any")
+    options = parser.parse_args(arguments)
+    pages = stale()
+    for page in pages:
+        if options.check:
+            print(f"{page} is stale: run `make docs`", file=sys.stderr)
+        else:
+            (ROOT / page).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / page).write_text(PAGES[page]())
+            print(f"wrote {page}")
+    return 1 if options.check and pages else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
