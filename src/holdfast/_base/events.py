@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened, as frozen records; who hears of it, as a list of plain callables.
+
+Rooms emit, sinks listen; neither imports the other. Nothing is emitted per message on the path of success: settles report
+one ``Settled`` a batch with counts and handle times. What goes wrong is reported one by one. No event carries a payload.
+A sink that raises is taken off the list after its error has been logged once: telling must never stop doing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+log = logging.getLogger("holdfast")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all events. ``name`` is the class name in snake case; it is what sinks and logs show."""
+
+    level: int = logging.INFO
+
+    @property
+    def name(self) -> str:
+        cls = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(cls))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields by name, without ``level``."""
+        return {f: getattr(self, f) for f in self.__struct_fields__ if f != "level"}
+
+
+class OfGroup(Event, frozen=True, kw_only=True):
+    """Base of events about one consumer group of one physical stream."""
+
+    stream: str
+    group: str
+
+
+class Published(Event, frozen=True, kw_only=True):
+    stream: str
+    count: int
+    bytes: int
+    seconds: float
+
+
+class PublishFailed(Event, frozen=True, kw_only=True):
+    stream: str
+    error: str
+    in_doubt: bool
+    level: int = logging.WARNING
+
+
+class Settled(OfGroup, frozen=True, kw_only=True):
+    """One settle call. ``refused`` are deliveries this incarnation no longer owned; ``seconds`` is the call's time."""
+
+    acked: int = 0
+    dropped: int = 0
+    duplicates: int = 0
+    retried: int = 0
+    buried: int = 0
+    handed_back: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    handle_s: tuple[float, ...] = ()
+    level: int = logging.DEBUG
+
+
+class AttemptFailed(OfGroup, frozen=True, kw_only=True):
+    message_id: str
+    entry_id: str
+    handler: str
+    attempt: int
+    error_type: str
+    stage: str
+    retry_in_s: float | None
+    level: int = logging.WARNING
+
+
+class Buried(OfGroup, frozen=True, kw_only=True):
+    message_id: str
+    entry_id: str
+    letter_id: str
+    reason: str
+    stage: str
+    error_type: str
+    attempts: int
+    level: int = logging.ERROR
+
+
+class BuryFailed(OfGroup, frozen=True, kw_only=True):
+    """The dead-letter write was refused; the message stays pending and is tried again."""
+
+    message_id: str
+    error: str
+    level: int = logging.ERROR
+
+
+class ParkedUnknown(OfGroup, frozen=True, kw_only=True):
+    """A message type or version that nobody here knows: parked until somebody does."""
+
+    message_id: str
+    type: str
+    version: int
+    level: int = logging.WARNING
+
+
+class ConsumerStarted(OfGroup, frozen=True, kw_only=True):
+    consumer: str
+
+
+class ConsumerStopped(OfGroup, frozen=True, kw_only=True):
+    consumer: str
+    handed_back: int
+
+
+class IncarnationLost(OfGroup, frozen=True, kw_only=True):
+    """The lease ran out and others may own our deliveries. ``cause``: loop_blocked, paused, server, unreachable."""
+
+    consumer: str
+    cause: str
+    dropped: int
+    level: int = logging.ERROR
+
+
+class LoopBlocked(Event, frozen=True, kw_only=True):
+    """The event loop has not turned for ``seconds``: a handler blocks it. Its leases run out with it."""
+
+    seconds: float
+    level: int = logging.ERROR
+
+
+class HandlerOverdue(OfGroup, frozen=True, kw_only=True):
+    """A handler that cannot be cancelled runs past its limit; its entry stays in flight, no second attempt starts."""
+
+    message_id: str
+    handler: str
+    seconds: float
+    level: int = logging.ERROR
+
+
+class TakenOver(OfGroup, frozen=True, kw_only=True):
+    from_consumer: str
+    consumer: str
+    count: int
+    charged: int
+    payload_missing: int
+    level: int = logging.WARNING
+
+
+class ConsumerReaped(OfGroup, frozen=True, kw_only=True):
+    consumer: str
+
+
+class LostReplyRecovered(OfGroup, frozen=True, kw_only=True):
+    """Entries were pending to us and unknown to us: a read's reply was lost on the way."""
+
+    consumer: str
+    count: int
+    level: int = logging.WARNING
+
+
+class ParkingReconciled(OfGroup, frozen=True, kw_only=True):
+    """``restored``: due but no longer pending; ``undated``: parked without a due time; ``stale``: due and settled."""
+
+    restored: int
+    undated: int
+    stale: int
+    level: int = logging.WARNING
+
+
+class GroupHealed(OfGroup, frozen=True, kw_only=True):
+    start: str
+    cause: str
+    level: int = logging.WARNING
+
+
+class ClockStepped(OfGroup, frozen=True, kw_only=True):
+    """The server's clock or identity changed; leases were given their full time again."""
+
+    by_ms: int
+    new_server: bool
+    level: int = logging.WARNING
+
+
+class Trimmed(Event, frozen=True, kw_only=True):
+    stream: str
+    count: int
+    before: str
+
+
+class EntriesMissing(OfGroup, frozen=True, kw_only=True):
+    """Entries were trimmed by somebody else before this group had read them."""
+
+    count: int
+    level: int = logging.ERROR
+
+
+class GroupUnseen(OfGroup, frozen=True, kw_only=True):
+    """No consumer of this group was seen for long; it holds back trimming, and needs a person."""
+
+    idle_s: float
+    level: int = logging.WARNING
+
+
+class PartitionAcquired(OfGroup, frozen=True, kw_only=True):
+    partition: int
+    epoch: int
+
+
+class PartitionReleased(OfGroup, frozen=True, kw_only=True):
+    partition: int
+    epoch: int
+    cause: str
+
+
+class BreakerChanged(Event, frozen=True, kw_only=True):
+    name_of: str
+    state: str
+    level: int = logging.WARNING
+
+
+class Replayed(OfGroup, frozen=True, kw_only=True):
+    letter_id: str
+    by: str
+
+
+class Sweep(OfGroup, frozen=True, kw_only=True):
+    """Gauges of one group, taken each sweep."""
+
+    consumer: str
+    length: int
+    pending: int
+    lag: int
+    parked: int
+    due: int
+    dead: int
+    oldest_pending_s: float
+    consumers: int
+    level: int = logging.DEBUG
+
+
+Sink = Callable[[Event], None]
+
+
+class Events:
+    """A bus: ``emit`` calls every sink in order, in the caller's thread."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self._sinks: tuple[Sink, ...] = sinks
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Adds a sink; the returned callable takes it off again."""
+        self._sinks = (*self._sinks, sink)
+        return lambda: self._remove(sink)
+
+    def _remove(self, sink: Sink) -> None:
+        self._sinks = tuple(s for s in self._sinks if s is not sink)
+
+    def emit(self, event: Event) -> None:
+        for sink in self._sinks:
+            try:
+                sink(event)
+            except Exception:
+                self._remove(sink)
+                log.exception("an event sink failed at %s and was taken off", event.name)

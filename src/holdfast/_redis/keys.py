@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The name of every key Holdfast writes, one function each. The dictionary page of the docs is generated from here.
+
+The stream key is the user's. Everything else is ``<prefix>:{T}:<escaped stream>:…`` where T puts it into the slot of the
+stream (see ``slots``). ``:``, ``{``, ``}`` and ``%`` in names are escaped as ``%XX``, so that no two names meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .slots import tag_beside
+
+DEFAULT_PREFIX = "hf"
+
+#: Reserved consumer that holds parked entries. Never reaped: ``XGROUP DELCONSUMER`` would drop what it holds.
+PARKED = b"hf.parked"
+
+_ESCAPES = {ord(c): f"%{ord(c):02X}" for c in ":{}%"}
+
+
+def escape(name: str) -> str:
+    """``name`` with the characters that structure our keys written as ``%XX``."""
+    return name.translate(_ESCAPES)
+
+
+@dataclass(frozen=True)
+class StreamKeys:
+    """Keys that belong to one physical stream, whatever group reads it."""
+
+    prefix: str
+    stream: str
+
+    @property
+    def base(self) -> bytes:
+        tag = tag_beside(self.stream.encode())
+        return b"%s:{%s}:%s" % (self.prefix.encode(), tag, escape(self.stream).encode())
+
+    @property
+    def stream_key(self) -> bytes:
+        """STREAM, the user's own key."""
+        return self.stream.encode()
+
+    @property
+    def meta(self) -> bytes:
+        """HASH: ``schema`` version of what lies beside the stream, ``partitions`` if it is one of several."""
+        return self.base + b"::meta"
+
+    @property
+    def later(self) -> bytes:
+        """ZSET: message id → server ms at which it is published. Members go when published or cancelled."""
+        return self.base + b"::later"
+
+    @property
+    def later_body(self) -> bytes:
+        """HASH: message id → MessagePack list of its fields. Beside ``later``."""
+        return self.base + b"::later-body"
+
+    def sent(self, message_id: str) -> bytes:
+        """STRING with expiry: entry id of a message published within the producer's window."""
+        return self.base + b"::sent:" + message_id.encode()
+
+    def group(self, group: str) -> GroupKeys:
+        return GroupKeys(self.prefix, self.stream, group)
+
+
+@dataclass(frozen=True)
+class GroupKeys:
+    """Keys of one consumer group on one physical stream."""
+
+    prefix: str
+    stream: str
+    group: str
+
+    @property
+    def base(self) -> bytes:
+        return StreamKeys(self.prefix, self.stream).base + b":" + escape(self.group).encode()
+
+    @property
+    def leases(self) -> bytes:
+        """ZSET: incarnation → server ms at which its lease ends. A member goes when it leaves or is declared dead."""
+        return self.base + b":leases"
+
+    @property
+    def due(self) -> bytes:
+        """ZSET: parked entry id → server ms at which it is due. A member goes when claimed or settled."""
+        return self.base + b":due"
+
+    @property
+    def notes(self) -> bytes:
+        """HASH: entry id → MessagePack note on its attempts (``consume.contract.Note``). Goes when settled."""
+        return self.base + b":notes"
+
+    @property
+    def marks(self) -> bytes:
+        """HASH: entry id → incarnation that started this suspect's handler. Goes with its outcome."""
+        return self.base + b":marks"
+
+    @property
+    def low(self) -> bytes:
+        """HASH: ``id`` just below the oldest entry this group still needs, ``added`` entries ever added at that time."""
+        return self.base + b":low"
+
+    @property
+    def replay(self) -> bytes:
+        """STREAM: entries replayed for this group alone, read beside the main stream."""
+        return self.base + b":replay"
+
+    @property
+    def parked(self) -> bytes:
+        """STREAM: entries parked for long, payload included, so that trimming is not held back."""
+        return self.base + b":parked"
+
+    @property
+    def parked_due(self) -> bytes:
+        """ZSET: entry id in ``parked`` → server ms at which it moves to ``replay``."""
+        return self.base + b":parked-due"
+
+    @property
+    def replay_due(self) -> bytes:
+        """ZSET: as ``due``, for entries of ``replay``."""
+        return self.base + b":replay-due"
+
+    @property
+    def replay_notes(self) -> bytes:
+        """HASH: as ``notes``, for entries of ``replay``."""
+        return self.base + b":replay-notes"
+
+    @property
+    def replay_marks(self) -> bytes:
+        """HASH: as ``marks``, for entries of ``replay``."""
+        return self.base + b":replay-marks"
+
+    @property
+    def dead(self) -> bytes:
+        """STREAM: dead letters of this group."""
+        return self.base + b":dead"
+
+    @property
+    def letters(self) -> bytes:
+        """HASH: letter id → entry id in ``dead``. A repeated burial finds its record here."""
+        return self.base + b":letters"
+
+    @property
+    def owner(self) -> bytes:
+        """HASH: the partition's lease: ``consumer``, ``epoch`` (only grows), ``until`` (server ms). Never deleted."""
+        return self.base + b":owner"
+
+    @property
+    def members(self) -> bytes:
+        """ZSET: process → server ms until which it takes part in sharing partitions. On partition 0's slot."""
+        return self.base + b":members"
+
+    @property
+    def door(self) -> bytes:
+        """Never exists. Deleting it is a first write that a server at its memory limit allows."""
+        return self.base + b":door"

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract between the worker's loop and a broker.
+
+A **broker** makes **sources**: one source is one consumer of one group on one physical stream. A source reads on its
+own, keeps itself alive and heals itself; it hands deliveries to an **inbox** (the worker). Each delivery knows its
+**origin**, the pending list it lies in, which takes the settlement back.
+
+::
+
+    source ──deliver──▶ inbox ▸ decode ▸ middleware ▸ handler ▸ decide ──settle──▶ origin
+
+Rules both sides keep:
+
+* A delivery is settled at most once, by the incarnation that received it; its ``fence`` proves it.
+* An id that is in flight is never started a second time by the same process.
+* ``settle`` names what did not go through. ``GONE`` is success when the same settlement was sent before and its reply
+  was lost.
+* After ``revoke`` the worker forgets the origin's deliveries: queued ones are dropped, running ones cancelled, their
+  outcomes are not settled.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from .._base.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a broker can do, so that what it cannot is refused before anything runs.
+
+    atomic_settle: acknowledgement, retry and burial are one step with the check of ownership.
+    native_delay: a retry can wait at the broker without holding back others.
+    ordering: the unit in which order is kept.
+    delivery_counter: deliveries are counted by the broker, crashes included.
+    """
+
+    atomic_settle: bool
+    native_delay: bool
+    ordering: Literal["none", "key", "partition", "stream"]
+    delivery_counter: bool
+
+
+class Delivery:
+    """One message, delivered once to this incarnation.
+
+    ``fence`` is opaque to the worker. ``attempts`` counts attempts that ended before this one; ``crashes`` counts
+    process deaths charged to this message; a ``suspect`` was in the hands of a process that died and runs alone.
+    ``first_failed_ms``/``history`` come from the broker's notes on earlier attempts.
+    """
+
+    __slots__ = ("attempts", "body", "crashes", "entry_id", "fence", "message", "note", "origin", "received_at",
+                 "started_at", "suspect")
+
+    def __init__(
+        self,
+        origin: Origin,
+        entry_id: bytes,
+        message: Message,
+        fence: Any,
+        received_at: float = 0.0,
+        attempts: int = 0,
+        crashes: int = 0,
+        suspect: bool = False,
+        note: Note | None = None,
+    ) -> None:
+        self.origin = origin
+        self.entry_id = entry_id
+        self.message = message
+        self.fence = fence
+        self.attempts = attempts
+        self.crashes = crashes
+        self.suspect = suspect
+        self.note = note
+        #: Monotonic seconds at which this process received it.
+        self.received_at = received_at
+        #: Monotonic seconds at which the handler was started; None before.
+        self.started_at: float | None = None
+        #: The decoded body once it was decoded; handlers, middleware and effects share it.
+        self.body: Any = None
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt now running, from 1."""
+        return self.attempts + 1
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.message.stream} {self.entry_id.decode()} attempt {self.attempts + 1}>"
+
+
+@dataclass(slots=True)
+class Note:
+    """What is remembered beside a pending entry between attempts. Times are wall ms.
+
+    ``deaths`` is a compressed list of ``[error type, stage, count, first ms, last ms]``, at most 8 rows.
+    """
+
+    attempts: int = 0
+    crashes: int = 0
+    suspect: bool = False
+    first_failed_ms: int = 0
+    last_failed_ms: int = 0
+    reason: str = ""
+    deaths: list[list[Any]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+
+class Verb(enum.IntEnum):
+    """What settling does with an entry."""
+
+    ACK = 0  # done: acknowledged, and deleted when no other group needs it
+    PARK = 1  # again later: parked until ``due_in_ms`` has passed on the server
+    BURY = 2  # dead: the letter is written and the entry acknowledged, in one step
+    RELEASE = 3  # handed back without an attempt: due at once, for anybody
+    STOW = 4  # parked for long: payload and all moves beside the stream, so that trimming is not held back
+
+
+@dataclass(slots=True)
+class Settlement:
+    """One delivery and its verb. ``due_in_ms`` goes with PARK, ``letter`` (flat fields) and ``letter_id`` with BURY."""
+
+    delivery: Delivery
+    verb: Verb
+    due_in_ms: int = 0
+    note: Note | None = None
+    letter: Sequence[bytes] = ()
+    letter_id: str = ""
+
+
+class Settled(enum.IntEnum):
+    """Per-delivery answer of a settle."""
+
+    OK = 0
+    OTHER = 1  # somebody else owns it, or it is another delivery of ours: nothing was done
+    EPOCH = 2  # the partition's lease has moved on: nothing was done
+    GONE = 3  # no longer pending: it was settled before
+    FAILED = 4  # the burial was refused by the server: the entry stays pending
+    MISSING = 5  # pending, but its payload was trimmed: only a burial is possible
+
+
+class Inbox(Protocol):
+    """The worker, as a source sees it."""
+
+    def room(self) -> int:
+        """How many more deliveries are wanted now; 0 or less: wait."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Returns when there may be room again."""
+        ...
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> None:
+        """Takes over deliveries; never refuses (the source asked for room first)."""
+        ...
+
+    def holds(self, origin: Origin, entry_id: bytes) -> bool:
+        """Is this id queued or in flight here?"""
+        ...
+
+    def held(self, origin: Origin) -> int:
+        """How many deliveries of this origin are queued, in flight or being settled."""
+        ...
+
+    def revoke(self, origin: Origin, cause: str) -> int:
+        """Forgets all deliveries of the origin; returns how many there were."""
+        ...
+
+
+class Origin(Protocol):
+    """One pending list: where a delivery comes from and is settled."""
+
+    stream: str
+    group: str
+
+    async def mark_started(self, delivery: Delivery) -> bool:
+        """Writes the start mark of a suspect; False when it is no longer ours."""
+        ...
+
+    async def settle(self, acks: list[Delivery], others: Sequence[Settlement]) -> Sequence[tuple[Delivery, Settled]]:
+        """Acknowledges ``acks`` and carries out ``others``, each checked against its fence.
+
+        Answers those that did not go through; all others did. ServerUnreachable: unknown, ask again with the same.
+        """
+        ...
+
+
+class Source(Protocol):
+    """One consumer of one group on one physical stream."""
+
+    async def run(self, inbox: Inbox) -> None:
+        """Reads and heals until ``stop_reading``; raises only what a person must mend."""
+        ...
+
+    async def stop_reading(self) -> None:
+        """Take no new work. ``run`` goes on keeping the lease alive until ``close``."""
+        ...
+
+    async def close(self, inbox: Inbox) -> int:
+        """Hands back what is left and not held by the inbox, gives up the lease; returns how many were handed back."""
+        ...
+
+    def inspect(self) -> Any:
+        """A frozen record of what is going on."""
+        ...
+
+
+class EffectContext(Protocol):
+    """What an effect gives a handler while it runs: objects by type (for example an SQL session)."""
+
+    def provide(self, wanted: type) -> Any:
+        """The object to pass for a parameter annotated ``wanted``; KeyError when there is none."""
+        ...
+
+
+class Effect(Protocol):
+    """Makes a handler's effect happen once. The worker wraps each attempt in it.
+
+    ``run`` calls ``attempt(context)`` inside whatever makes the effect atomic, or does not call it when the effect is
+    already there, and answers with the outcome. Errors of the handler pass through it unchanged.
+    """
+
+    def provides(self) -> tuple[type, ...]:
+        """Types a handler may ask for as parameters."""
+        ...
+
+    async def open(self) -> None: ...
+
+    async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool:
+        """True: the handler ran and its effect is durable. False: it had been applied before (a duplicate)."""
+        ...
+
+    async def run_batch(self, deliveries: Sequence[Delivery], attempt: Callable[[EffectContext, Sequence[Delivery]], Any]
+                        ) -> Sequence[Any]:
+        """As ``run`` for a batch handler: duplicates are left out of the batch. Answers one value a delivery:
+        ``DUPLICATE``, or what the handler answered for it."""
+        ...
+
+    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Has the effect of each delivery been applied? Asked before burying."""
+        ...
+
+    def transient(self, error: BaseException) -> bool:
+        """Is this error a busy or conflicting store (lock wait, serialization failure), not the message's fault?"""
+        ...
+
+    async def close(self) -> None: ...
+
+
+#: Answer of ``Effect.run_batch`` for a delivery whose effect existed before.
+DUPLICATE: Any = object()

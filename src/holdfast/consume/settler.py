@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settling in batches: outcomes pile up while a settle is under way, and go together in the next one.
+
+At once when idle; under load one call every ``WINDOW_S`` or every ``BATCH`` deliveries, whichever comes first. A delivery
+stays *held* until its settle was answered, so nobody here takes it for lost. If the server cannot be reached the same
+batch is sent again until it can be, or until the lease is lost and somebody else owns the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from .._base import events as ev
+from .._base.chance import Chance
+from ..errors import ServerError, ServerUnreachable
+from .contract import Delivery, Origin, Settled, Settlement, Verb
+
+#: Seconds between two settles under load.
+WINDOW_S = 0.0015
+#: Deliveries in one settle at most. Longer scripts hold up everybody else at the server.
+BATCH = 1000
+
+#: Told of each refusal: (delivery, settlement or None for an acknowledgement, what the broker said).
+OnRefused = Callable[[Delivery, Settlement | None, Settled], None]
+
+
+class Settler:
+    """Collects what is to be settled at one origin, and settles it."""
+
+    def __init__(self, origin: Origin, events: ev.Events, chance: Chance, on_refused: OnRefused) -> None:
+        self.origin = origin
+        self._events = events
+        self._chance = chance
+        self._on_refused = on_refused
+        #: Filled by the handler tasks, directly: this is the path of every message.
+        self.acks: list[Delivery] = []
+        self.others: list[Settlement] = []
+        self.times: list[float] = []
+        self.dropped = 0
+        self.duplicates = 0
+        #: Ids that are queued, running or being settled here.
+        self.held: set[bytes] = set()
+        self._dirty = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.revoked = False
+        self.failing_since: float | None = None
+
+    def touch(self) -> None:
+        """There is something to settle."""
+        self._dirty.set()
+
+    def add(self, settlement: Settlement) -> None:
+        self.others.append(settlement)
+        self._dirty.set()
+
+    async def flushed(self) -> None:
+        """Returns when everything handed over so far was settled."""
+        while self.acks or self.others or not self._idle.is_set():
+            self._dirty.set()
+            await self._idle.wait()
+            await asyncio.sleep(0)
+
+    def revoke(self) -> int:
+        """Forgets everything that was not settled yet: it belongs to others."""
+        forgotten = len(self.held)
+        self.acks, self.others, self.times = [], [], []
+        self.held.clear()
+        self.revoked = True
+        return forgotten
+
+    async def run(self) -> None:
+        """Settles until cancelled."""
+        last = 0.0
+        while True:
+            if not (self.acks or self.others):
+                self._dirty.clear()
+                await self._dirty.wait()
+            self._idle.clear()
+            wait_s = last + WINDOW_S - time.monotonic()
+            if wait_s > 0 and len(self.acks) < BATCH:
+                await asyncio.sleep(wait_s)
+            last = time.monotonic()
+            acks, self.acks = self.acks[:BATCH], self.acks[BATCH:]
+            others, self.others = self.others[:BATCH], self.others[BATCH:]
+            times, self.times = self.times, []
+            if acks or others:
+                self.revoked = False
+                await self._settle(acks, others, times)
+            if not (self.acks or self.others):
+                self._idle.set()
+
+    async def _settle(self, acks: list[Delivery], others: Sequence[Settlement], times: list[float]) -> None:
+        started, attempt = time.monotonic(), 0
+        while not self.revoked:
+            try:
+                refused = await self.origin.settle(acks, others)
+            except ServerUnreachable:
+                self.failing_since = self.failing_since or started
+                attempt += 1
+                await asyncio.sleep(min(1.0, 0.02 * 2 ** min(attempt, 6)) * (0.5 + self._chance.random() / 2))
+                continue
+            except ServerError as error:  # the whole call was refused: pending it stays, and it will be found there
+                ev.log.error("settling %s for %s: %s", self.origin.stream, self.origin.group, error)
+                refused = [(d, Settled.OTHER) for d in acks] + [(s.delivery, Settled.OTHER) for s in others]
+            self.failing_since = None
+            self._settled(acks, others, refused, times, time.monotonic() - started, repeated=attempt > 0)
+            return
+
+    def _settled(self, acks: list[Delivery], others: Sequence[Settlement], refused: Sequence[tuple[Delivery, Settled]],
+                 times: list[float], seconds: float, *, repeated: bool) -> None:
+        held = self.held
+        held.difference_update([d.entry_id for d in acks])
+        held.difference_update([s.delivery.entry_id for s in others])
+        counts = [0] * len(Verb)
+        for s in others:
+            counts[s.verb] += 1
+        acked, lost = len(acks), 0
+        if refused:
+            what = {id(s.delivery): s for s in others}
+            for delivery, answer in refused:
+                settlement = what.get(id(delivery))
+                if not (repeated and answer is Settled.GONE):  # gone after a lost reply is what we asked for
+                    lost += 1
+                    if settlement is None:
+                        acked -= 1
+                    else:
+                        counts[settlement.verb] -= 1
+                    self._on_refused(delivery, settlement, answer)
+        self._events.emit(ev.Settled(
+            stream=self.origin.stream, group=self.origin.group, acked=acked - self.dropped - self.duplicates,
+            dropped=self.dropped, duplicates=self.duplicates, retried=counts[Verb.PARK] + counts[Verb.STOW],
+            buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
+            handle_s=tuple(times)))
+        self.dropped = self.duplicates = 0

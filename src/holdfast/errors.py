@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error Holdfast raises on purpose.
+
+The tree, in full::
+
+    HoldfastError
+    ├── ConfigurationError            what was asked for cannot be: mend the call or the settings
+    │   ├── MissingExtra              an optional dependency is not installed; the message names the extra
+    │   ├── BadHandler                a handler's signature cannot be served
+    │   └── SchemaTooNew              the server holds data of a later Holdfast
+    ├── ServerError                   the Redis/Valkey server, or the way to it
+    │   ├── ServerUnreachable         no answer: retrying may help
+    │   ├── ServerRefused             an error reply that has no class of its own; ``code`` is its first word
+    │   ├── NotAuthorized             the user lacks a right; the message names the command
+    │   ├── AbilityMissing            the server lacks a command that was asked for
+    │   ├── NotAStream                the key holds something else
+    │   └── ServerFull                the server is at its memory limit
+    ├── PublishError                  the message was not, or may not have been, published
+    │   ├── MessageTooLarge
+    │   ├── PartitionMismatch         the stream has another number of partitions
+    │   ├── NotReplicated             written, but not confirmed by enough replicas
+    │   └── InDoubt                   sent, and the answer never came
+    ├── MessageError                  a message cannot be handed to its handler
+    │   ├── DecodeError               the body is not what its content type says
+    │   ├── ValidationFailed          the body is not what the handler's type asks for
+    │   ├── UnknownType               no handler for this message type: parked, not buried
+    │   └── UnknownVersion            a later format version: parked, not buried
+    ├── LeaseLost                     this incarnation was declared dead; its work belongs to another
+    ├── HandlerTimeout                the handler ran longer than its limit
+    ├── LetterError                   dead letters
+    │   ├── LetterNotFound
+    │   ├── LetterInvalid             metadata that the specification forbids
+    │   ├── AlreadyApplied            the effect exists; replaying would be for nothing
+    │   └── ReplayRefused             replaying might apply twice; the message says what would allow it
+    └── SecretUnavailable             a secret reference could not be resolved
+
+``retry_may_help`` says whether the same call, made again later, could succeed with nothing mended.
+A class's docstring is its message when none is given, so what is documented is what is printed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HoldfastError(Exception):
+    """Something in Holdfast failed."""
+
+    retry_may_help: ClassVar[bool] = False
+    #: The command line's exit code for this error: 1 the answer is no, 2 misuse, 3 cannot be reached.
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class ConfigurationError(HoldfastError):
+    """What was asked for cannot be done as configured."""
+
+    exit_code = 2
+
+
+class MissingExtra(ConfigurationError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        self.extra = extra
+        super().__init__(f"{needed_for} needs the extra {extra!r}: pip install 'holdfast[{extra}]'")
+
+
+class BadHandler(ConfigurationError):
+    """The handler's signature cannot be served."""
+
+
+class SchemaTooNew(ConfigurationError):
+    """The server holds data written by a later Holdfast: upgrade this installation first."""
+
+
+class ServerError(HoldfastError):
+    """The server refused or could not do what was asked."""
+
+
+class ServerUnreachable(ServerError):
+    """The server did not answer.
+
+    ``maybe_done`` is True when the command had been sent: it may have been carried out.
+    """
+
+    retry_may_help = True
+    exit_code = 3
+
+    def __init__(self, message: str | None = None, *, maybe_done: bool = False) -> None:
+        self.maybe_done = maybe_done
+        super().__init__(message)
+
+
+class ServerRefused(ServerError):
+    """The server answered with an error. ``code`` is the first word of its answer, for example NOGROUP."""
+
+    def __init__(self, message: str | None = None, *, code: str = "ERR") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class NotAuthorized(ServerError):
+    """The server's user lacks a right that is needed: `holdfast doctor` prints the smallest ACL line that works."""
+
+    exit_code = 3
+
+
+class AbilityMissing(ServerError):
+    """The server lacks a command that was asked for."""
+
+    exit_code = 2
+
+
+class NotAStream(ServerError):
+    """The key exists and is not a stream."""
+
+    exit_code = 2
+
+
+class ServerFull(ServerError):
+    """The server is at its memory limit and refuses writes: free memory or raise `maxmemory`."""
+
+    retry_may_help = True
+
+
+class PublishError(HoldfastError):
+    """The message was not published."""
+
+
+class MessageTooLarge(PublishError):
+    """The message is larger than the limit for this stream."""
+
+    exit_code = 2
+
+
+class PartitionMismatch(PublishError):
+    """The stream was created with another number of partitions; a key would change its partition."""
+
+    exit_code = 2
+
+
+class NotReplicated(PublishError):
+    """The message was written, but too few replicas confirmed it in time; it may be lost in a failover."""
+
+    retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, message_id: str = "", confirmed: int = 0) -> None:
+        self.message_id = message_id
+        self.confirmed = confirmed
+        super().__init__(message)
+
+
+class InDoubt(PublishError):
+    """The message was sent and the answer never came: it may or may not be in the stream.
+
+    Publish again with the same id; a consumer with ``once`` applies it a single time.
+    """
+
+    retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, message_ids: tuple[str, ...] = ()) -> None:
+        self.message_ids = message_ids
+        super().__init__(message)
+
+
+class MessageError(HoldfastError):
+    """The message cannot be handed to its handler."""
+
+
+class DecodeError(MessageError):
+    """The body is not what its content type says."""
+
+
+class ValidationFailed(MessageError):
+    """The body is not what the handler's type asks for."""
+
+
+class UnknownType(MessageError):
+    """No handler of this consumer takes this message type: it is parked until one does."""
+
+
+class UnknownVersion(MessageError):
+    """The message has a later format version than this consumer knows: it is parked until one does."""
+
+
+class LeaseLost(HoldfastError):
+    """This incarnation was declared dead; its deliveries belong to others now."""
+
+    retry_may_help = True
+
+
+class HandlerTimeout(HoldfastError):
+    """The handler ran longer than its limit."""
+
+    retry_may_help = True
+
+
+class LetterError(HoldfastError):
+    """A dead letter cannot be dealt with as asked."""
+
+
+class LetterNotFound(LetterError):
+    """There is no such dead letter."""
+
+
+class LetterInvalid(LetterError):
+    """The letter's metadata breaks the specification."""
+
+
+class AlreadyApplied(LetterError):
+    """The message's effect exists already; replaying it would do nothing."""
+
+
+class ReplayRefused(LetterError):
+    """Replaying this letter might apply it a second time; use --force if that is harmless."""
+
+
+class SecretUnavailable(HoldfastError):
+    """A secret reference could not be resolved."""
+
+    exit_code = 3

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of a stream consumer, with what each costs in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """How a consumer of a stream group keeps alive, looks around and recovers. Times in ms.
+
+    lease_ms: after this long without a sign of life a consumer is dead and its entries are taken over. Shorter recovers
+        sooner and declares dead whoever pauses that long (a blocked loop, a frozen machine). Recovery takes at most
+        ``lease_ms + sweep_ms``.
+    sweep_ms: how often the group is looked over for the dead, for lost replies, for parked entries of others. Shorter
+        finds sooner and costs one script a sweep and consumer.
+    block_ms: how long an idle read waits at the server. Longer saves commands; stopping does not wait for it.
+    start: where a group that does not exist yet begins: ``0`` (all there is), ``$`` (what comes from now on), or an id.
+    keep: leave acknowledged entries in the stream instead of deleting what no group needs.
+    foreign_idle_ms: also take over from consumers that are not ours once they were idle this long; 0: never. The
+        entries of a slow foreign consumer that is alive would be run twice, so this needs to be longer than its slowest.
+    stow_ms: an entry parked for longer than this moves beside the stream with its payload, so that trimming goes on.
+    take_max: entries taken over in one step; more make longer scripts.
+    letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
+    """
+
+    lease_ms: int = 10_000
+    sweep_ms: int = 2_000
+    block_ms: int = 2_000
+    start: str = "0"
+    keep: bool = False
+    foreign_idle_ms: int = 0
+    stow_ms: int = 3_600_000
+    take_max: int = 200
+    letters_max: int = 100_000
+    letters_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("lease_ms", "sweep_ms", "block_ms", "stow_ms", "take_max"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.lease_ms < 100:
+            raise ConfigurationError(f"lease_ms is {self.lease_ms}: below 100 ms an ordinary pause would look like a death")
+        if self.foreign_idle_ms < 0 or self.letters_max < 0 or self.letters_days < 0:
+            raise ConfigurationError("foreign_idle_ms, letters_max and letters_days are 0 or more")

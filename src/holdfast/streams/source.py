@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One consumer of one group on one physical stream: reads, looks around, recovers, and lives under one name at a time.
+
+::
+
+    join ──▶ HELD ── reader: XREADGROUP main and replay stream, prefetching
+      ▲        │  └─ sweeper: the dead, lost replies, due and undated entries, low-water mark
+      │        ▼
+      └──── LOST (beat answered DEAD, group gone): work is revoked, and it joins again under a new name
+
+An incarnation declared dead stays dead: coming back means coming back as somebody else. What the reader and the sweeper
+find goes to the inbox; neither ever runs a handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._base import events as ev
+from .._base import points
+from .._base.chance import Chance
+from .._base.clock import Clock, Instant
+from .._redis.heart import Heart, Pulse
+from .._redis.keys import GroupKeys, StreamKeys
+from .._redis.scripts import load_script
+from ..consume.contract import Inbox, Settlement, Verb
+from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused, ServerUnreachable
+from .lane import Lane
+from .names import new_incarnation
+from .settings import StreamSettings
+from .sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from .._redis.link import Link
+    from .._redis.server import Server
+    from .lane import Missing
+
+#: Version of what Holdfast keeps beside a stream. A newer one is refused, an older one is understood.
+SCHEMA = 1
+_JOIN = load_script("holdfast.streams", "join")
+_LEAVE = load_script("holdfast.streams", "leave")
+
+#: Makes the letter of an entry whose payload is gone: (lane, missing) → (letter id, fields).
+Entomb = Callable[[Lane, "Missing"], tuple[str, Sequence[bytes]]]
+
+
+class StreamSource:
+    """Fulfils ``consume.contract.Source`` on a Redis or Valkey stream."""
+
+    def __init__(self, server: Server, heart: Heart, keys: GroupKeys, settings: StreamSettings, events: ev.Events,
+                 clock: Clock, chance: Chance, entomb: Entomb, *, partitions: int = 0) -> None:
+        self._server = server
+        self._heart = heart
+        self.keys = keys
+        self.settings = settings
+        self.events = events
+        self.clock = clock
+        self.chance = chance
+        self.entomb = entomb
+        self._partitions = partitions
+        self.stream, self.group = keys.stream, keys.group
+        beside = StreamKeys(keys.prefix, keys.stream)
+        self._meta, self.later, self.later_body = beside.meta, beside.later, beside.later_body
+        self.link: Link = server.shared(beside.stream_key)
+        self.main = Lane(self.link, keys, replay=False, delete=not settings.keep)
+        self.replay = Lane(self.link, keys, replay=True, delete=True)
+        self.incarnation = ""
+        self.epoch: int | None = None
+        self.pulse: Pulse | None = None
+        self._reader: Link | None = None
+        self._lost: asyncio.Event = asyncio.Event()
+        self._stop_reading = asyncio.Event()
+        self._closing = asyncio.Event()
+        self.read_number = 0
+        self.read_ended = 0
+        self.sweeper = Sweeper(self)
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self, inbox: Inbox) -> None:
+        """Joins, reads and sweeps until ``close``; joins again under a new name whenever the old one was lost."""
+        pause_s = 0.05
+        while not self._closing.is_set():
+            try:
+                await self.join()
+                pause_s = 0.05
+                await self._live(inbox)
+            except ServerUnreachable as error:
+                ev.log.warning("%s: %s; trying again", self.stream, error)
+                pause_s = min(2.0, pause_s * 2)
+            if not self._closing.is_set():
+                await self._wait(self._closing, pause_s)
+
+    async def join(self) -> None:
+        """Takes a new name, makes the group if need be, gets a lease."""
+        self.incarnation = name = new_incarnation(self.chance)
+        sent_at = self.clock.now()
+        answer, _, start, cause, found = await self.link.run(
+            _JOIN,
+            (self.main.key, self.keys.leases, self.keys.low, self._meta, self.keys.replay, self.keys.door),
+            (self.group, name, self.settings.lease_ms, self.settings.start, SCHEMA, self._partitions))
+        if answer == b"schema":
+            raise SchemaTooNew(f"stream {self.stream!r} has schema {found.decode()}, this Holdfast knows {SCHEMA}: upgrade it")
+        if answer == b"partitions":
+            raise PartitionMismatch(f"stream {self.stream!r} is one of {found.decode()} partitions, not {self._partitions}")
+        self._lost = asyncio.Event()
+        self.main.become(name, self.epoch)
+        self.replay.become(name, self.epoch)
+        self.sweeper.begin()
+        self.pulse = self._heart.add(self.keys.leases, self.keys.door, name, self.settings.lease_ms, self._on_lost)
+        self.pulse.joined(sent_at)
+        if cause and cause != b"new":
+            self.events.emit(ev.GroupHealed(stream=self.stream, group=self.group, start=start.decode(), cause=cause.decode()))
+        self.events.emit(ev.ConsumerStarted(stream=self.stream, group=self.group, consumer=name))
+
+    def _on_lost(self, cause: str) -> None:
+        self._cause = cause
+        self._lost.set()
+
+    async def _live(self, inbox: Inbox) -> None:
+        """One incarnation's life. Ends when it is lost or the source closes."""
+        self._cause = "server"
+        tasks = [asyncio.ensure_future(t) for t in (
+            self._read_loop(inbox), self.sweeper.loop(inbox), self._lost.wait(), self._closing.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # raises what a person must mend
+        except ServerRefused as error:
+            if error.code != "NOGROUP":
+                raise
+            self._cause = "group_gone"
+        finally:
+            await _cancelled(tasks)
+            self._end_incarnation(inbox)
+
+    def _end_incarnation(self, inbox: Inbox) -> None:
+        if self.pulse is not None:
+            self._heart.remove(self.pulse)
+        if not self._closing.is_set():
+            dropped = inbox.revoke(self.main, self._cause) + inbox.revoke(self.replay, self._cause)
+            self.events.emit(ev.IncarnationLost(stream=self.stream, group=self.group, consumer=self.incarnation,
+                                                cause=self._cause, dropped=dropped))
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    async def _read_loop(self, inbox: Inbox) -> None:
+        self._reader = reader = await self._server.link(self.main.key, name=f"hf-read-{self.group}")
+        try:
+            while not self._stop_reading.is_set():
+                room = inbox.room()
+                if room <= 0:
+                    await inbox.wait_room()
+                else:
+                    await self._read(reader, inbox, room)
+            await self._closing.wait()
+        finally:
+            await reader.close()
+
+    async def _read(self, reader: Link, inbox: Inbox, room: int) -> None:
+        block_ms = self.settings.block_ms
+        self.read_number += 1
+        number = self.read_number
+        points.reached("read.before")
+        try:
+            reply = await reader.call(
+                b"XREADGROUP", b"GROUP", self.group, self.incarnation, b"COUNT", room, b"BLOCK", block_ms,
+                b"STREAMS", self.main.key, self.replay.key, b">", b">",
+                timeout_s=block_ms / 1000 + max(1.0, self.settings.lease_ms / 4000))
+        except ServerUnreachable as error:
+            ev.log.warning("reading %s: %s", self.stream, error)
+            await self._wait(self._closing, 0.05 + 0.2 * self.chance.random())
+            return
+        except ServerRefused as error:
+            if error.code == "UNBLOCKED":
+                return
+            raise
+        finally:
+            self.read_ended = max(self.read_ended, number)
+        points.reached("read.after")
+        now = self.clock.now()
+        for key, entries in reply or ():
+            lane = self.main if key == self.main.key else self.replay
+            inbox.deliver(lane.fresh(entries, now))
+        points.reached("read.delivered.after")
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    async def stop_reading(self) -> None:
+        """Take no new work: a blocked read is woken at the server, so that nothing is handed out to a closing socket."""
+        self._stop_reading.set()
+        if self._reader is not None and self._reader.client_id:
+            with contextlib.suppress(ServerError):
+                await self.link.call("CLIENT", "UNBLOCK", self._reader.client_id)
+
+    async def close(self, inbox: Inbox) -> int:
+        """Hands back what is still pending and in nobody's hands here, gives up the lease.
+
+        What a thread still runs is left pending: without a lease it is taken over, and by then this process is gone.
+        """
+        await self.stop_reading()
+        handed_back = 0
+        with contextlib.suppress(ServerUnreachable):
+            if self.incarnation and not self._lost.is_set():
+                handed_back = await self._release_all(self.main, inbox) + await self._release_all(self.replay, inbox)
+                await self.link.run(_LEAVE, (self.main.key, self.keys.leases, self.replay.key),
+                                    (self.group, self.incarnation))
+        self._closing.set()
+        self.events.emit(ev.ConsumerStopped(stream=self.stream, group=self.group, consumer=self.incarnation,
+                                            handed_back=handed_back))
+        return handed_back
+
+    async def _release_all(self, lane: Lane, inbox: Inbox) -> int:
+        """Everything still pending under our name goes back without an attempt."""
+        released, after = 0, b"-"
+        while page := await lane.own_pending(after, 500):
+            found = [await lane.fetch(entry_id, count, 0.0) for entry_id, count in page if not inbox.holds(lane, entry_id)]
+            back = [Settlement(d, Verb.RELEASE, note=d.note) for d in found if not isinstance(d, tuple)]
+            if back:
+                await lane.settle([], back)
+            released += len(back)
+            after = b"(" + page[-1][0]
+        return released
+
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+
+    def inspect(self) -> Any:
+        """A frozen record of this consumer's life."""
+        from .inspect import ConsumerState  # noqa: PLC0415 - inspect stands on sources, not the other way round
+
+        deadline = self.pulse.deadline if self.pulse else Instant(0.0)
+        return ConsumerState(stream=self.stream, group=self.group, consumer=self.incarnation,
+                             lease_left_s=round(deadline - self.clock.now(), 3), lost=self._lost.is_set(),
+                             reads=self.read_number, epoch=self.epoch)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+

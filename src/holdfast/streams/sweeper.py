@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a consumer does besides reading: looks after the dead, the due, the lost, the undated, and the low-water mark.
+
+One loop with two alarms: the next sweep (every ``sweep_ms``, spread by ±20 % so that consumers do not march in step) and
+the next due time it knows of. A sweep that finds more than it may take goes on at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from .._base import events as ev
+from .._redis.scripts import load_script
+from ..consume.contract import Inbox
+from ..errors import ServerUnreachable
+from .lane import Lane, Missing, Swept
+from .lost_replies import LostReplies
+
+if TYPE_CHECKING:
+    from .source import StreamSource
+
+_LATER = load_script("holdfast.streams", "later")
+_LOW = load_script("holdfast.streams", "low")
+
+#: Every how many sweeps consumers are looked at even when nothing is pending, and the low-water mark is recorded.
+CLOSELY_EVERY = 10
+_PAGE = 200
+
+
+class Sweeper:
+    """The sweeps of one source, under whichever name it lives."""
+
+    def __init__(self, source: StreamSource) -> None:
+        self._source = source
+        self._lost = {False: LostReplies(), True: LostReplies()}
+        self._poked = asyncio.Event()
+        self.begin()
+
+    def begin(self) -> None:
+        """A new incarnation has seen nothing yet."""
+        self._round = 0
+        self._seen_ms: int | None = None
+        self._seen_at = self._source.clock.now()
+        self._run_id = ""
+        self._due_at: float | None = None
+        self._began_at = self._source.clock.now()
+        self._pages: dict[bool, tuple[bytes, int]] = {False: (b"-", 0), True: (b"-", 0)}
+        for lost in self._lost.values():
+            lost.forget()
+        self.last: Swept | None = None
+        self._missed = 0
+
+    def parked(self, due_in_ms: int) -> None:
+        """One of ours was parked: no sweep need find out when it is due."""
+        at = self._source.clock.now() + due_in_ms / 1000
+        if self._due_at is None or at < self._due_at:
+            self._due_at = at
+            self._poked.set()
+
+    async def loop(self, inbox: Inbox) -> None:
+        """Sweeps until cancelled. What cannot be reached is tried again at the next sweep."""
+        s = self._source
+        next_sweep = s.clock.now()
+        while True:
+            now = s.clock.now()
+            try:
+                if now >= next_sweep:
+                    more = await self._sweep(inbox)
+                    spread = s.settings.sweep_ms / 1000 * (0.8 + 0.4 * s.chance.random())
+                    next_sweep = s.clock.now() if more else s.clock.now() + spread  # type: ignore[assignment]
+                elif self._due_at is not None and now >= self._due_at:
+                    await self._claim_due(inbox)
+            except ServerUnreachable as error:
+                ev.log.warning("sweeping %s: %s", s.stream, error)
+                next_sweep = s.clock.now() + min(0.5, s.settings.sweep_ms / 1000)  # type: ignore[assignment]
+                self._due_at = None
+            alarm = next_sweep if self._due_at is None else min(next_sweep, self._due_at)
+            self._poked.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, alarm - s.clock.now())):
+                    await self._poked.wait()
+
+    # -- one sweep ------------------------------------------------------------------------------------------------
+
+    async def _sweep(self, inbox: Inbox) -> bool:
+        s = self._source
+        self._round += 1
+        closely = self._round % CLOSELY_EVERY == 1
+        swept = await self._look(s.main, inbox, closely=closely)
+        if swept.replay_length:
+            await self._look(s.replay, inbox, closely=closely)
+        await self._publish_later(swept)
+        if closely:
+            await self._low_water()
+        self.last = swept
+        self._report(swept)
+        return len(swept.taken) >= self._wanted()
+
+    def _wanted(self) -> int:
+        """How much may be taken over now. A newcomer looks first.
+
+        It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves the
+        live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later.
+        """
+        s = self._source
+        if s.clock.now() - self._began_at < s.settings.lease_ms / 2000:
+            return 0
+        return s.settings.take_max
+
+    async def _look(self, lane: Lane, inbox: Inbox, *, closely: bool) -> Swept:
+        s, settings = self._source, self._source.settings
+        now = s.clock.now()
+        run_id = s.link.run_id
+        swept = await lane.sweep(
+            lease_ms=settings.lease_ms, wanted=0 if inbox_closed(s) else self._wanted(), seen_ms=self._seen_ms,
+            elapsed_ms=int((now - self._seen_at) * 1000), slack_ms=settings.sweep_ms // 2 + 500,
+            other_server=bool(self._run_id and run_id and run_id != self._run_id),
+            foreign_idle_ms=settings.foreign_idle_ms, closely=closely, now=now)
+        self._seen_ms, self._seen_at = swept.now_ms, now
+        self._run_id = s.link.run_id or self._run_id
+        self._tell(lane, swept)
+        inbox.deliver(swept.taken)
+        await self._bury(lane, swept.missing)
+        if swept.own_pending > inbox.held(lane):
+            await self._walk(lane, inbox)
+        self._note_due(swept.next_due_ms, swept.now_ms)
+        if swept.parked or (closely and swept.pending):
+            await self._reconcile(lane)
+        return swept
+
+    def _tell(self, lane: Lane, swept: Swept) -> None:
+        s = self._source
+        for name, count in swept.dead:
+            s.events.emit(ev.TakenOver(
+                stream=s.stream, group=s.group, from_consumer=name, consumer=s.incarnation, count=count,
+                charged=sum(1 for d in swept.taken if d.crashes), payload_missing=len(swept.missing)))
+        for name in swept.reaped:
+            s.events.emit(ev.ConsumerReaped(stream=s.stream, group=s.group, consumer=name))
+        if swept.jumped_ms:
+            s.events.emit(ev.ClockStepped(stream=s.stream, group=s.group, by_ms=swept.jumped_ms,
+                                          new_server=bool(self._run_id) and s.link.run_id != self._run_id))
+
+    async def _walk(self, lane: Lane, inbox: Inbox) -> None:
+        """Our own pending list: what is neither in flight here nor on its way is due now."""
+        s = self._source
+        pending: list[tuple[bytes, int]] = []
+        after, outstanding = b"-", s.read_number
+        while page := await lane.own_pending(after, _PAGE):
+            pending += page
+            after = b"(" + page[-1][0]
+        lost = self._lost[lane.is_replay].walked(pending, lambda i: inbox.holds(lane, i), outstanding, s.read_ended)
+        found = [await lane.fetch(entry_id, count, s.clock.now()) for entry_id, count in lost]
+        await self._bury(lane, [m for m in found if isinstance(m, Missing)])
+        deliveries = [d for d in found if not isinstance(d, Missing) and not inbox.holds(lane, d.entry_id)]
+        if deliveries:
+            s.events.emit(ev.LostReplyRecovered(stream=s.stream, group=s.group, consumer=s.incarnation,
+                                                count=len(deliveries)))
+            inbox.deliver(deliveries)
+
+    async def _bury(self, lane: Lane, missing: list[Missing]) -> None:
+        s = self._source
+        for one in missing:
+            letter_id, fields = s.entomb(lane, one)
+            if not await lane.bury_missing(one, fields, letter_id):
+                s.events.emit(ev.Buried(
+                    stream=s.stream, group=s.group, message_id="", entry_id=one.entry_id.decode(), letter_id=letter_id,
+                    reason="payload_missing", stage="handle", error_type="", attempts=0))
+
+    # -- parked, later, low water -----------------------------------------------------------------------------------
+
+    def _note_due(self, due_ms: int | None, now_ms: int) -> None:
+        if due_ms is not None:
+            self.parked(max(0, due_ms - now_ms))
+
+    async def _claim_due(self, inbox: Inbox) -> None:
+        s = self._source
+        self._due_at = None
+        lanes = [s.main, s.replay] if self.last is None or self.last.replay_length else [s.main]
+        for lane in lanes:
+            room = inbox.room()
+            if room <= 0 or inbox_closed(s):
+                self.parked(50)
+                return
+            now_ms, next_due, deliveries, missing, restored, stale = await lane.claim_due(
+                min(room, s.settings.take_max), s.clock.now())
+            inbox.deliver(deliveries)
+            await self._bury(lane, missing)
+            self._note_due(next_due, now_ms)
+            if restored or stale:
+                s.events.emit(ev.ParkingReconciled(stream=s.stream, group=s.group, restored=restored, undated=0, stale=stale))
+
+    async def _reconcile(self, lane: Lane) -> None:
+        after, rank = self._pages[lane.is_replay]
+        after, rank, undated, orphans = await lane.reconcile(after, rank, _PAGE)
+        self._pages[lane.is_replay] = (after or b"-", rank)
+        if undated or orphans:
+            self._source.events.emit(ev.ParkingReconciled(
+                stream=self._source.stream, group=self._source.group, restored=orphans, undated=undated, stale=0))
+            self.parked(0)
+
+    async def _publish_later(self, swept: Swept) -> None:
+        """Messages published for later whose time has come enter the stream."""
+        if swept.next_later_ms is None:
+            return
+        s = self._source
+        self._note_due(swept.next_later_ms, swept.now_ms)
+        if swept.next_later_ms <= swept.now_ms:
+            await s.link.run(_LATER, (s.main.key, s.later, s.later_body), (_PAGE,))
+
+    async def _low_water(self) -> None:
+        s = self._source
+        mark, trimmed, lag, length, _, others, edge, missed = await s.link.run(
+            _LOW, (s.main.key, s.keys.low, s.keys.door), (s.group, "keep" if s.settings.keep else "delete"))
+        del mark, lag, length
+        if trimmed:
+            s.events.emit(ev.Trimmed(stream=s.stream, count=trimmed, before=edge.decode()))
+        if missed and missed != self._missed:
+            s.events.emit(ev.EntriesMissing(stream=s.stream, group=s.group, count=missed))
+        self._missed = missed
+        for i in range(0, len(others), 2):
+            idle_ms = int(others[i + 1])
+            if idle_ms > 3_600_000 or idle_ms < 0:
+                s.events.emit(ev.GroupUnseen(stream=s.stream, group=others[i].decode(), idle_s=idle_ms / 1000))
+
+    def _report(self, swept: Swept) -> None:
+        s = self._source
+        oldest = max((idle for _, pending, idle in swept.consumers if pending), default=0)
+        s.events.emit(ev.Sweep(
+            stream=s.stream, group=s.group, consumer=s.incarnation, length=0, pending=swept.pending, lag=0,
+            parked=swept.parked, due=0, dead=0, oldest_pending_s=oldest / 1000, consumers=len(swept.consumers) // 1))
+
+
+def inbox_closed(source: StreamSource) -> bool:
+    """No new work once reading has been stopped."""
+    return source._stop_reading.is_set()  # noqa: SLF001 - the sweeper is the other half of the source
