@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our tables in the user's database.
+
+``holdfast_inbox``: one row per message that has taken effect, written in the transaction of that effect.
+``holdfast_fence``: one row per partition and group, with the highest epoch that has ever written under it.
+
+They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
+autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
+
+Names are compared byte for byte. The defaults of the dialects would call two messages the same: MySQL and MariaDB
+collations ignore case, and even ``utf8mb4_bin`` ignores trailing spaces. So a name is ``VARBINARY`` there and has the
+collation ``"C"`` on PostgreSQL. Sizes are bytes of UTF-8; the key takes 703 of them at most, below the 767 of InnoDB's
+oldest row format and the 2,704 of a PostgreSQL index row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Dialect
+
+STREAM_BYTES = 192
+GROUP_BYTES = 128
+HANDLER_BYTES = 128
+MESSAGE_ID_BYTES = 255
+
+DEFAULT_PREFIX = "holdfast_"
+
+#: Dialects whose differences are written down in ``dialects.py`` and tried.
+KNOWN_DIALECTS = ("postgresql", "sqlite", "mysql", "mariadb")
+
+
+def fit(name: str, size: int) -> str:
+    """``name`` as it lies in a column of ``size`` bytes: itself if it is shorter, else its head and its SHA-256.
+
+    A shortened name fills the column exactly and a name kept whole never does, so the two cannot meet; cutting alone
+    would call two long ids one and drop a message as a duplicate. NUL, which PostgreSQL cannot store, is shortened too.
+    """
+    raw = name.encode("utf-8", "surrogatepass")
+    if len(raw) < size and b"\0" not in raw and _encodes(name):
+        return name
+    head = size - 65
+    shown = raw.replace(b"\0", b"?")[:head].decode("utf-8", "ignore").encode().ljust(head, b"_")
+    return f"{shown.decode()}~{hashlib.sha256(raw).hexdigest()}"
+
+
+def _encodes(name: str) -> bool:
+    """False for lone surrogates, which no database takes as text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Name(sa.types.TypeDecorator[str]):
+    """Text of at most ``size`` bytes that is compared byte for byte on every dialect."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(size)
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.VARBINARY(self.size))
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.VARCHAR(self.size, collation="C"))
+        return dialect.type_descriptor(sa.String(self.size))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        if value is not None and dialect.name in ("mysql", "mariadb"):
+            return value.encode()
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return value.decode() if isinstance(value, bytes | bytearray) else value
+
+
+class Tables:
+    """The inbox and the fence on one ``MetaData``.
+
+    prefix: of the table names. schema: a schema to put them in, where the dialect has schemas. metadata: yours, for
+    Alembic; by default one of our own.
+    """
+
+    def __init__(
+        self, prefix: str = DEFAULT_PREFIX, schema: str | None = None, metadata: sa.MetaData | None = None
+    ) -> None:
+        self.metadata = sa.MetaData() if metadata is None else metadata
+        self.inbox = _inbox(self.metadata, prefix, schema)
+        self.fence = _fence(self.metadata, prefix, schema)
+
+    @property
+    def all(self) -> list[sa.Table]:
+        return [self.inbox, self.fence]
+
+
+#: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
+_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+
+
+def _inbox(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}inbox",
+        metadata,
+        sa.Column("stream", Name(STREAM_BYTES), primary_key=True, comment="logical stream"),
+        sa.Column("grp", Name(GROUP_BYTES), primary_key=True, comment="consumer group"),
+        sa.Column("handler", Name(HANDLER_BYTES), primary_key=True),
+        sa.Column("message_id", Name(MESSAGE_ID_BYTES), primary_key=True),
+        sa.Column("applied_ms", sa.BigInteger, nullable=False, comment="wall time of the worker, ms since 1970"),
+        sa.Column("entry", Name(MESSAGE_ID_BYTES), nullable=False, comment="physical stream and entry id"),
+        # Pruning goes by the age of what one group has applied.
+        sa.Index(f"{prefix}inbox_age", "stream", "grp", "applied_ms"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _fence(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}fence",
+        metadata,
+        sa.Column("stream", Name(STREAM_BYTES), primary_key=True, comment="physical stream, one partition"),
+        sa.Column("grp", Name(GROUP_BYTES), primary_key=True, comment="consumer group"),
+        sa.Column("epoch", sa.BigInteger, nullable=False, comment="highest epoch that has written; only grows"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def create_all(connection: Connection, tables: Tables) -> None:
+    """Creates the tables that are missing. Run by ``holdfast sql init``; harmless when they exist."""
+    tables.metadata.create_all(connection, tables=tables.all)
+
+
+def missing_tables(connection: Connection, tables: Tables) -> list[str]:
+    """Names of our tables that the database does not have."""
+    inspector = sa.inspect(connection)
+    return [t.fullname for t in tables.all if not inspector.has_table(t.name, schema=t.schema)]
+
+
+def ddl(dialect_name: str, tables: Tables | None = None) -> str:
+    """The statements that create our tables, to be read or applied by hand. Needs no driver and no server."""
+    if dialect_name not in KNOWN_DIALECTS:
+        known = ", ".join(KNOWN_DIALECTS)
+        raise ConfigurationError(f"there are no tables for the dialect {dialect_name!r}: name one of {known}")
+    found = tables or Tables()
+    statements: list[str] = []
+
+    def write(statement: Any, *_: Any, **__: Any) -> None:
+        statements.append(str(statement.compile(dialect=engine.dialect)).strip() + ";\n")
+
+    engine = sa.create_mock_engine(f"{dialect_name}://", write)
+    found.metadata.create_all(engine, tables=found.all, checkfirst=False)
+    return "\n".join(statements)
