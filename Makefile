@@ -22,7 +22,8 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 # pip's chatter about its sources is no news; errors still come through.
 PIP := $(PY) -m pip --quiet --no-input
-SOURCES := $(shell find src -type f ! -name '*.py[co]' 2>/dev/null)
+# Folders too: a file that was deleted shows as a change of its folder.
+SOURCES := $(shell find src ! -name '*.py[co]' ! -name __pycache__ 2>/dev/null)
 EXTRAS := all,dev,bench
 
 .DEFAULT_GOAL := help

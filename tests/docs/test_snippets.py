@@ -28,7 +28,7 @@ def server():
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=named)
 def test_the_page_runs(page, server, tmp_path):
-    server.admin().flushall()
+    server.admin.flushall()
     environment = os.environ | {
         "HOLDFAST_DOCS_REDIS": server.url,
         "HOLDFAST_DOCS_SQL": f"sqlite+aiosqlite:///{tmp_path}/docs.db",
