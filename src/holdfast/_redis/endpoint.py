@@ -16,10 +16,32 @@ from redis import connection as blocking
 from redis.asyncio import connection as driver
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.retry import Retry
+
+from .._base.secret import Resolver, Secret, SecretRef, resolve
+
+Password = str | Secret[str] | SecretRef | None
 
 #: Options of a caller's own client that we take over; anything else (pools, retries, decoding) stays the caller's.
 _ADOPTED = ("db", "username", "password", "credential_provider", "socket_keepalive", "socket_keepalive_options")
+
+
+class Login(CredentialProvider):
+    """User and password, looked up anew for every connection: a rotated secret counts from the next one on."""
+
+    def __init__(self, username: str, password: Password, resolver: Resolver | None) -> None:
+        self._username = username
+        self._password = password
+        self._resolver = resolver
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        secret = resolve(self._password, self._resolver)
+        password = secret.reveal() if secret else ""
+        return (self._username, password) if self._username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.credentials import CredentialProvider
 
 from .._base.chance import Chance
+from .._base.secret import Resolver
 from ..errors import ConfigurationError, NotAuthorized, ServerRefused
-from .endpoint import Access, Endpoint
+from .endpoint import Access, Endpoint, Login, Password
 from .keys import DEFAULT_PREFIX
 from .link import ask
 from .route import ByCluster, BySentinel, Fixed, Question, Route
@@ -31,7 +33,8 @@ async def open_server(
     data_dir: Path | None = None,
     client: Redis | RedisCluster | None = None,
     username: str | None = None,
-    password: str | None = None,
+    password: Password = None,
+    secrets: Resolver | None = None,
     tls_ca: str | Path | None = None,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
@@ -41,7 +44,8 @@ async def open_server(
     """Opens the server at ``url`` (forms: see ``urls``), or of ``client``, or the embedded one of ``data_dir``.
 
     The server is asked once, so that a wrong URL is told here and a cluster is recognised whatever the URL says.
-    ``username`` and ``password`` override those of the URL. ``tls_*`` are paths of PEM files. A ``client`` lends its
+    ``username`` and ``password`` override those of the URL; a password may be a Secret, or a reference that ``secrets``
+    resolves at every connection. ``tls_*`` are paths of PEM files. A ``client`` lends its
     connection settings; it is never used to send anything and never closed.
 
     Raises ConfigurationError (URL), ServerUnreachable, NotAuthorized, MissingExtra (embedded without a server binary).
@@ -54,23 +58,32 @@ async def open_server(
         from .embedded import open_embedded
 
         return await open_embedded(data_dir, prefix=prefix, chance=chance)
-    given = {
-        "username": username,
-        "password": password,
+    given: dict[str, Any] = {
         "ssl_ca_certs": tls_ca and str(tls_ca),
         "ssl_certfile": tls_cert and str(tls_cert),
         "ssl_keyfile": tls_key and str(tls_key),
     }
     parsed = parse_url(url)
-    kind, route = await _route(parsed, {k: v for k, v in given.items() if v}, timeout_s)
+    login = _login(parsed, username, password, secrets)
+    kind, route = await _route(parsed, {k: v for k, v in given.items() if v}, login, timeout_s)
     return Server(kind, route, parsed.shown, prefix=prefix, chance=chance)
 
 
-async def _route(url: ServerUrl, given: Mapping[str, Any], timeout_s: float) -> tuple[Kind, Route]:
-    access = Access(url.tls, {**url.options, **given})
+def _login(
+    url: ServerUrl, username: str | None, password: Password, resolver: Resolver | None
+) -> dict[str, CredentialProvider]:
+    user = username or url.options.get("username") or ""
+    secret = password or url.options.get("password")
+    return {"credential_provider": Login(user, secret, resolver)} if user or secret else {}
+
+
+async def _route(
+    url: ServerUrl, given: Mapping[str, Any], login: Mapping[str, Any], timeout_s: float
+) -> tuple[Kind, Route]:
+    rest = {k: v for k, v in url.options.items() if k not in ("username", "password")}
+    access = Access(url.tls, {**rest, **given, **login})
     if url.service:
-        ssl = {k: v for k, v in given.items() if k.startswith("ssl_")}
-        sentinels = Access(url.tls, {**url.sentinel_options, **ssl})
+        sentinels = Access(url.tls, {**url.sentinel_options, **given})
         return "sentinel", BySentinel(access, url.endpoints, sentinels, url.service)
     if len(url.endpoints) > 1 or await is_cluster(access, url.endpoints[0], timeout_s):
         if access.options.get("db"):

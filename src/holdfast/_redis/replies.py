@@ -28,7 +28,7 @@ from ..errors import NotAStream, NotAuthorized, ServerError, ServerFull, ServerR
 
 @dataclass(frozen=True, slots=True)
 class Redirected:
-    """Another node serves this slot: for good (MOVED), or for this one command (``ask``). No host means the same host."""
+    """Another node serves this slot: for good (MOVED), or for this command (``ask``). No host means the same host."""
 
     slot: int
     host: str

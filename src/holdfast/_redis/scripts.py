@@ -29,5 +29,5 @@ class Script:
 
 @cache
 def load_script(package: str, name: str) -> Script:
-    """The script ``name`` (``settle.lua``) of ``package`` (``holdfast.streams.lua``), read once a process."""
-    return Script.of(name, resources.files(package).joinpath(name).read_bytes())
+    """The script ``name`` (``settle``) in the ``lua`` folder of ``package`` (``holdfast.streams``), read once."""
+    return Script.of(name, resources.files(package).joinpath("lua", f"{name}.lua").read_bytes())

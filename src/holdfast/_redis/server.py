@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from .._base.chance import Chance, system_chance
+from .abilities import ServerAbilities, probe, require
 from .endpoint import Access, Endpoint
 from .keys import DEFAULT_PREFIX
 from .link import CONNECT_S, Link, OwnWires
 from .route import ByCluster, Route
-from .slots import slot_of
+from .slots import SLOTS, slot_of
 from .sync_link import SyncLink
 from .wire import Wire
 
@@ -44,6 +45,7 @@ class Server:
         self._pool = SharedWires()
         self._shared: dict[int, Link] = {}
         self._links: list[Link] = []
+        self._abilities: ServerAbilities | None = None
 
     @property
     def clustered(self) -> bool:
@@ -71,6 +73,28 @@ class Server:
         if link is None:
             link = self._shared[slot] = Link(self.route, slot, _Borrowed(self._pool), self._chance)
         return link
+
+    async def masters(self) -> dict[bytes, Link]:
+        """A new link to every master, by a hash tag that lies in one of its slots. The caller closes them."""
+        found = {b"hf": await self.link(b"hf")}
+        route = self.route
+        if not isinstance(route, ByCluster):
+            return found
+        missing = {endpoint for endpoint in route.masters() if str(endpoint) != found[b"hf"].endpoint}
+        for tag in (b"hf%d" % n for n in range(SLOTS)):
+            if not missing:
+                break
+            if route.known(slot_of(tag)) in missing:
+                missing.discard(route.known(slot_of(tag)))
+                found[tag] = await self.link(tag)
+        return found
+
+    async def abilities(self) -> ServerAbilities:
+        """What the back end can do, asked of one master, once. Raises AbilityMissing below Redis 6.2."""
+        if self._abilities is None:
+            self._abilities = await probe(self.shared(b"hf"), b"%s:{hf}:probe" % self.prefix.encode())
+            require(self._abilities, self.url)
+        return self._abilities
 
     async def close(self) -> None:
         """Closes every link; the last user of an embedded server stops it."""

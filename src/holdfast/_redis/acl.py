@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every server command Holdfast sends, with the reason, and the smallest ACL line made of them.
+
+A command that is used and not listed here fails for the user whom this line makes; ``tests/unit/redis/test_acl.py``
+compares the list with what the Lua files call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .keys import DEFAULT_PREFIX
+
+#: Command, or command|subcommand → why it is needed.
+NEEDED: dict[str, str] = {
+    # the connection
+    "ping": "links say it once when they connect",
+    "select": "a database other than 0 in the URL",
+    "evalsha": "every step that must be one step is a script",
+    "eval": "gives a script's text to a server that does not know it",
+    "time": "leases and due times are in the server's time",
+    # streams
+    "xadd": "publishing, dead letters, replay",
+    "xreadgroup": "reading",
+    "xack": "settling",
+    "xpending": "ownership is checked before anything is settled",
+    "xclaim": "take-over, parking, hand-back",
+    "xrange": "payloads of taken-over and parked entries; inspection",
+    "xrevrange": "the newest entry, for inspection",
+    "xlen": "lag and limits",
+    "xdel": "entries that nobody needs any more",
+    "xtrim": "trimming behind the slowest group",
+    "xgroup|create": "a group is made, or healed, where it is missing",
+    "xgroup|setid": "a healed group starts at its low-water mark",
+    "xgroup|createconsumer": "an incarnation announces itself",
+    "xgroup|delconsumer": "a dead consumer that holds nothing is removed",
+    "xgroup|destroy": "`holdfast streams` on request",
+    "xinfo|stream": "trimming and healing",
+    "xinfo|groups": "trimming and healing",
+    "xinfo|consumers": "finding the dead",
+    # beside the stream
+    "del": "leases, marks and notes that are done with; the first write at maxmemory",
+    "exists": "whether the stream is there",
+    "type": "a key that is no stream is refused with advice",
+    "get": "the producer's window",
+    "set": "the producer's window",
+    "pexpire": "the producer's window ends by itself",
+    "pttl": "the producer's window ends by itself",
+    "hdel": "notes and marks",
+    "hexists": "notes and marks",
+    "hget": "notes and marks",
+    "hgetall": "notes and marks",
+    "hincrby": "counters of a group",
+    "hlen": "inspection",
+    "hmget": "notes and marks",
+    "hscan": "inspection",
+    "hset": "notes and marks",
+    "zadd": "leases and due times",
+    "zcard": "inspection",
+    "zcount": "what is due",
+    "zrange": "leases and due times",
+    "zrangebyscore": "what is due",
+    "zrem": "leases and due times",
+    "zscore": "leases and due times",
+}
+
+#: Command → what is lost without it. Everything else works.
+USEFUL: dict[str, str] = {
+    "wait": "publishing that is confirmed by replicas",
+    "client|id": "a blocked read is woken rather than cut off",
+    "client|setname": "links have names in CLIENT LIST",
+    "client|unblock": "a blocked read is woken rather than cut off",
+    "cluster|slots": "needed on a cluster: who serves which slot",
+    "asking": "needed on a cluster: slots that are being moved",
+    "info": "a failover is noticed by the server's run id; doctor",
+    "config|get": "doctor tells persistence and limits",
+    "command|info": "doctor tells abilities without trying",
+    "scan": "`holdfast streams ls` without stream names",
+}
+
+
+def acl_line(
+    streams: Sequence[str] = ("<your streams>",),
+    *,
+    prefix: str = DEFAULT_PREFIX,
+    user: str = "holdfast",
+    password: str = "<password>",  # noqa: S107 - a blank to fill in
+    useful: bool = True,
+) -> str:
+    """The smallest ``ACL SETUSER`` that works for ``streams`` (names or patterns), as words to send or to print.
+
+    With ``useful`` the rights that only some features need are included.
+    """
+    rights = [*NEEDED, *(USEFUL if useful else ())]
+    keys = [f"~{prefix}:*", *(f"~{stream}" for stream in streams)]
+    allowed = [f"+{right}" for right in rights]
+    return " ".join(["ACL SETUSER", user, "on", f">{password}", "resetkeys", *keys, "-@all", *allowed])
