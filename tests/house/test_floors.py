@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 from tests.house.tree import PACKAGE, ROOT, imported, imported_at_top, modules, named
@@ -15,7 +17,7 @@ STANDARD = sys.stdlib_module_names | {"__future__"}
 #: What ``_base`` may import besides the standard library.
 ALLOWED_IN_BASE = {"msgspec"}
 #: What one file of it may import late, when a user's handler brought the library along.
-ALLOWED_LATE = {"_base/decoder.py": {"pydantic"}}
+ALLOWED_LATE = {"_base/codec.py": {"pydantic"}, "_base/decoder.py": {"pydantic"}}
 
 
 def test_import_contracts_are_kept():
@@ -38,3 +40,11 @@ def test_base_needs_no_third_party_but_msgspec():
 
 def test_errors_need_only_the_standard_library():
     assert set(imported(PACKAGE / "errors.py")) <= STANDARD
+
+
+def test_a_room_in_parentheses_is_not_built_yet():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    floors = next(contract for contract in contracts if contract["id"] == "floors")
+    unbuilt = re.findall(r"\((\w+)\)", " ".join(floors["layers"]))
+    built = [room for room in unbuilt if (PACKAGE / room / "__init__.py").exists() or (PACKAGE / f"{room}.py").exists()]
+    assert not built, "take these out of their parentheses in pyproject.toml, in the contract named floors"
