@@ -131,7 +131,7 @@ def _msgspec_decoder(wanted: Any) -> Decoder:
         json, pack = msgspec.json.Decoder(wanted).decode, msgspec.msgpack.Decoder(wanted).decode
     except (TypeError, NameError) as error:
         raise ConfigurationError(f"no message can become a {_name(wanted)}: {error}") from error
-    return Decoder(wanted, json, pack, lambda plain: msgspec.convert(plain, wanted))
+    return Decoder(wanted, json, pack, lambda plain: msgspec.convert(plain, wanted, str_keys=True))
 
 
 def _name(wanted: Any) -> str:
@@ -157,8 +157,12 @@ def _pydantic_decoder(wanted: Any) -> Decoder:
     from pydantic import TypeAdapter
 
     adapter: Any = TypeAdapter(wanted)
-    return Decoder(wanted, adapter.validate_json, lambda body: adapter.validate_python(_any_msgpack.decode(body)),
-                   adapter.validate_python)
+
+    def from_plain(plain: Any) -> Any:
+        # By way of JSON: a strict model takes a date from JSON text and refuses it as a Python string.
+        return adapter.validate_json(msgspec.json.encode(plain))
+
+    return Decoder(wanted, adapter.validate_json, lambda body: from_plain(_any_msgpack.decode(body)), from_plain)
 
 
 # -- what went wrong, without what was there ---------------------------------------------------------------------------

@@ -28,11 +28,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .. import errors
+from .._base.letter import Reason
 
 Kind = Literal["transient", "unknown", "permanent", "busy", "unserved", "lost"]
-#: Reasons a letter may carry that an exception or directive can lead to.
-Reason = Literal["handler_error", "max_deliveries", "crash_loop", "timeout", "schema_invalid", "decode_error",
-                 "expired", "unknown_type", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@
              ├─ Interrupted, lease lost ──────────────────▶ HandBack            nothing is counted
              ├─ busy store, Retry(counts=False) ──────────▶ RetryAt, uncounted  ┐ unless its age or
              ├─ Retry(after=…) ───────────────────────────▶ RetryAt             ├ date has run out:
-             ├─ failed: transient, unknown ───────────────▶ RetryAt             ┘ Bury(expired)
+             ├─ failed: transient, unknown ───────────────▶ RetryAt             ┘ Bury(max_age)
              ├─ no handler for its type or version ───────▶ RetryAt, uncounted, for ever
              └─ Reject, permanent, attempts used up ──────▶ Bury
 
-A letter's reason names the cause (``handler_error``, ``timeout``, …) also when it was the number of attempts that ended
-it: the attempts are beside it in the letter. ``max_deliveries`` is left for a handler that kept asking for ``Retry``.
+Reasons are those of the letter specification: ``handler_error`` is an error no attempt would mend, ``max_attempts`` one
+that outlasted them all; a last attempt that ran out of time says ``timeout``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import TypeAlias
 
 from .._base.chance import Chance
 from .._base.clock import WallMs
-from .classify import Classifier, Kind, Reason, Verdict, classify
+from .._base.letter import Category, Reason
+from .classify import Classifier, Kind, Verdict, classify
 from .outcome import Done, Drop, Failed, Interrupted, Outcome, Reject, Retry, Stage
 from .policy import RetryPolicy
 
@@ -59,6 +60,15 @@ class Bury:
     error: BaseException | None = None
     detail: str | None = None
     code: str | None = None
+
+    @property
+    def category(self) -> Category:
+        """What a letter says may be done about it."""
+        if self.reason == "rejected":
+            return "business"
+        if self.kind in ("transient", "busy"):
+            return "transient"
+        return "permanent" if self.kind == "permanent" else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,8 @@ def _by_policy(failed: Failed, verdict: Verdict, case: _Case) -> Decision:
         return Bury(verdict.reason, failed.stage, "permanent", failed.error)
     policy = rule if isinstance(rule, RetryPolicy) else case.policy
     if _used_up(case, policy):
-        return Bury(verdict.reason, failed.stage, verdict.kind, failed.error)
+        reason = "max_attempts" if verdict.reason == "handler_error" else verdict.reason
+        return Bury(reason, failed.stage, verdict.kind, failed.error)
     wait_s = policy.backoff.delay_s(case.runs + 1, case.chance)
     again = RetryAt(wait_s, True, verdict.reason, failed.stage, verdict.kind, failed.error)
     return _unless_expired(again, verdict, case, policy)
@@ -152,7 +163,7 @@ def _by_policy(failed: Failed, verdict: Verdict, case: _Case) -> Decision:
 def _as_asked(asked: Retry, case: _Case) -> Decision:
     """The handler said ``Retry``: its wait, and its word on whether that was an attempt."""
     if asked.counts and _used_up(case, case.policy):
-        return Bury("max_deliveries", kind="transient", error=asked, detail=asked.reason)
+        return Bury("max_attempts", kind="transient", error=asked, detail=asked.reason)
     wait_s = asked.after
     if wait_s is None or not math.isfinite(wait_s):
         wait_s = case.policy.backoff.delay_s(case.runs + 1, case.chance) if asked.counts else _busy_s(case)
@@ -174,6 +185,6 @@ def _unless_expired(again: RetryAt, verdict: Verdict, case: _Case, policy: Retry
     left_s = min(p.time_left_s(case.age_s, case.now) for p in (case.policy, policy) if p is not None)
     if again.in_s <= left_s:
         return again
-    return Bury("expired", again.stage, verdict.kind, again.error)
+    return Bury("max_age", again.stage, verdict.kind, again.error)
 
 
