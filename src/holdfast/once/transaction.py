@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A transaction that is ours to end, and what a handler is given inside it.
 
-The handler's session joins the transaction without owning it: its ``commit`` flushes and no more, and a commit on the
-connection itself is refused, since either would make the inbox row durable before the handler is through. Its
-``rollback`` does end the transaction, which is noticed: what it writes afterwards would be an effect without a row.
+The handler's session joins the transaction without owning it: its ``commit`` flushes and no more. A commit on the
+connection itself is refused, since it would make the inbox row durable before the handler is through. ``rollback`` does
+end the transaction, and is noticed: what the handler writes afterwards would be an effect without an inbox row.
 
 Two kinds with one face: on an ``AsyncEngine`` for coroutines, and on an ``Engine`` for plain handlers, whose every step
 runs in a thread.
@@ -57,15 +57,15 @@ class InCoroutine:
         self._database = database
         self._connection = connection
         self._root = root
+        self._door = Door(connection.sync_connection)
         self._session: AsyncSession | None = None
-        self._door: Door | None = None
+        self._committed = False
 
     async def call(self, step: Callable[[Connection], T]) -> T:
         return await self._connection.run_sync(step)
 
     def provide(self, wanted: type) -> Any:
         if wanted is AsyncConnection:
-            self._door = self._door or Door(self._connection.sync_connection)
             return self._connection
         if not issubclass(self._database.async_session_class, wanted):
             raise KeyError(wanted)
@@ -74,16 +74,20 @@ class InCoroutine:
         return self._session
 
     async def commit(self) -> None:
+        _still_open(self._root.is_active)
         if self._session is not None:
             await self._session.commit()
-        _still_open(self._root.is_active)
-        if self._door is not None:
-            self._door.open()
+        self._door.open()
         await self._root.commit()
+        self._committed = True
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        try:
+            if self._session is not None:
+                await self._session.close()
+        finally:
+            if not self._committed and not self._root.is_active:
+                await self._connection.invalidate(_half_ended())
 
 
 class InThread:
@@ -94,15 +98,15 @@ class InThread:
         self._connection = connection
         self._root = root
         self._run = run
+        self._door = Door(connection)
         self._session: Session | None = None
-        self._door: Door | None = None
+        self._committed = False
 
     async def call(self, step: Callable[[Connection], T]) -> T:
         return await self._run(partial(step, self._connection))
 
     def provide(self, wanted: type) -> Any:
         if wanted is Connection:
-            self._door = self._door or Door(self._connection)
             return self._connection
         if not issubclass(self._database.plain_session_class, wanted):
             raise KeyError(wanted)
@@ -114,20 +118,24 @@ class InThread:
         await self._run(self._commit)
 
     def _commit(self) -> None:
+        _still_open(self._root.is_active)
         if self._session is not None:
             self._session.commit()
-        _still_open(self._root.is_active)
-        if self._door is not None:
-            self._door.open()
+        self._door.open()
         self._root.commit()
+        self._committed = True
 
     def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
+        try:
+            if self._session is not None:
+                self._session.close()
+        finally:
+            if not self._committed and not self._root.is_active:
+                self._connection.invalidate(_half_ended())
 
 
 class Door:
-    """Refuses a commit on the connection until it is opened by us."""
+    """Refuses every commit on the connection until it is opened by us."""
 
     def __init__(self, connection: Connection | None) -> None:
         self._closed = True
@@ -140,6 +148,16 @@ class Door:
         if self._closed:
             raise ConfigurationError("a handler under once='sql' must not commit: return, and its work is committed "
                                      "together with the note that this message was applied")
+
+
+def _half_ended() -> Exception:
+    """Why a connection is thrown away whose commit failed, or whose transaction a handler ended.
+
+    SQLAlchemy counts a transaction as over once its commit was tried, and puts the connection back without a rollback.
+    Where a failed COMMIT leaves the transaction open (SQLite: a deferred constraint, a busy reader), the next message's
+    commit would carry this one's rows along.
+    """
+    return ConfigurationError("a transaction was ended in a way that leaves its connection in doubt")
 
 
 def _still_open(active: bool) -> None:

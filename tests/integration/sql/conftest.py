@@ -1,37 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every test that asks for ``url`` runs on each database we speak to; one that is not installed is skipped, and said."""
+"""Every test that asks for ``url`` runs on each database we speak to."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from holdfast.testing.binaries import ServerMissing
 from tests.integration.sql.servers import MariaDb, Postgres
-
-
-def started(kind):
-    try:
-        server = kind()
-    except ServerMissing as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    yield from started(Postgres)
+    server = Postgres()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")
 def mariadb():
-    yield from started(MariaDb)
+    server = MariaDb()
+    yield server
+    server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])

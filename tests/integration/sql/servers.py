@@ -115,7 +115,7 @@ class MariaDb(SqlServer):
 
     def __init__(self) -> None:
         # A folder of unpacked packages serves as well as an installation.
-        root = Path(os.environ.get("HOLDFAST_MARIADB_ROOT", "/"))
+        root = Path(os.environ.get("MARIADB_ROOT", "/"))
         self.root = root
         if not (root / "usr/sbin/mariadbd").exists():
             raise ServerMissing("mariadb", "apt-get install mariadb-server")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
-from holdfast._sql import Timeouts
+from holdfast._sql import Database, Timeouts
 from holdfast.consume.contract import DUPLICATE
 from holdfast.consume.outcome import Drop, Failed, Reject, Retry
 from holdfast.errors import ConfigurationError
@@ -176,7 +176,8 @@ def test_two_attempts_of_one_message_at_the_same_time_have_one_effect(bench):
     rounds = 40
 
     async def claim():
-        rivals = [bench.once, bench.consumer(Bench(bench.url, bench.side).database)]
+        elsewhere = Database(bench.url)
+        rivals = [bench.once, bench.consumer(elsewhere)]
 
         async def attempt(once, number):
             while True:
@@ -190,7 +191,6 @@ def test_two_attempts_of_one_message_at_the_same_time_have_one_effect(bench):
             results = await asyncio.gather(*(attempt(once, number) for once in rivals for _ in range(2)))
             assert sorted(results) == [False, False, False, True], number
         await rivals[1].close()
-        await rivals[1].database.close()
         assert bench.applied() == sorted(f"m{number}" for number in range(rounds))
 
     on(bench, claim)
@@ -282,6 +282,38 @@ def test_a_commit_on_the_connection_is_refused(bench):
             await bench.once.run(delivery(), attempt)
         assert bench.inbox() == []
 
+    on(bench, claim)
+
+
+def test_a_failed_commit_leaves_nothing_for_the_next_message_to_commit(bench):
+    """A constraint that is checked at COMMIT; SQLite keeps the transaction open when it fails there."""
+    if bench.database.plain_engine.dialect.name == "mariadb":
+        pytest.skip("MariaDB checks every constraint at once")
+    with bench.eye.plain_engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE parents (id integer PRIMARY KEY)"))
+        connection.execute(sa.text("CREATE TABLE children (parent integer REFERENCES parents (id)"
+                                   " DEFERRABLE INITIALLY DEFERRED)"))
+
+    async def claim():
+        async def orphan(context):
+            statements = ["INSERT INTO children VALUES (7)"]
+            if bench.database.plain_engine.dialect.name == "sqlite":
+                statements.insert(0, "PRAGMA defer_foreign_keys = ON")
+            for statement in statements:
+                if bench.side == "async":
+                    await context.provide(AsyncSession).execute(sa.text(statement))
+                else:
+                    context.provide(Session).execute(sa.text(statement))
+
+        with pytest.raises(sa.exc.IntegrityError):
+            await bench.once.run(delivery("bad"), orphan)
+        for number in range(4):
+            assert await bench.run(delivery(f"m{number}")) is True
+        assert bench.inbox() == ["m0", "m1", "m2", "m3"]
+
+    if bench.url.startswith("sqlite"):
+        for engine in (bench.database.plain_engine, bench.database.async_engine.sync_engine):
+            sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
     on(bench, claim)
 
 
