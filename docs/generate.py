@@ -110,6 +110,11 @@ def errors_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def letter_page() -> str:
+    """The specification of a dead letter's metadata."""
+    return importlib.import_module("holdfast._base.letter_page").page()
+
+
 def prose(thing: object) -> str:
     """The thing's docstring as one line of Markdown, fit for a table's cell."""
     return " ".join((inspect.getdoc(thing) or "").split()).replace("``", "`").replace("|", "\\|")
@@ -120,6 +125,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/keys.md": keys_page,
+    "docs/reference/letter-spec.md": letter_page,
 }
 
 
