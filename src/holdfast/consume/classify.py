@@ -79,6 +79,8 @@ def classify(error: BaseException, classifiers: Sequence[Classifier] = ()) -> Ve
     for cls, verdict in _OURS:
         if isinstance(error, cls):
             return verdict
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return classify(error.exceptions[0], classifiers)  # a TaskGroup wraps even a single failure
     return _foreign(error)
 
 
@@ -88,8 +90,6 @@ def _reason(error: BaseException) -> Reason:
 
 
 def _foreign(error: BaseException) -> Verdict:
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return classify(error.exceptions[0])  # a TaskGroup wraps even a single failure
     if is_busy(error):
         return Verdict("busy", "handler_error", "busy")
     may_help = getattr(error, "retry_may_help", None)
