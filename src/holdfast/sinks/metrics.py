@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of metrics: every name, what feeds it, and how the values of several processes become one.
+
+The table is data. The Prometheus sink, the reference page, the dashboard and the tests of the alert rules read it, so
+none of them can name a metric that does not exist, or feed one that nobody documents.
+
+**Cardinality is bounded by construction.** Labels are things that code or configuration names: stream, group, a reason
+or cause from a short list, a class of error. Never a message id, a key, an error's text, or a consumer's name (names
+are incarnations, new at every start). What remains open is the number of streams, and the sink caps that.
+
+**Counters are born at zero.** ``increase()`` sees nothing in a series whose first value is already 1, which is exactly
+how a rare disaster looks. So every series whose labels are known beforehand appears when its group is first seen.
+
+**Gauges speak for the group, not the process.** Every consumer sweeps and reports the same group, so sums over
+instances would count it many times: queries use ``max by (stream, group)``. ``across`` says how the processes of one
+machine are joined.
+
+An event or field may be named here before it exists; what waits for it stays silent, and the reference page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .._base import events, letter
+
+#: In place of a field: one each time the event occurs.
+ONE = "1"
+#: In place of a field: the wall time of the event in seconds since 1970; ``now-idle_s`` is that less a field.
+NOW = "now"
+
+Kind = Literal["counter", "gauge", "histogram"]
+Across = Literal["latest", "max", "sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One event that feeds a metric. ``value`` is a field of it, or ``ONE``, ``NOW``, ``now-<field>``.
+
+    ``fixed`` are labels the event does not carry; ``renamed`` maps a label to the field it is read from.
+    """
+
+    event: str
+    value: str = ONE
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> type[events.Event] | None:
+        """The event's class; None while there is none of this name."""
+        return getattr(events, self.event, None)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields that the value is made of."""
+        rest = self.value.removeprefix(NOW).removeprefix("-") if self.value.startswith(NOW) else self.value
+        return () if rest in {"", ONE} else (rest,)
+
+    @property
+    def waits(self) -> bool:
+        """Is the event, or what is asked of it, not there yet?"""
+        found = self.type
+        return found is None or not set(self.fields) <= set(found.__struct_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``closed`` lists the values of labels that have few; only such series can be born at zero.
+
+    ``codes`` turns a field's text into a number. ``across`` joins the gauges of processes on one machine.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    feeds: tuple[Feed, ...]
+    unit: str = ""
+    across: Across = "latest"
+    buckets: tuple[float, ...] = ()
+    closed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    codes: Mapping[str, float] = field(default_factory=dict)
+
+
+_STREAM = ("stream",)
+_GROUP = ("stream", "group")
+
+#: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
+_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+#: One call to the server.
+_CALL_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+_BLOCKED_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+_ATTEMPTS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
+
+#: Why an incarnation ended (``IncarnationLost``), and why a message was buried.
+_CAUSES = ("loop_blocked", "paused", "server", "unreachable")
+_REASONS = tuple(letter.REASONS)
+_BOOL = ("false", "true")
+
+
+def _count(name: str, event: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP,
+           closed: Mapping[str, tuple[str, ...]] | None = None, unit: str = "") -> Metric:
+    return Metric(name, "counter", help, (*labels, *(closed or ())), (Feed(event, value),), unit, closed=closed or {})
+
+
+def _kinds(name: str, help: str, label: str, feeds: Mapping[str, tuple[str, str]]) -> Metric:
+    """A counter with one label that says which of several feeds raised it."""
+    fed = tuple(Feed(event, value, {label: kind}) for kind, (event, value) in feeds.items())
+    return Metric(name, "counter", help, (*_GROUP, label), fed, closed={label: tuple(feeds)})
+
+
+def _gauge(name: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP, across: Across = "latest",
+           unit: str = "", event: str = "Sweep") -> Metric:
+    return Metric(name, "gauge", help, labels, (Feed(event, value),), unit, across)
+
+
+def _seconds(name: str, event: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP,
+             buckets: tuple[float, ...] = _SECONDS) -> Metric:
+    return Metric(name, "histogram", help, labels, (Feed(event, value),), "seconds", buckets=buckets)
+
+
+PUBLISHING = (
+    _count("holdfast_published_total", "Published", "count", "Messages published.", labels=_STREAM),
+    _count("holdfast_published_bytes_total", "Published", "bytes", "Bytes published.", labels=_STREAM, unit="bytes"),
+    _seconds("holdfast_publish_seconds", "Published", "seconds",
+             "Time of one publish call, however many messages it carries.", labels=_STREAM, buckets=_CALL_SECONDS),
+    _count("holdfast_publish_failed_total", "PublishFailed", ONE,
+           "Publish calls that failed. in_doubt: the message may be in the stream all the same.",
+           labels=_STREAM, closed={"in_doubt": _BOOL}),
+)
+
+BACKLOG = (
+    _gauge("holdfast_stream_length", "length", "Entries in the physical stream.", labels=_STREAM),
+    _gauge("holdfast_group_lag", "lag", "Entries not yet delivered to the group. NaN: the server does not know."),
+    _gauge("holdfast_group_pending", "pending", "Entries delivered and not settled, parked retries included."),
+    _gauge("holdfast_group_pending_largest", "pending_max",
+           "Pending entries of the one consumer that holds most of them, the parking consumer left out."),
+    _gauge("holdfast_group_pending_oldest_seconds", "oldest_pending_s",
+           "Idle time of the pending entry that was not touched for longest, parked retries left out.", unit="seconds"),
+    _gauge("holdfast_group_parked", "parked", "Entries parked until their retry is due."),
+    _gauge("holdfast_group_due", "due", "Parked entries whose time has come and that nobody has claimed yet."),
+    _gauge("holdfast_group_consumers", "consumers", "Consumers of the group with a live lease."),
+    _gauge("holdfast_in_flight", "in_flight", "Deliveries queued or running in this process.", across="sum"),
+    _gauge("holdfast_group_sweep_timestamp_seconds", NOW,
+           "When a consumer of the group last swept. A group that stops sweeping has no live consumer.",
+           unit="seconds", across="max"),
+    Metric("holdfast_group_seen_timestamp_seconds", "gauge",
+           "When a consumer of the group was last seen, by its own sweep or by another group's.", _GROUP,
+           (Feed("Sweep", NOW), Feed("GroupUnseen", "now-idle_s")), "seconds", "max"),
+)
+
+SETTLING = (
+    _count("holdfast_acked_total", "Settled", "acked", "Deliveries acknowledged after their handler succeeded."),
+    _count("holdfast_dropped_total", "Settled", "dropped",
+           "Deliveries acknowledged without effect because the handler said Drop."),
+    _count("holdfast_duplicates_total", "Settled", "duplicates",
+           "Deliveries whose effect was there already, so the handler did not run."),
+    _count("holdfast_retries_total", "Settled", "retried", "Deliveries parked for another attempt."),
+    _kinds("holdfast_handed_back_total", "Deliveries handed back without an attempt, while running or at the stop.",
+           "at", {"run": ("Settled", "handed_back"), "stop": ("ConsumerStopped", "handed_back")}),
+    _count("holdfast_settle_refused_total", "Settled", "refused",
+           "Deliveries whose settling was refused: this incarnation no longer owned them."),
+    _seconds("holdfast_settle_seconds", "Settled", "seconds",
+             "Time of one settle call, however many deliveries it carries.", buckets=_CALL_SECONDS),
+    _seconds("holdfast_handle_seconds", "Settled", "handle_s",
+             "Time of one attempt, from the handler's start to its outcome."),
+    _gauge("holdfast_effect_records", "records", "Done-records or inbox rows kept for the group.", event="EffectStore"),
+    _gauge("holdfast_effects_in_doubt", "in_doubt",
+           "Outside effects that were begun and neither confirmed nor denied.", event="EffectStore"),
+    _gauge("holdfast_effects_in_doubt_oldest_seconds", "in_doubt_oldest_s", "Age of the oldest effect in doubt.",
+           unit="seconds", event="EffectStore"),
+)
+
+FAILURES = (
+    Metric("holdfast_attempts_failed_total", "counter", "Attempts that failed, by stage and class of error.",
+           (*_GROUP, "stage", "error_type"), (Feed("AttemptFailed"),), closed={"stage": tuple(letter.STAGES)}),
+    Metric("holdfast_failed_attempt", "histogram",
+           "Number of the attempt that failed. Up to 1: first failures; above: retries that failed again.",
+           _GROUP, (Feed("AttemptFailed", "attempt"),), buckets=_ATTEMPTS),
+    Metric("holdfast_attempts", "histogram", "Attempts a message took until it was acknowledged or buried.",
+           _GROUP, (Feed("Settled", "attempts"), Feed("Buried", "attempts")), buckets=_ATTEMPTS),
+    _count("holdfast_buried_total", "Buried", ONE, "Messages that became dead letters, by reason.",
+           closed={"reason": _REASONS}),
+    _count("holdfast_bury_failed_total", "BuryFailed", ONE,
+           "Dead-letter writes the server refused; the message stays pending."),
+    _gauge("holdfast_dead_letters", "dead", "Dead letters of the group."),
+    _gauge("holdfast_dead_letters_oldest_seconds", "dead_oldest_s", "Age of the group's oldest dead letter.",
+           unit="seconds"),
+    _count("holdfast_replayed_total", "Replayed", ONE, "Dead letters replayed into the group."),
+    _kinds("holdfast_letters_checked_total", "Dead letters checked against the metadata specification.", "verdict",
+           {"valid": ("LettersChecked", "valid"), "invalid": ("LettersChecked", "invalid")}),
+    _count("holdfast_parked_unknown_total", "ParkedUnknown", ONE,
+           "Messages parked because nobody here knows their type or version."),
+    _count("holdfast_handler_overdue_total", "HandlerOverdue", ONE,
+           "Reports of a handler that cannot be cancelled and runs past its limit."),
+    Metric("holdfast_breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half open, 2 open.", ("breaker",),
+           (Feed("BreakerChanged", "state", renamed={"breaker": "name_of"}),), across="max",
+           codes={"closed": 0.0, "half-open": 1.0, "open": 2.0}),
+)
+
+RECOVERY = (
+    _count("holdfast_taken_over_total", "TakenOver", "count",
+           "Entries claimed from consumers whose lease had run out."),
+    _count("holdfast_take_over_lost_total", "TakenOver", "lost",
+           "Entries we meant to claim and another consumer claimed first."),
+    _count("holdfast_crashes_charged_total", "TakenOver", "charged",
+           "Process deaths charged to the message whose handler was running."),
+    _count("holdfast_payload_missing_total", "TakenOver", "payload_missing",
+           "Pending entries found trimmed away; each became a dead letter."),
+    _count("holdfast_lost_replies_recovered_total", "LostReplyRecovered", "count",
+           "Entries found whose read's reply had been lost on the way."),
+    _kinds("holdfast_parking_repaired_total", "Differences between parked entries and their due times, mended.", "kind",
+           {kind: ("ParkingReconciled", kind) for kind in ("restored", "undated", "stale")}),
+    _count("holdfast_groups_healed_total", "GroupHealed", ONE,
+           "Times the group was re-created after it, or its stream, had gone."),
+    _count("holdfast_entries_missing_total", "EntriesMissing", "count",
+           "Entries that somebody else trimmed before this group had read them."),
+    _count("holdfast_trimmed_total", "Trimmed", "count", "Entries we trimmed, all groups being past them.",
+           labels=_STREAM),
+)
+
+LIVENESS = (
+    _count("holdfast_consumers_started_total", "ConsumerStarted", ONE, "Consumers started, each a new incarnation."),
+    _count("holdfast_consumers_stopped_total", "ConsumerStopped", ONE, "Consumers that stopped in good order."),
+    _count("holdfast_consumers_reaped_total", "ConsumerReaped", ONE,
+           "Dead consumers removed from the group, nothing pending to them."),
+    _count("holdfast_incarnations_lost_total", "IncarnationLost", ONE,
+           "Leases that ran out under a running process, by cause.", closed={"cause": _CAUSES}),
+    _count("holdfast_deliveries_revoked_total", "IncarnationLost", "dropped",
+           "Deliveries dropped because their lease had run out; others run them."),
+    _seconds("holdfast_loop_blocked_seconds", "LoopBlocked", "seconds",
+             "How long the event loop had not turned, at each report.", labels=(), buckets=_BLOCKED_SECONDS),
+    _count("holdfast_clock_steps_total", "ClockStepped", ONE,
+           "Server clock steps and changes of server; leases were given their time again.",
+           closed={"new_server": _BOOL}),
+    _kinds("holdfast_partition_moves_total", "Partitions acquired and released by consumers.", "move",
+           {"acquired": ("PartitionAcquired", ONE), "released": ("PartitionReleased", ONE)}),
+)
+
+#: Fed by the sink, about itself.
+SERIES_REFUSED = Metric("holdfast_series_refused_total", "counter",
+                        "Updates left out because a metric had reached its number of series.", (), ())
+
+#: In the order of the reference page.
+CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
+    "Publishing": PUBLISHING,
+    "Backlog": BACKLOG,
+    "Settling": SETTLING,
+    "Failures and dead letters": FAILURES,
+    "Recovery": RECOVERY,
+    "Liveness": LIVENESS,
+    "The metrics themselves": (SERIES_REFUSED,),
+}
+
+METRICS: tuple[Metric, ...] = tuple(metric for chapter in CHAPTERS.values() for metric in chapter)
