@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TCP proxy that misbehaves on request: between client and server, or between master and replica.
+
+It runs in a thread of its own with its own event loop, so a test drives it with plain calls whatever it is itself doing,
+and each call has taken effect when it returns::
+
+    with Proxy(server.address) as proxy:
+        trap = proxy.eat_reply(to=b"XREADGROUP")
+        ...                        # a consumer that reads through proxy.port
+        trap.wait()                # the server has handed out entries that nobody received
+
+``UP`` is from client to server, ``DOWN`` from server to client. In a replication link the replica is the client: stalling
+DOWN holds back writes, stalling UP their acknowledgements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .pipe import Lane, Pipe, Way
+from .ports import HOST, free_port
+from .trap import Match, Then, Trap, Turns
+
+T = TypeVar("T")
+
+_CALL_S = 10.0
+_BOTH = (Way.UP, Way.DOWN)
+# On, and zero seconds: closing sends RST and throws away what was not sent.
+_LINGER_RST = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A proxied connection as ``Proxy.connections`` shows it. ``half_open``: the server's side is gone."""
+
+    client_port: int
+    half_open: bool
+
+
+class Proxy:
+    """Forwards ``host:port`` (its own, on loopback) to ``target``. ``start`` and ``close``, or a ``with`` block."""
+
+    host = HOST
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target = target
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-proxy", daemon=True)
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._traps: list[Trap] = []
+        self.lanes: dict[Way, Lane] = {}
+
+    # -- life
+
+    def start(self) -> Self:
+        self._thread.start()
+        self.port = free_port()
+        self._do(self._open())
+        return self
+
+    def close(self) -> None:
+        """Cuts every connection and ends the thread."""
+        if self._thread.is_alive():
+            self._do(self._close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_CALL_S)
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.host, self.port
+
+    def through(self, url: str) -> str:
+        """``url`` of the target, rewritten to pass through this proxy."""
+        host, port = self.target
+        return url.replace(f"{host}:{port}", f"{self.host}:{self.port}")
+
+    # -- what it can do to bytes
+
+    def stall(self, *ways: Way) -> None:
+        """Holds bytes back, connections stay open. Both directions unless named."""
+        self._call(lambda: [self.lanes[way].gate.clear() for way in ways or _BOTH])
+
+    def resume(self, *ways: Way) -> None:
+        """Lets held bytes go on, in order, none lost."""
+        self._call(lambda: [self.lanes[way].gate.set() for way in ways or _BOTH])
+
+    def delay(self, seconds: float, *ways: Way) -> None:
+        """Every byte arrives so much later; order is kept. 0 ends it."""
+        self._call(lambda: [setattr(self.lanes[way], "delay_s", seconds) for way in ways or _BOTH])
+
+    def eat_reply(self, to: Match, count: int = 1, then: Then = "cut") -> Trap:
+        """Lets matching requests through and swallows their replies, ``count`` times.
+
+        to: the command's name in any case, or a function of the request's words.
+        then: ``cut`` resets the connection once the reply was swallowed; ``hang`` keeps it open and silent.
+
+        A nil reply is passed on and not counted. Only requests sent from now on are matched.
+        """
+        trap = Trap(to, count, then)
+        self._call(lambda: self._traps.append(trap))
+        return trap
+
+    # -- what it can do to connections
+
+    def cut(self) -> int:
+        """Resets every connection on both sides (RST); bytes under way are lost. Returns how many there were."""
+        return self._call(self._cut)
+
+    def half_open(self) -> int:
+        """The server's side of each connection is reset, the client's stays open and silent for ever (a forgetful NAT).
+
+        New connections work.
+        """
+        return self._call(lambda: len([link.half_open() for link in list(self._links)]))
+
+    def refuse(self) -> None:
+        """New connections are refused. Those that exist stay; ``cut`` them for an outage."""
+        self._do(self._stop_listening())
+
+    def accept(self) -> None:
+        """New connections are taken again, on the same port."""
+        self._do(self._listen())
+
+    def heal(self) -> None:
+        """Undoes what was done: passes bytes, at once, eats nothing, takes connections."""
+        self.resume()
+        self.delay(0)
+        self._call(self._disarm)
+        self.accept()
+
+    # -- what it knows
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those open now, oldest first."""
+        return self._call(lambda: sorted((link.state() for link in self._links), key=lambda c: c.client_port))
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes passed on to the server, over all connections."""
+        return self.lanes[Way.UP].bytes
+
+    @property
+    def bytes_down(self) -> int:
+        return self.lanes[Way.DOWN].bytes
+
+    # -- how
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_S)
+
+    def _call(self, function: Callable[[], T]) -> T:
+        async def run() -> T:
+            return function()
+
+        return self._do(run())
+
+    async def _open(self) -> None:
+        self.lanes = {way: Lane() for way in Way}
+        await self._listen()
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, self.host, self.port)
+
+    async def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _close(self) -> None:
+        await self._stop_listening()
+        tasks = [link.task for link in self._links]
+        self._cut()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _cut(self) -> int:
+        links = list(self._links)
+        for link in links:
+            link.cut()
+        return len(links)
+
+    def _disarm(self) -> None:
+        for trap in self._traps:
+            trap.disarm()
+        self._traps.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self.target)
+        except OSError:
+            return _reset(writer)  # what a client sees when the way leads to nobody
+        task = asyncio.current_task()
+        assert task is not None
+        link = _Link(task, writer, up_writer, Turns(lambda: self._traps))
+        self._links.add(link)
+        try:
+            await link.carry(reader, up_reader, self.lanes)
+        finally:
+            self._links.discard(link)
+            link.cut()
+
+
+class _Link:
+    """One client's connection and its counterpart to the server."""
+
+    def __init__(
+        self, task: asyncio.Task[Any], client: asyncio.StreamWriter, server: asyncio.StreamWriter, turns: Turns
+    ) -> None:
+        self.task = task
+        self._client, self._server, self._turns = client, server, turns
+        self._client_port: int = client.get_extra_info("peername")[1]
+        self._half_open = False
+        self._pipes: list[asyncio.Task[None]] = []
+
+    def state(self) -> Connection:
+        return Connection(self._client_port, self._half_open)
+
+    async def carry(self, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader, lanes: dict[Way, Lane]) -> None:
+        up = Pipe(reader, self._server, lanes[Way.UP], self._turns.up)
+        down = Pipe(up_reader, self._client, lanes[Way.DOWN], self._down)
+        self._pipes = [asyncio.create_task(up.run()), asyncio.create_task(down.run())]
+        done, _ = await asyncio.wait(self._pipes, return_when=asyncio.FIRST_EXCEPTION)
+        if self._half_open:
+            await self._linger(reader)
+        try:
+            for pipe in done:
+                if not pipe.cancelled():
+                    pipe.result()
+        except* OSError:
+            pass  # one side broke off; our caller breaks off the other
+
+    def _down(self, chunk: bytes) -> bytes:
+        passed = self._turns.down(chunk)
+        if self._turns.sprung is not None and self._turns.sprung.then == "cut":
+            self._client.write(passed)
+            asyncio.get_running_loop().call_soon(self.cut)
+            return b""
+        return passed
+
+    async def _linger(self, reader: asyncio.StreamReader) -> None:
+        """Holds the client's side open, swallowing what it says, until it gives up or is cut."""
+        while await reader.read(65536):
+            continue
+
+    def half_open(self) -> None:
+        # The pipes go first: they would tell the client that the server has closed.
+        self._half_open = True
+        self._stop_pipes()
+        _reset(self._server)
+
+    def cut(self) -> None:
+        """A pipe may be waiting at a closed gate: it is stopped, not waited for."""
+        self._stop_pipes()
+        for writer in (self._client, self._server):
+            _reset(writer)
+
+    def _stop_pipes(self) -> None:
+        for pipe in self._pipes:
+            pipe.cancel()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RST)
+    writer.transport.abort()

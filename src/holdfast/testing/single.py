@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real server on a free loopback port, in a temporary folder. The other topologies are made of these."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import ServerUnreachable
+from .binaries import Binary, find_faketime, find_server
+from .ports import HOST, free_port
+from .process import Hurtable
+from .waiting import NotReached, wait_until
+
+if TYPE_CHECKING:
+    import redis
+
+#: A setting's value, or several lines of the same setting (``user``, ``save``).
+Settings = Mapping[str, str | Sequence[str]]
+
+#: A server that does not answer by then will not.
+START_S = 10.0
+
+_EMPTY = '""'
+
+
+class Single:
+    """A server of its own, for as long as the ``with`` block lasts.
+
+    flavour: ``valkey``, ``redis62`` or ``redis70``; see ``binaries``.
+    config: lines of the configuration file. The default keeps everything in memory, so a restart forgets it; give
+        ``{"appendonly": "yes", "appendfsync": "always"}`` for a server that does not.
+    env: variables added to the server's environment.
+    faketime_offset_s: starts the server with a wall clock that is so many seconds off (libfaketime); ``step_clock``
+        changes it while it runs. None: the machine's own clock.
+
+    Raises ``ServerMissing`` when the flavour, or libfaketime, is not installed.
+    """
+
+    mode: Sequence[str] = ()
+
+    def __init__(
+        self,
+        flavour: str = "valkey",
+        config: Settings | None = None,
+        env: Mapping[str, str] | None = None,
+        *,
+        faketime_offset_s: float | None = None,
+    ) -> None:
+        self.binary: Binary = find_server(flavour)
+        self.config: dict[str, str | Sequence[str]] = {**self._defaults(), **(config or {})}
+        self.port = 0
+        self._env = dict(env or {})
+        self._faketime = None if faketime_offset_s is None else find_faketime(flavour)
+        self._offset_s = faketime_offset_s or 0.0
+        self._process: Hurtable | None = None
+        self._folder: Path | None = None
+        self._admin: redis.Redis | None = None
+
+    def _defaults(self) -> dict[str, str | Sequence[str]]:
+        return {"bind": HOST, "save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
+
+    # -- what it is
+
+    @property
+    def flavour(self) -> str:
+        return self.binary.flavour
+
+    @property
+    def url(self) -> str:
+        password = self.config.get("requirepass")
+        return f"redis://{f':{password}@' if password else ''}{HOST}:{self.port}/0"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return HOST, self.port
+
+    @property
+    def folder(self) -> Path:
+        """Its configuration, data and ``server.log``. Removed on leaving."""
+        if self._folder is None:
+            raise ServerUnreachable(f"{self!r} was not started: use it in a with statement, or call start()")
+        return self._folder
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive
+
+    @property
+    def admin(self) -> redis.Redis:
+        """A synchronous client of this very server. It never retries, and answers bytes."""
+        if self._admin is None:
+            self._admin = self._client()
+        return self._admin
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The end of what the server has written about itself."""
+        return "\n".join((self.folder / "server.log").read_text(errors="replace").splitlines()[-lines:])
+
+    # -- what can be done to it
+
+    def start(self) -> Self:
+        """Starts it, or starts it again in the same folder and on the same port; returns when it answers."""
+        if self.alive:
+            return self
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="holdfast-server-"))
+            self._first_start()
+        else:
+            self._launch()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL: no last save, no goodbye to clients."""
+        if self._process is not None:
+            self._process.kill()
+        self._hang_up()
+
+    def terminate(self) -> None:
+        """SIGTERM, and waits for the orderly end."""
+        process = self._running()
+        process.signal(signal.SIGTERM)
+        process.reap(10)
+        self._hang_up()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        self._running().pause()
+
+    def resume(self) -> None:
+        self._running().resume()
+
+    @property
+    def paused(self) -> bool:
+        return self._process is not None and self._process.paused
+
+    def restart(self) -> None:
+        """Kills it if it runs, and starts it in the same folder on the same port."""
+        self.kill()
+        self.start()
+
+    def step_clock(self, offset_s: float) -> None:
+        """From now on the server's wall clock is ``offset_s`` off. Only when started with ``faketime_offset_s``."""
+        if self._faketime is None:
+            raise ValueError("the server runs on the machine's clock: start it with faketime_offset_s=0.0")
+        self._offset_s = offset_s
+        self._write_offset()
+
+    def close(self) -> None:
+        """Kills it and removes its folder."""
+        self.kill()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.binary} port {self.port}>"
+
+    # -- how
+
+    def _running(self) -> Hurtable:
+        if self._process is None:
+            raise ServerUnreachable(f"{self!r} is not running")
+        return self._process
+
+    def _first_start(self) -> None:
+        """Another process may take the port between our look and the server's bind: then the next port is tried."""
+        for attempts_left in reversed(range(5)):
+            self.port = free_port()
+            self._write_config()
+            try:
+                return self._launch()
+            except ServerUnreachable:
+                if not attempts_left or "in use" not in self.log_tail():
+                    raise
+
+    def _launch(self) -> None:
+        self._hang_up()
+        with open(self.folder / "server.log", "ab") as log:
+            self._process = Hurtable(
+                [str(self.binary.path), str(self.folder / "server.conf"), *self.mode],
+                env={**os.environ, **self._env, **self._faketime_env()},
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                folder=self.folder,
+            )
+        try:
+            wait_until(self._answers_or_ended, START_S, f"{self!r} answers", errors=driver_errors())
+        except NotReached as error:
+            raise ServerUnreachable(f"{error}\n{self.log_tail()}") from error
+        if not self.alive:
+            raise ServerUnreachable(f"{self!r} ended at once:\n{self.log_tail()}")
+
+    def _answers_or_ended(self) -> bool:
+        """That *something* answers on the port is not enough: the pid tells our server from another's."""
+        if not self.alive:
+            return True
+        info: Any = self.admin.info("server")
+        return bool(info["process_id"] == self.pid and not self._loading())
+
+    def _loading(self) -> bool:
+        info: Any = self.admin.info("persistence")
+        return bool(info.get("loading"))
+
+    def _write_config(self) -> None:
+        """One line a value. The server rewrites this file itself when a Sentinel or CONFIG REWRITE tells it to."""
+        lines = [f"port {self.port}", f"dir {self.folder}"]
+        for name, value in self.config.items():
+            values = [value] if isinstance(value, str) else value
+            lines += [f"{name} {one or _EMPTY}" for one in values]
+        (self.folder / "server.conf").write_text("\n".join(lines) + "\n")
+
+    def _faketime_env(self) -> dict[str, str]:
+        if self._faketime is None:
+            return {}
+        self._write_offset()
+        # The offset comes from a file, read at every call, so that it can change while the server runs. Elapsed time
+        # stays true: a wall clock that is off must not also make the server's timers wrong.
+        return {
+            "LD_PRELOAD": str(self._faketime),
+            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "faketime"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def _write_offset(self) -> None:
+        fresh = self.folder / "faketime.new"
+        fresh.write_text(f"{self._offset_s:+f}\n")
+        fresh.rename(self.folder / "faketime")
+
+    def _client(self) -> redis.Redis:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        password = self.config.get("requirepass")
+        return redis.Redis(
+            HOST,
+            self.port,
+            password=password if isinstance(password, str) else None,
+            socket_timeout=5,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def _hang_up(self) -> None:
+        """A client that outlived its server would greet the next one on a dead connection."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What a server that still starts, loads or elects makes the driver raise."""
+    import redis
+
+    return (redis.exceptions.RedisError, OSError)

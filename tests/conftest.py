@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test may ask for.
+
+``backend``     a running server, empty; the test runs once for each kind of ``--servers`` (default: valkey)
+``stream``      a stream name nobody else uses
+``arun``        runs a coroutine, within a minute
+``rng, seed``   chance that ``--seed`` repeats
+``data_dir``    the folder of sample data
+
+A server or a file that is missing skips the test and says why; with ``CI=true`` it fails it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support.backend import KINDS, Backend, Pool, versions
+
+from holdfast.testing.binaries import ServerMissing
+
+T = TypeVar("T")
+
+#: A coroutine under test that takes longer than this hangs.
+ARUN_S = 60.0
+
+_DATA = pytest.StashKey[str | None]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("holdfast tests")
+    group.addoption("--servers", default="valkey", help=f"kinds for the backend fixture: {','.join(KINDS)}, or all")
+    group.addoption("--seed", type=int, default=None, help="repeats the chances of an earlier run")
+    group.addoption("--uvloop", action="store_true", help="coroutines run on uvloop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:  # workers of pytest-xdist are handed the controller's
+        config.option.seed = secrets.randbits(32)
+    config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
+    # A developer's own settings must not decide a test: the library would read them at the command line's edge.
+    config.stash[_DATA] = os.environ.get("HOLDFAST_DATA")
+    for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
+        del os.environ[name]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"servers: {'; '.join(versions(_kinds(config)))}", f"seed: {config.option.seed} (--seed repeats it)"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("kinds")
+        kinds = [kind for kind in _kinds(metafunc.config) if mark is None or kind in mark.args]
+        metafunc.parametrize("backend", kinds, indirect=True)
+
+
+def _kinds(config: pytest.Config) -> list[str]:
+    asked = str(config.option.servers).split(",")
+    if asked == ["all"]:
+        return list(KINDS)
+    if unknown := set(asked) - set(KINDS):
+        raise pytest.UsageError(f"--servers: unknown {', '.join(sorted(unknown))}; one of {', '.join(KINDS)}, or all")
+    return asked
+
+
+def missing(reason: str) -> None:
+    """Ends the test: skipped on a laptop, failed where everything was promised to be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    try:
+        return (yield)
+    except ServerMissing as error:
+        missing(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    try:
+        return (yield)
+    except ServerMissing as error:
+        missing(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    report = yield
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("chance", f"--seed={item.config.option.seed}"))
+    return report
+
+
+@pytest.fixture(scope="session")
+def _pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, _pool: Pool) -> Backend:
+    """A server of each kind asked for, running and empty: ``url``, ``kind``, ``flavour``, ``admin``, ``masters``."""
+    return _pool.get(request.param)
+
+
+@pytest.fixture
+def stream() -> str:
+    """A stream name of this test alone."""
+    return f"orders-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def arun(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Runs a coroutine on a fresh event loop and returns its value; one that takes a minute fails."""
+    factory = None
+    if request.config.option.uvloop:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+
+    async def bounded(coroutine: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(ARUN_S):
+            return await coroutine
+
+    def run(coroutine: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(bounded(coroutine))
+
+    return run
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> str:
+    """Of the run and of this test: one test run alone meets the same chances as among others."""
+    return f"{request.config.option.seed}:{request.node.nodeid}"
+
+
+@pytest.fixture
+def rng(seed: str) -> random.Random:
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder of sample data: HOLDFAST_DATA, else ``shared/data`` beside the checkout."""
+    named = request.config.stash[_DATA]
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        missing(f"no sample data at {folder}: set HOLDFAST_DATA to the folder that holds traces/ and logs/")
+    return folder
