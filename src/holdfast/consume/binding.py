@@ -55,7 +55,7 @@ class Binding:
         self.decoder = None if signature.body in GIVEN else decoder_for(signature.body)
         #: The body of one delivery, decoded and remembered in ``delivery.body``; DecodeError or ValidationFailed.
         self.load: Callable[[Delivery], Any] = _loader(signature.body, self.decoder)
-        self.call: Call = _batch_call(self) if batch else _single_call(self, signature.given)
+        self.call: Call = _batch_call(self, signature) if batch else _single_call(self, signature)
 
     def decode(self, body: bytes, content_type: str = JSON) -> Any:
         """A body as the handler's type; DecodeError or ValidationFailed."""
@@ -120,9 +120,9 @@ def _itself(delivery: Delivery) -> Delivery:
     return delivery
 
 
-def _single_call(binding: Binding, given: Mapping[str, type]) -> Call:
-    handler, load, decoded = binding.handler, binding.load, binding.decoder is not None
-    extras = _extras(binding.name, binding.wanted, given)
+def _single_call(binding: Binding, signature: Signature) -> Call:
+    handler, load, decoded = _body_by_place(binding.handler, signature), binding.load, binding.decoder is not None
+    extras = _extras(binding.name, binding.wanted, signature.given)
 
     def call_with(delivery: Delivery, context: EffectContext | None = None) -> Any:
         value = delivery.body if decoded else None
@@ -133,11 +133,18 @@ def _single_call(binding: Binding, given: Mapping[str, type]) -> Call:
         return handler(load(delivery) if value is None else value)
 
     # The bare path is the one that is measured: a decode and a call, and nothing that a plain handler did not ask for.
-    return call if decoded and not binding.wanted and not given else call_with
+    return call if decoded and not binding.wanted and not signature.given else call_with
 
 
-def _batch_call(binding: Binding) -> Call:
-    handler, load, decoded = binding.handler, binding.load, binding.decoder is not None
+def _body_by_place(handler: Handler, signature: Signature) -> Handler:
+    """The handler with its body first, whatever its own order: ``async def bill(session: Session, order: Order)``."""
+    if signature.body_first:
+        return handler
+    return lambda body, **extras: handler(**{signature.body_param: body}, **extras)
+
+
+def _batch_call(binding: Binding, signature: Signature) -> Call:
+    handler, load, decoded = _body_by_place(binding.handler, signature), binding.load, binding.decoder is not None
     extras = _extras(binding.name, binding.wanted, {})
 
     def call(deliveries: Sequence[Delivery], context: EffectContext | None = None) -> Any:

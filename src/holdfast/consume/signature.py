@@ -30,7 +30,8 @@ _LISTS = (list, Sequence)
 class Signature:
     """A signature, understood.
 
-    body_param, body: the body's parameter and type (for a batch handler, the type of a member).
+    body_param, body: the body's parameter and type (for a batch handler, the type of a member). body_first: the body is
+        the first parameter, and so can be passed by place.
     wanted: parameters the effect provides. given: parameters that are the message or the delivery.
     """
 
@@ -38,6 +39,7 @@ class Signature:
     is_async: bool
     body_param: str
     body: Any
+    body_first: bool
     wanted: dict[str, type]
     given: dict[str, type]
 
@@ -60,7 +62,8 @@ def read_signature(
     if batch and given:
         raise BadHandler(f"{name}: {next(iter(given))!r} is about one message, and a batch has many: take "
                          f"`list[Delivery]` as the body instead")
-    return Signature(name, _is_async(handler), body.name, hint, wanted, given)
+    first = next(iter(parameters)) == body.name
+    return Signature(name, _is_async(handler), body.name, hint, first, wanted, given)
 
 
 def name_of(handler: Handler) -> str:
