@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fingerprint that is equal for the same error at other data, so that a thousand letters are one line on a screen.
 
-Hashed are the types of the error and its causes, and the places it passed through, as module and function. Left out is all
-that varies while the error stays the same: line numbers, which move with every edit above them; addresses; how often a
-recursive function met itself; and our own frames, so that upgrading Holdfast regroups nothing. An error without places,
-because it was never raised or never left Holdfast, is told by its words, without numbers, quoted text and hexadecimal.
+Hashed are the types of the error and its causes, and the places it passed through, as module and function. Left out is
+all that varies while the error stays the same: line numbers, which move with every edit above them; addresses; how
+often a recursive function met itself; and our own frames, so that upgrading Holdfast regroups nothing. An error
+without places, because it was never raised or never left Holdfast, is told by its words, without numbers, quoted text
+and hexadecimal.
 
-The algorithm's version stands in front (``v1:``): a change to anything here is ``v2``, and groups never merge by chance.
+The algorithm's version stands in front (``v1:``): a change to anything here is ``v2``, and groups never merge by
+chance.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _type_slots: Final[dict[str, Any]] = dict(type.__dict__)
 
 
 def slot(error: BaseException, name: str) -> Any:
-    """``error.<name>`` as the interpreter keeps it, for ``__cause__``, ``__context__``, ``__traceback__`` and their like."""
+    """``error.<name>`` as the interpreter keeps it, for ``__cause__``, ``__context__``, ``__traceback__`` and their
+    like."""
     return _slots[name].__get__(error)
 
 

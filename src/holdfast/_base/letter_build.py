@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The builder: a dead message and what is known of its death become a letter.
 
-Never raises for what a message or an error holds, and never makes a letter that the server would refuse for its size: it
-runs when something has failed already, and the message has no other place to go. About 100 µs for a message of 1 KB.
+Never raises for what a message or an error holds, and never makes a letter that the server would refuse for its size:
+it runs when something has failed already, and the message has no other place to go. About 150 µs for a kilobyte.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from .letter import BY_NAME, DEFAULT_PREFIX, ROWS, SPEC_VERSION, checked_prefix
+from .letter import BY_NAME, DEFAULT_PREFIX, SPEC_VERSION, checked_prefix
 from .letter_error import ErrorText, Redact, clipped, describe, masked
-from .letter_facts import LetterFacts, Limits, applied_or_unknown, category_of
-from .letter_lineage import body_sha256, lineage_of, nested_json, set_aside, with_death
+from .letter_facts import LetterFacts, applied_or_unknown, category_of
+from .letter_fit import Limits, fit
+from .letter_lineage import body_sha256, letter_id, lineage_of, nested_json, set_aside, with_death
 from .letter_text import cut, iso, ms_of, number, readable, utf8
 from .message import Message
 from .redact import DEFAULT_REDACTOR
-from .ulid import format_ulid
+
+__all__ = ["DEFAULT_REDACTOR", "Letter", "Limits", "Redact", "build", "letter_id_of"]
 
 _DEFAULT_LIMITS = Limits()
-_BY_NEED = tuple(sorted((r for r in ROWS if r.name not in ("truncated-fields", "redacted", "original-headers")),
-                        key=lambda r: ("required", "recommended", "optional").index(r.need)))
-_LISTS = ("truncated-fields", "redacted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,10 @@ class Letter:
     fields: list[bytes]
 
 
-def build(fields: Sequence[bytes], facts: LetterFacts, *, prefix: str = DEFAULT_PREFIX, redactor: Redact = DEFAULT_REDACTOR,
-          limits: Limits = _DEFAULT_LIMITS) -> Letter:
-    """The letter of one death. ``fields`` is the entry as it lies in the stream, byte for byte, or empty when it is gone.
+def build(fields: Sequence[bytes], facts: LetterFacts, *, prefix: str = DEFAULT_PREFIX,
+          redactor: Redact = DEFAULT_REDACTOR, limits: Limits = _DEFAULT_LIMITS) -> Letter:
+    """The letter of one death. ``fields`` is the entry as it lies in the stream, byte for byte, or empty when it is
+    gone.
 
     The same death gives the same letter id, whoever builds it and how often. ``redactor`` masks what errors say.
     """
@@ -59,18 +58,13 @@ def build(fields: Sequence[bytes], facts: LetterFacts, *, prefix: str = DEFAULT_
 def letter_id_of(facts: LetterFacts, lineage: Mapping[str, str], message: Sequence[bytes]) -> str:
     """26 characters that sort by the time the message was first written.
 
-    Hashed are origin, group and the replay that preceded this death, all of which the entry itself holds: a repeated burial
-    meets its own record, a second death after a replay does not, and neither do two replays of one letter.
+    Hashed are origin, group and the replay that preceded this death, all of which the entry itself holds: a repeated
+    burial meets its own record, a second death after a replay does not, and neither do two replays of one letter.
     """
     stream, entry = _root(facts, lineage)
     parts = [stream, entry, facts.group, *(lineage.get(n, "") for n in
              ("reprocess-count", "replayed-from", "replay-job", "replay-timestamp"))]
-    digest = hashlib.sha256()
-    for part in map(utf8, parts):
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
-    at_ms = min(_published_ms(Message(stream, utf8(entry), message)) or 0, (1 << 48) - 1)
-    return format_ulid((at_ms << 80) | int.from_bytes(digest.digest()[:10], "big"))
+    return letter_id(parts, _published_ms(Message(stream, utf8(entry), message)) or 0)
 
 
 def _published_ms(message: Message) -> int | None:
@@ -128,12 +122,12 @@ def _consumer(facts: LetterFacts) -> dict[str, str]:
 
 
 def _failure(facts: LetterFacts, error: ErrorText) -> dict[str, str]:
-    category = facts.category or category_of(facts.reason, facts.error)
+    category, caused = facts.category or category_of(facts.reason, facts.error), len(error.types) > 1
     return {"failure-reason": facts.reason, "failure-timestamp": iso(_failed_ms(facts)), "error-stage": facts.stage,
             "error-category": category, "error-code": facts.code, "exception-message": error.message,
             "exception-type": error.types[0] if error.types else "", "exception-stacktrace": error.stack,
-            "exception-fingerprint": error.fingerprint, "root-cause-type": error.types[-1] if len(error.types) > 1 else "",
-            "exception-type-chain": _json([cut(name, 256) for name in error.types]) if len(error.types) > 1 else "",
+            "exception-fingerprint": error.fingerprint, "root-cause-type": error.types[-1] if caused else "",
+            "exception-type-chain": _json([cut(name, 256) for name in error.types]) if caused else "",
             "applied": applied_or_unknown(facts.applied), "processing-ms": _int(facts.processing_ms),
             "retryable": "" if category == "unknown" else ("true" if category == "transient" else "false")}
 
@@ -174,49 +168,6 @@ def _correlation(facts: LetterFacts) -> dict[str, str]:
     return {"trace-id": trace_id if traced else "", "span-id": rest.partition("-")[0] if traced else "",
             "trace-links": _json([cut(link, 64) for link in facts.links[-8:]]) if facts.links else "",
             **{name: value for name, value in named.items() if value}}
-
-
-def fit(values: Mapping[str, str], prefix: str, limits: Limits, masked: Sequence[str] = ()) -> list[bytes]:
-    """Metadata as flat fields within the limits, in the table's order; empty values are left out.
-
-    Required rows come first when the budget is spent, then recommended, then optional, then names we do not know. Text that
-    is too long is cut; anything else that is too long is left out, since half a number is another number.
-    """
-    left = limits.total - sum(len(prefix) + len(n) + BY_NAME[n].max_bytes for n in _LISTS)
-    written: dict[str, bytes] = {}
-    cut_names: list[str] = []
-    for name in [*(row.name for row in _BY_NEED), *(n for n in values if n not in BY_NAME)]:
-        text = values.get(name, "")
-        if not text:
-            continue
-        overhead = len(prefix) + len(name.encode("utf-8", "backslashreplace"))
-        raw = _fitted(name, text, min(limits.cap(name), left - overhead))
-        if raw != utf8(text):
-            cut_names.append(name)
-        if raw:
-            written[name] = raw
-            left -= overhead + len(raw)
-    for name, names in zip(_LISTS, (cut_names, masked), strict=True):
-        if names:
-            written[name] = utf8(cut(",".join(names), BY_NAME[name].max_bytes))
-    return _flat(written, prefix)
-
-
-def _fitted(name: str, text: str, room: int) -> bytes:
-    row = BY_NAME.get(name)
-    raw = utf8(text)
-    if len(raw) <= room:
-        return raw
-    if row is None or row.type != "string" or row.pattern or room < 16:
-        return b""
-    return utf8(cut(text, room, middle=row.cut == "middle"))
-
-
-def _flat(written: Mapping[str, bytes], prefix: str) -> list[bytes]:
-    fields: list[bytes] = []
-    for name in [*(row.name for row in ROWS if row.name in written), *(n for n in written if n not in BY_NAME)]:
-        fields += (utf8(prefix + name), written[name])
-    return fields
 
 
 def _int(value: int | None) -> str:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An error as text for a letter: what it said, its causes, its stack. Bounded before it is read in full.
 
-Not the ``traceback`` module: that looks at every source file again for each error, and it trusts what it prints. Here the
-error is hostile until shown otherwise: its ``__str__`` may raise, answer ten megabytes, or answer with a subclass of ``str``.
+Not the ``traceback`` module: that looks at every source file again for each error, and it trusts what it prints. Here
+the error is hostile until shown otherwise: its ``__str__`` may raise, answer ten megabytes, or answer with a subclass
+of ``str``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _FRAMES_HEAD, _FRAMES_TAIL = 8, 24
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """``types`` runs from the error to its innermost cause. ``masked`` are the letter fields in which something was masked."""
+    """``types`` runs from the error to its innermost cause. ``masked`` are the letter fields in which something was
+    masked."""
 
     types: tuple[str, ...]
     message: str
@@ -41,7 +43,8 @@ def describe(error: BaseException, detail: str, redact: Redact) -> ErrorText:
     message, stack = masked(said[0], redact), masked(raw_stack, redact)
     changed = [name for name, before, after in (("exception-message", said[0], message),
                                                ("exception-stacktrace", raw_stack, stack)) if before != after]
-    return ErrorText(tuple(type_name(link) for link in chain), message, stack, fingerprint(error, message), tuple(changed))
+    types = tuple(type_name(link) for link in chain)
+    return ErrorText(types, message, stack, fingerprint(error, message), tuple(changed))
 
 
 def said_by(error: BaseException) -> str:
@@ -50,7 +53,7 @@ def said_by(error: BaseException) -> str:
         return clipped("".join((str(error)[:_MAX_SAID + 1],)))  # joined: a plain str, whatever subclass it was
     except KeyboardInterrupt:
         raise
-    except BaseException as refusal:  # a __str__ may raise anything, SystemExit included; the letter must be written
+    except BaseException as refusal:  # noqa: BLE001  a __str__ may raise anything, even SystemExit
         return f"[no message: its __str__ raised {type_name(refusal)}]"
 
 
@@ -67,7 +70,7 @@ def masked(text: str, redact: Redact) -> str:
     """``text`` masked; if the redactor fails nothing of it is shown, since what it would have hidden is unknown."""
     try:
         return redact(text)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the redactor may be the user's; the letter is written all the same
         return f"[not shown: the redactor raised {type_name(error)}]"
 
 
@@ -89,4 +92,5 @@ def _told(error: BaseException, text: str, depth: int) -> str:
 def _place(at: TracebackType) -> str:
     code = at.tb_frame.f_code
     line = linecache.getline(code.co_filename, at.tb_lineno).strip()[:200]
-    return f'  File "{code.co_filename}", line {at.tb_lineno}, in {code.co_qualname}' + (f"\n    {line}" if line else "")
+    place = f'  File "{code.co_filename}", line {at.tb_lineno}, in {code.co_qualname}'
+    return f"{place}\n    {line}" if line else place

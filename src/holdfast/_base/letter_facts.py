@@ -7,13 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import ConfigurationError, HoldfastError
-from .letter import BY_NAME, ROWS, SPEC_VERSION, Category, Reason
-
-#: Bytes the metadata always needs at most: required rows at their caps, and the two lists of cut and masked fields.
-MIN_TOTAL: Final = 2048
-assert sum(len(r.name) + 32 + r.max_bytes for r in ROWS
-           if r.need == "required" or r.name in ("truncated-fields", "redacted")) <= MIN_TOTAL
+from ..errors import HoldfastError
+from .letter import Category, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,41 +25,16 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Caps of a letter's metadata, in bytes. The payload is not counted: the server has taken it once already.
-
-    ``total`` is for names and values together; less keeps letters small, and costs the optional fields first. ``message`` and
-    ``stack`` lower the specification's own caps (1,024 and 8,192), they never raise them.
-    """
-
-    total: int = 32_768
-    message: int = BY_NAME["exception-message"].max_bytes
-    stack: int = BY_NAME["exception-stacktrace"].max_bytes
-
-    def __post_init__(self) -> None:
-        if self.total < MIN_TOTAL:
-            raise ConfigurationError(f"letters need a budget of at least {MIN_TOTAL} bytes, not {self.total}")
-
-    def cap(self, name: str) -> int:
-        """Cap of the field ``name``; 4,096 for one this version does not know."""
-        row = BY_NAME.get(name)
-        if row is None:
-            return 4096
-        own = {"exception-message": self.message, "exception-stacktrace": self.stack}.get(name, row.max_bytes)
-        return max(0, min(own, row.max_bytes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFacts:
     """One death.
 
     ``stream`` and ``entry_id`` say where the message was first written; for a replayed message the lineage it carries
-    knows better and wins, so either place may be given. ``lineage`` is True only for messages read from a group's own replay
-    stream: there the prefixed fields are ours, anywhere else they are somebody's and are set aside untouched.
-    Times are wall milliseconds. ``attempt_errors`` are rows of ``[error type, stage, count, first ms, last ms]`` and ``links``
-    traceparents, both as ``consume.contract.Note`` keeps them. Of attempts, ``attempts`` counts those that ended.
-    ``detail`` replaces the error's message, or stands for it when there is no error. What is left at its default is taken from
-    the message's own fields or headers where these say it, or else left out of the letter.
+    knows better and wins, so either place may be given. ``lineage`` is True only for messages read from a group's own
+    replay stream: there the prefixed fields are ours, anywhere else they are somebody's and are set aside untouched.
+    Times are wall milliseconds. ``attempt_errors`` are rows of ``[error type, stage, count, first ms, last ms]`` and
+    ``links`` are traceparents, both as ``consume.contract.Note`` keeps them. ``attempts`` counts those that ended.
+    ``detail`` replaces the error's message, or stands for it when there is no error. What is left at its default is
+    taken from the message's own fields or headers where these say it, or else left out of the letter.
     """
 
     stream: str
@@ -118,7 +88,8 @@ _BY_REASON: Final[dict[str, Category]] = {
 
 
 def category_of(reason: str, error: BaseException | None) -> Category:
-    """What may be done, as far as reason and error tell: the reason where it settles it, or else the error's own class."""
+    """What may be done, as far as reason and error tell: the reason where it settles it, or else the error's own
+    class."""
     if reason in _BY_REASON:
         return _BY_REASON[reason]
     if error is None:
@@ -133,6 +104,3 @@ def applied_or_unknown(text: str) -> str:
     """``text`` if it is ``no`` or ``k of n``, else ``unknown``: who reads "no" replays without looking."""
     k, of, n = text.partition(" of ")
     return text if text == "no" or (of and k.isascii() and k.isdigit() and n.isascii() and n.isdigit()) else "unknown"
-
-
-__all__ = ["MIN_TOTAL", "SPEC_VERSION", "LetterFacts", "Limits", "Site", "applied_or_unknown", "category_of"]

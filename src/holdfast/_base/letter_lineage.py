@@ -8,9 +8,10 @@
     replayed  [ the message's fields ] [ lineage ]                       ``replay_fields``
     letter    [ metadata, merged with lineage ] [ the message's fields ] ``build`` with ``lineage=True``
 
-Names tell metadata from message: the former begin with the prefix, the latter do not. A message may hold such names all the
-same. These are set aside in ``original-headers`` with their positions, and ``split`` puts them back where they stood.
-In a replayed entry the lineage is the tail that begins at the last ``spec-version``; whatever stands before it is the message.
+Names tell metadata from message: the former begin with the prefix, the latter do not. A message may hold such names
+all the same. These are set aside in ``original-headers`` with their positions, and ``split`` puts them back where they
+stood. In a replayed entry the lineage is the tail that begins at the last ``spec-version``; whatever stands before it
+is the message.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import msgspec
 from .letter import BY_NAME, DEFAULT_PREFIX, SPEC_VERSION
 from .letter_text import cut, iso, ms_of, number, pairs, readable, utf8
 from .message import F_BODY
+from .ulid import format_ulid
 
 MAX_DEATHS: Final = 16
 Nested = list[tuple[int, bytes, bytes]]
@@ -67,12 +69,13 @@ def nested_json(aside: Nested) -> str:
     return msgspec.json.encode([[at, _packed(name), _packed(value)] for at, name, value in aside]).decode()
 
 
-def replay_fields(letter_fields: Sequence[bytes], *, by: str, at_ms: int, job: str = "", edited_body: bytes | None = None,
-                  edit_patch: Any = None, redirect_to: str = "", prefix: str = DEFAULT_PREFIX) -> list[bytes]:
+def replay_fields(letter_fields: Sequence[bytes], *, by: str, at_ms: int, job: str = "",
+                  edited_body: bytes | None = None, edit_patch: Any = None, redirect_to: str = "",
+                  prefix: str = DEFAULT_PREFIX) -> list[bytes]:
     """The entry that sends a letter's message back: its fields, then its lineage with one more replay counted.
 
-    ``edited_body`` replaces the ``body`` field; ``edit_patch`` (JSON Patch, or any JSON value) is kept with the SHA-256 of the
-    body before and after. Fields that this version does not know travel along.
+    ``edited_body`` replaces the ``body`` field; ``edit_patch`` (JSON Patch, or any JSON value) is kept with the
+    SHA-256 of the body before and after. Fields that this version does not know travel along.
     """
     metadata, message = split(letter_fields, prefix)
     lineage = {n: v for n, v in metadata.items() if n not in BY_NAME or BY_NAME[n].travels}
@@ -102,11 +105,21 @@ def body_sha256(fields: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
+def letter_id(parts: Sequence[str], at_ms: int) -> str:
+    """26 characters that sort by ``at_ms``; the rest is a hash of ``parts``, each after its length."""
+    digest = hashlib.sha256()
+    for part in map(utf8, parts):
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return format_ulid((min(max(at_ms, 0), (1 << 48) - 1) << 80) | int.from_bytes(digest.digest()[:10], "big"))
+
+
 def with_death(deaths_json: str, *, group: str, reason: str, fingerprint: str, at_ms: int) -> str:
-    """``deaths`` with one more: newest first, equal ones counted. Past 16 rows the older ones become one, except the first
-    death of all, which stays."""
+    """``deaths`` with one more: newest first, equal ones counted. Past 16 rows the older ones become one, except the
+    first death of all, which stays."""
     now = iso(at_ms)
-    mine = {"group": cut(group, 128), "reason": reason, "fingerprint": fingerprint, "count": 1, "first": now, "last": now}
+    mine: dict[str, Any] = {"group": cut(group, 128), "reason": reason, "fingerprint": fingerprint, "count": 1,
+                            "first": now, "last": now}
     others = []
     for row in _death_rows(deaths_json):
         if all(row[k] == mine[k] for k in ("group", "reason", "fingerprint")):
@@ -128,14 +141,15 @@ def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _death_rows(deaths_json: str) -> Iterator[dict[str, Any]]:
     """Rows that hold what rows must; what a broken or later writer left otherwise is not ours to merge."""
-    for row in _json_list(deaths_json)[:4 * MAX_DEATHS]:
+    for row in json_list(deaths_json)[:4 * MAX_DEATHS]:
         if isinstance(row, dict) and isinstance(row.get("count"), int) and not isinstance(row["count"], bool) and all(
-                isinstance(row.get(k), str) for k in ("group", "reason", "fingerprint", "first", "last")):
-            if ms_of(row["first"]) is not None and ms_of(row["last"]) is not None:
-                yield row
+                isinstance(row.get(k), str) for k in ("group", "reason", "fingerprint", "first", "last")) and (
+                ms_of(row["first"]) is not None and ms_of(row["last"]) is not None):
+            yield row
 
 
-def _json_list(text: str) -> list[Any]:
+def json_list(text: str) -> list[Any]:
+    """The list that ``text`` holds as JSON; empty when it holds anything else."""
     try:
         found = msgspec.json.decode(text) if text else []
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -170,7 +184,7 @@ def _put_back(kept: list[bytes], aside: Nested) -> list[bytes]:
 
 
 def _nested(text: str) -> Nested:
-    rows = ((row[0], _unpacked(row[1]), _unpacked(row[2])) for row in _json_list(text)
+    rows = ((row[0], _unpacked(row[1]), _unpacked(row[2])) for row in json_list(text)
             if isinstance(row, list) and len(row) == 3 and isinstance(row[0], int))
     return [(at, name, value) for at, name, value in rows if name is not None and value is not None]
 

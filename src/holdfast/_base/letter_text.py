@@ -14,12 +14,13 @@ _LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last time that h
 
 
 def utf8(text: str) -> bytes:
-    """``text`` as UTF-8; lone surrogates become ``\\udc80`` in letters, so that nothing is refused and nothing is lost."""
+    r"""``text`` as UTF-8; lone surrogates become ``\udc80`` in letters, so that nothing is refused and nothing is
+    lost."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def readable(raw: bytes) -> str:
-    """``raw`` as text; bytes that are no UTF-8 become ``\\xff`` in letters."""
+    r"""``raw`` as text; bytes that are no UTF-8 become ``\\xff`` in letters."""
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -30,7 +31,8 @@ def iso(ms: int) -> str:
 
 
 def ms_of(text: str) -> int | None:
-    """What ``iso`` made, back as milliseconds. Other ISO-8601 forms with an offset are read too; None for anything else."""
+    """What ``iso`` made, back as milliseconds. Other ISO-8601 forms with an offset are read too; None for anything
+    else."""
     try:
         moment = datetime.fromisoformat(text)
         return (moment - _EPOCH) // timedelta(milliseconds=1)
@@ -52,7 +54,8 @@ def pairs(fields: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
 def cut(text: str, max_bytes: int, *, middle: bool = False) -> str:
     """``text`` in at most ``max_bytes`` of UTF-8, with a mark that says how much is missing.
 
-    The end goes, or with ``middle`` the middle: of a stack both ends matter. Below the size of a mark only text remains.
+    The end goes, or with ``middle`` the middle: of a stack both ends matter. Below the size of a mark only text
+    remains.
     """
     raw = utf8(text)
     if len(raw) <= max_bytes:

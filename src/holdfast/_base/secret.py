@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values that must not be seen, and references to values kept elsewhere.
 
-``Secret`` carries a value past everything that prints: ``repr``, ``str``, ``format``, f-strings, logging, tracebacks that show
-locals, ``json``, ``pickle``. One word brings it out, ``reveal()``, so that a search for it finds every place that does. It is
-a guard against accidents, not against code in the same process that wants the value.
+``Secret`` carries a value past everything that prints: ``repr``, ``str``, ``format``, f-strings, logging, tracebacks
+that show locals, ``json``, ``pickle``. One word brings it out, ``reveal()``, so that a search for it finds every place
+that does. It is a guard against accidents, not against code in the same process that wants the value.
 
-``SecretRef("secret://db/password")`` names a value that a resolver fetches when it is needed, so that settings, dumps and
-process lists hold only the name. Wherever Holdfast takes a password it takes a ``str``, a ``Secret`` or a ``SecretRef``.
+``SecretRef("secret://db/password")`` names a value that a resolver fetches when it is needed, so that settings, dumps
+and process lists hold only the name. Wherever Holdfast takes a password it takes a ``str``, a ``Secret`` or a
+``SecretRef``.
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ class FromMapping:
 
 
 class FromFiles:
-    """Resolves from files below a directory, one a secret, as container platforms mount them; read anew each time, so that
-    a rotated file counts at once. One trailing newline is not part of the value."""
+    """Resolves from files below a directory, one a secret, as container platforms mount them; read anew each time, so
+    that a rotated file counts at once. One trailing newline is not part of the value."""
 
     def __init__(self, directory: str | Path) -> None:
         self._directory = Path(directory)
@@ -166,7 +167,8 @@ class FromFiles:
 
 
 def resolve(value: str | Secret[str] | SecretRef | None, resolver: Resolver | None = None) -> Secret[str] | None:
-    """What was given for a password, as a ``Secret``; None stays None. A string ``secret://name`` counts as a reference.
+    """What was given for a password, as a ``Secret``; None stays None. A string ``secret://name`` counts as a
+    reference.
 
     Raises ``SecretUnavailable`` when a reference cannot be resolved.
     """
