@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A consumer's side of ``SqlOnce``: deliveries, a handler whose effect shows when it is repeated, and what is in the database.
+"""A consumer's side of ``SqlOnce``: deliveries, a handler whose effect shows when repeated, and a look into the tables.
 
-``side`` is ``async`` (a coroutine with an ``AsyncSession``) or ``plain`` (a function in a thread with a ``Session``); the
-claims are the same.
+``side`` is ``async`` (a coroutine with an ``AsyncSession``) or ``plain`` (a function in a thread with a ``Session``);
+the claims are the same.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ effects = sa.Table("effects", metadata, sa.Column("id", sa.Integer, primary_key=
                    sa.Column("message_id", sa.String(600)))
 
 
+DEFAULT = Timeouts()
+
+
 class Bench:
     """One database with our tables and an ``effects`` table."""
 
-    def __init__(self, url, side="async", timeouts=Timeouts()):
+    def __init__(self, url, side="async", timeouts=DEFAULT):
         self.url = url
         self.side = side
         self.tables = Tables()

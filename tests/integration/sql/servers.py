@@ -75,7 +75,8 @@ class SqlServer:
         return True
 
     def _run(self, argv: list[str]) -> None:
-        done = subprocess.run(self.as_user(argv), capture_output=True, text=True, timeout=60, cwd=self.folder)
+        done = subprocess.run(self.as_user(argv), capture_output=True, text=True, timeout=60, cwd=self.folder,
+                              check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _initialise(self) -> None:
@@ -103,7 +104,8 @@ class Postgres(SqlServer):
                    "--no-sync", "--no-locale"])
 
     def _command(self) -> list[str]:
-        return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), "-c", f"listen_addresses={HOST}",
+        return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port),
+                "-c", f"listen_addresses={HOST}",
                 "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"]
 
     def _admin_url(self) -> str:

@@ -53,7 +53,8 @@ def test_an_error_takes_the_effect_and_the_inbox_row_back(bench):
     on(bench, claim)
 
 
-@pytest.mark.parametrize("answer", [Retry(after=1), Reject(reason="bad"), Drop(reason="old")], ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("answer", [Retry(after=1), Reject(reason="bad"), Drop(reason="old")],
+                         ids=lambda a: type(a).__name__)
 @pytest.mark.parametrize("raised", [True, False], ids=["raised", "returned"])
 def test_a_directive_rolls_back_and_reaches_the_worker(bench, answer, raised):
     async def claim():
