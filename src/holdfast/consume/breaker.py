@@ -102,7 +102,7 @@ class Breaker:
             return self.state
         if self.state is State.CLOSED and result != "ignored":
             self._count(result, now)
-            if self._failing(now):
+            if result == "failed" and self._failing(now):
                 self._open(now)
         elif self.state is State.HALF_OPEN:
             self._probe_ended(result, now)

@@ -117,7 +117,8 @@ PLAIN = {"id": "a", "amount": 3}
 
 
 @pytest.mark.parametrize(("handler", "expected"), [
-    (as_struct, Order("a", 3)), (as_data, OrderData("a", 3)), (as_dict, PLAIN), (as_model, OrderModel(id="a", amount=3)),
+    (as_struct, Order("a", 3)), (as_data, OrderData("a", 3)), (as_dict, PLAIN),
+    (as_model, OrderModel(id="a", amount=3)),
     (as_any, PLAIN), (as_untyped, PLAIN), (as_bytes, BODY), (as_text, BODY.decode()), (as_plain_dict, PLAIN),
 ])
 def test_the_annotation_says_what_the_body_becomes(handler, expected):
@@ -258,7 +259,7 @@ def test_a_type_defined_in_a_function_is_found_when_named():
     assert called(handler, localns=locals()) == Local("a")
 
 
-async def returns_unseen(order: Order) -> Unseen: ...  # noqa: F821 - the claim is that nobody needs it
+async def returns_unseen(order: Order) -> Unseen: ...
 
 
 def test_a_return_type_only_a_checker_sees_does_not_matter():
@@ -314,7 +315,7 @@ async def generates(order: Order): yield order
 def generates_plainly(order: Order): yield order
 async def of_unreadable(order: Unreadable): ...
 async def untagged(event: Order | Unreadable): ...
-async def unseen(order: Unseen): ...  # noqa: F821 - that is the mistake
+async def unseen(order: Unseen): ...
 
 
 @pytest.mark.parametrize(("handler", "advice"), [
