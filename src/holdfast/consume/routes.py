@@ -90,7 +90,7 @@ class Routes:
         if self._plain is not None and F_VERSION not in message.map:
             return self._plain.binding
         found = self.find(message)
-        if found.version is not None and message.version < found.version:
+        if found.version is not None and message.version < found.version and delivery.body is None:
             delivery.body = self._brought_up(message, found, found.version)
         return found.binding
 

@@ -173,9 +173,10 @@ counted = st.sampled_from([KeyError(), ConnectionError(), errors.HandlerTimeout(
 uncounted = st.sampled_from([BUSY, Retry(counts=False), errors.UnknownType()])
 final = st.sampled_from([errors.DecodeError(), DONE, Drop("x"), Reject("x"), Interrupted("x")])
 outcomes = st.one_of(counted, uncounted, final)
+jitters = st.sampled_from(["full", "equal", "none"])
 backoffs = st.one_of(
     st.builds(Fixed, st.floats(0, 60)), st.builds(Schedule, st.tuples(st.floats(0, 60))),
-    st.builds(Exponential, st.floats(0, 60), st.just(60.0), st.floats(1, 5), st.sampled_from(["full", "equal", "none"])))
+    st.builds(Exponential, st.floats(0, 60), st.just(60.0), st.floats(1, 5), jitters))
 policies = st.builds(RetryPolicy, attempts=st.integers(1, 9), backoff=backoffs)
 
 

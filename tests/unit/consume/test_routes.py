@@ -99,6 +99,14 @@ def test_older_versions_are_brought_up_step_by_step():
     assert handled(shop(), delivery("paid", b"2", b'{"id":"a","cents":7}')) == Paid("a", 7, "EUR")
 
 
+def test_it_is_brought_up_once_however_often_it_is_prepared():
+    routes, given = shop(), delivery("paid", b"2", b'{"id":"a","cents":7}')
+    routes.prepare(given)
+    first = given.body
+    routes.prepare(given)
+    assert given.body is first
+
+
 def test_a_missing_step_is_named_and_the_message_parked():
     routes = Routes([route(bind(on_paid), "paid")])
     with pytest.raises(UnknownVersion, match="from_version=1"):
