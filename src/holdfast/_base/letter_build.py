@@ -7,11 +7,13 @@ it runs when something has failed already, and the message has no other place to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from .fingerprint import fingerprint_of
 from .letter import BY_NAME, DEFAULT_PREFIX, SPEC_VERSION, checked_prefix
 from .letter_error import ErrorText, Redact, clipped, describe, masked
 from .letter_facts import LetterFacts, applied_or_unknown, category_of
@@ -24,6 +26,7 @@ from .redact import DEFAULT_REDACTOR
 __all__ = ["DEFAULT_REDACTOR", "Letter", "Limits", "Redact", "build", "letter_id_of"]
 
 _DEFAULT_LIMITS = Limits()
+_TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})(?:-|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def _error_text(facts: LetterFacts, redactor: Redact) -> ErrorText:
         return describe(facts.error, facts.detail, redactor)
     said = clipped(facts.detail)
     message = masked(said, redactor)
-    return ErrorText((), message, "", "", ("exception-message",) if message != said else ())
+    told_apart = fingerprint_of([facts.reason], message=message) if said else ""
+    return ErrorText((), message, "", told_apart, ("exception-message",) if message != said else ())
 
 
 def _lineage(lineage: Mapping[str, str]) -> dict[str, str]:
@@ -160,12 +164,10 @@ def _attempt_errors(facts: LetterFacts) -> str:
 
 
 def _correlation(facts: LetterFacts) -> dict[str, str]:
-    version, _, rest = facts.traceparent.partition("-")
-    trace_id, _, rest = rest.partition("-")
-    traced = len(version) == 2 and len(trace_id) == 32
+    trace = _TRACEPARENT.match(facts.traceparent)
     named = {"correlation-id": facts.correlation_id, "causation-id": facts.causation_id, "tenant": facts.tenant,
              "producer": facts.producer, "business-key": facts.business_key}
-    return {"trace-id": trace_id if traced else "", "span-id": rest.partition("-")[0] if traced else "",
+    return {"trace-id": trace[1] if trace else "", "span-id": trace[2] if trace else "",
             "trace-links": _json([cut(link, 64) for link in facts.links[-8:]]) if facts.links else "",
             **{name: value for name, value in named.items() if value}}
 

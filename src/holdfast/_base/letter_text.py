@@ -60,10 +60,10 @@ def cut(text: str, max_bytes: int, *, middle: bool = False) -> str:
     raw = utf8(text)
     if len(raw) <= max_bytes:
         return raw.decode()
-    mark = f"…[{len(raw) - max_bytes}+ bytes cut]"
-    room = max_bytes - len(mark.encode())
+    room = max_bytes - len(f"…[{len(raw)} bytes cut]".encode())
     if room <= 0:
         return raw[:max(max_bytes, 0)].decode("utf-8", "ignore")
-    tail = room * 2 // 3 if middle else 0  # the end of a stack is where it broke
-    head = raw[:room - tail].decode("utf-8", "ignore")
-    return head + mark + (raw[len(raw) - tail:].decode("utf-8", "ignore") if tail else "")
+    tail_bytes = room * 2 // 3 if middle else 0  # the end of a stack is where it broke
+    head = raw[:room - tail_bytes].decode("utf-8", "ignore")
+    tail = raw[len(raw) - tail_bytes:].decode("utf-8", "ignore")
+    return f"{head}…[{len(raw) - len(head.encode()) - len(tail.encode())} bytes cut]{tail}"
