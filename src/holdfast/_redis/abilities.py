@@ -124,7 +124,7 @@ def require(abilities: ServerAbilities, where: str) -> None:
     if not abilities.xautoclaim:
         raise AbilityMissing(
             f"{where} ({abilities.product or 'unknown'} {abilities.version or 'version'}) has no XAUTOCLAIM: Holdfast "
-            "needs Redis 6.2 or Valkey 7.2, or later. Upgrade the server; if the command was renamed, give its name back"
+            "needs Redis 6.2, Valkey 7.2, or later. Upgrade the server; if the command was renamed, give its name back"
         )
 
 

@@ -97,11 +97,11 @@ class Errand:
             return verdict(answer.text, name_of(self._commands[i]))
         return answer
 
-    def give_up(self, where: object) -> list[Any]:
-        """Time is over: what was never executed says so in its place."""
-        why = self.hint.why if isinstance(self.hint, NotNow) else "redirected without end"
+    def give_up(self, cause: ServerUnreachable | None) -> list[Any]:
+        """Time is over: what was never executed says so in its place. ``cause``: why the last round found no server."""
+        why = self.hint.why if isinstance(self.hint, NotNow) else str(cause or "redirected without end")
         for i in self.todo:
-            self.replies[i] = ServerUnreachable(f"{name_of(self._commands[i])}: {where} kept refusing: {why}")
+            self.replies[i] = ServerUnreachable(f"{name_of(self._commands[i])}: not done, time is up: {why}")
         return self.replies
 
 

@@ -155,6 +155,7 @@ class Link:
         deadline = loop.time() + (self.timeout_s if timeout_s is None else timeout_s)
         errand = Errand(commands)
         wire: Wire | None = None
+        cause: ServerUnreachable | None = None
         attempt = 0
         while True:
             try:
@@ -166,11 +167,12 @@ class Link:
                 pass  # Nothing was written; the next turn opens another connection.
             except ServerUnreachable as error:
                 self._route.forget()
-                if error.maybe_done or not self._route.moves or loop.time() >= deadline:
+                if error.maybe_done or not self._route.moves:
                     raise
+                cause = error
             wait = pause_s(attempt, self._chance.random()) if attempt or not isinstance(errand.hint, Redirected) else 0
             if loop.time() + wait >= deadline:
-                return errand.give_up(wire.endpoint if wire else self._route)
+                return errand.give_up(cause)
             attempt += 1
             await asyncio.sleep(wait)
 

@@ -129,6 +129,7 @@ class SyncLink:
             self._wire = None
 
     def _perform(self, errand: Errand, deadline: float) -> list[Any]:
+        cause: ServerUnreachable | None = None
         attempt = 0
         while True:
             try:
@@ -138,11 +139,12 @@ class SyncLink:
                     return errand.replies
             except ServerUnreachable as error:
                 self._route.forget()
-                if error.maybe_done or not self._route.moves or time.monotonic() >= deadline:
+                if error.maybe_done or not self._route.moves:
                     raise
+                cause = error
             wait = pause_s(attempt, self._chance.random()) if attempt or not isinstance(errand.hint, Redirected) else 0
             if time.monotonic() + wait >= deadline:
-                return errand.give_up(self._wire.endpoint if self._wire else "the server")
+                return errand.give_up(cause)
             attempt += 1
             time.sleep(wait)
 

@@ -55,7 +55,10 @@ def parse_url(url: str) -> ServerUrl:
     """Takes ``url`` apart. Raises ConfigurationError that says which part is wrong, and never quotes a password."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
-        raise _bad(parts, f"the scheme is {parts.scheme or 'missing'!r}", "redis://, rediss://, redis+sentinel:// or unix://")
+        # Not even quoted: what looks like a scheme may be a user, and what follows a password.
+        raise ConfigurationError(
+            "cannot use the server URL: it begins with none of redis://, rediss://, redis+sentinel:// and unix://"
+        )
     tls, sentinel = _SCHEMES[parts.scheme]
     user, hosts = _userinfo(parts)
     query = _query(parts, sentinel, tls)
