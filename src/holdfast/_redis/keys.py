@@ -53,7 +53,7 @@ class StreamKeys:
 
     @property
     def later_body(self) -> bytes:
-        """HASH: message id → MessagePack list of its fields. Beside ``later``."""
+        """HASH: message id → its fields as netstrings. Beside ``later``."""
         return self.base + b"::later-body"
 
     def sent(self, message_id: str) -> bytes:

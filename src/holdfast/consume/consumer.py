@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One consumer in one process: takes deliveries, runs handlers, decides, hands outcomes to the settlers.
+"""One consumer in one process: takes deliveries, runs handlers, hands what they came to on.
 
 ::
 
-    deliver() ─▶ queue ─▶ handler tasks (reused, at most ``concurrency``) ─▶ conclude() ─▶ settler of the origin
+    deliver() ─▶ queue ─▶ handler tasks (reused, at most ``concurrency``) ─▶ conclusions ─▶ settler of the origin
               └▶ suspects ─▶ one task, behind the gate: alone in the process, start mark first, settled before the next
 
 Handler tasks are reused and woken in a chain: each that takes a message wakes one more while messages wait, so handlers
@@ -16,24 +16,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .._base import events as ev
-from .._base import points
 from .._base.chance import Chance
 from .._base.clock import Clock
-from ..errors import HandlerTimeout, LeaseLost
-from .attempt import Attempt, outcome_of
-from .binding import Binding
-from .contract import Delivery, Note, Origin, Settled, Settlement, Verb
-from .decide import Ack, Bury, Decision, HandBack, RetryAt, before_start, decide
+from ..errors import HandlerTimeout, MessageError, ServerError
+from .admission import ASIDE, Admission
+from .answer import outcome_of, stage_of
+from .attempt import Attempt
+from .batch import BatchAttempt
+from .conclude import Conclusions, following_dead_head
+from .contract import Delivery, Origin, Verb
+from .decide import Decision, before_start
 from .gate import Gate
 from .letters import Letters
-from .outcome import DONE, Done, Drop, Failed, Interrupted, Outcome, Reject, Retry
+from .lineup import Lined, LineUp
+from .outcome import DONE, Drop, Failed, Interrupted, Outcome, Reject, Retry
 from .prefetch import Prefetch
+from .routes import Routes
 from .settler import Settler
 from .subscription import Subscription
 
@@ -47,54 +49,76 @@ TURN_S = 0.005
 class Slot:
     """What one handler task is doing. ``cut`` says why we cancelled it, if we did."""
 
-    delivery: Delivery | None = None
+    deliveries: Sequence[Delivery] = ()
     started: float = 0.0
     cut: str | None = None
     overdue: bool = False
     task: asyncio.Task[None] | None = None
 
 
+@dataclass(slots=True)
+class Parts:
+    """What a consumer needs from outside; shared by all consumers of a process where it can be."""
+
+    gate: Gate
+    letters: Letters
+    events: ev.Events
+    clock: Clock
+    chance: Chance
+    #: Work that has waited longer than this without being started is handed back.
+    stale_s: float = 10.0
+    batch: BatchAttempt | None = None
+
+
 class Consumer:
     """Fulfils ``consume.contract.Inbox``. Built by the worker, which runs its sources."""
 
-    def __init__(self, subscription: Subscription, attempt: Attempt, binding_for: Callable[[Delivery], Binding], *,
-                 name: str, gate: Gate, letters: Letters, events: ev.Events, clock: Clock, chance: Chance,
-                 executor: ThreadPoolExecutor, stale_s: float = 10.0) -> None:
+    def __init__(self, subscription: Subscription, attempt: Attempt, routes: Routes, parts: Parts, *, name: str) -> None:
         self.subscription = subscription
         self.name = name
         self._attempt = attempt
-        self._binding_for = binding_for
-        self._gate = gate
-        self._letters = letters
-        self._events = events
-        self._clock = clock
-        self._chance = chance
-        self._executor = executor
-        self._stale_s = stale_s
+        self._batch = parts.batch
+        self._routes = routes
+        self._gate = parts.gate
+        self._events = parts.events
+        self._clock = parts.clock
+        self._chance = parts.chance
+        self._stale_s = parts.stale_s
+        limits = subscription.limits
         self._queue: deque[Delivery] = deque()
         self._suspects: deque[Delivery] = deque()
-        self._slots = [Slot() for _ in range(subscription.concurrency)]
+        self._slots = [Slot() for _ in range(limits.concurrency)]
         self._suspect_slot = Slot()
         self._resting: deque[asyncio.Future[None]] = deque()
         self._waking = False
         self._settlers: dict[Origin, Settler] = {}
+        self._settling: dict[Origin, asyncio.Task[None]] = {}
         self._ghosts: dict[tuple[str, str, bytes], Delivery | None] = {}
-        self._prefetch = Prefetch(subscription.concurrency, subscription.prefetch_s, subscription.prefetch_max)
+        self._prefetch = Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
         self._room = asyncio.Event()
         self._suspected = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._settling: dict[Origin, asyncio.Task[None]] = {}
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._admission = Admission.of(name, limits, subscription.breaker, parts.events, parts.clock)
+        self._lineup = LineUp(limits.held_max, subscription.on_dead_head) if subscription.ordered else None
+        self._conclusions = Conclusions(subscription, routes, parts.letters, parts.events, parts.clock, parts.chance,
+                                        self._settler)
         self.draining = False
         self.done = 0
-        gate.call_on_open(self._wake_some)
+        parts.gate.call_on_open(self._wake_some)
 
     # -- inbox ----------------------------------------------------------------------------------------------------
 
     def room(self) -> int:
         """How many deliveries are wanted: nothing until half of the prefetch is used up, so that reads stay large."""
-        if self.draining:
+        if self.draining or (self._lineup is not None and self._lineup.paused):
             return 0
-        return self._prefetch.room(len(self._queue) + len(self._suspects))
+        waiting = len(self._queue) + len(self._suspects)
+        if self._admission is not None:
+            if self._admission.reading_paused:
+                return 0
+            waiting += self._admission.aside
+        return self._prefetch.room(waiting)
 
     async def wait_room(self) -> None:
         self._room.clear()
@@ -104,18 +128,16 @@ class Consumer:
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:
             return
-        settler = self._settler(deliveries[0].origin)
-        settler.held.update([d.entry_id for d in deliveries])
+        self._settler(deliveries[0].origin).held.update([d.entry_id for d in deliveries])
         if self._ghosts:
             deliveries = [d for d in deliveries if not self._is_ghost(d)]
-        if deliveries and deliveries[0].note is None:  # just read for the first time, all of them
+        if self._lineup is not None:
+            self._line(self._lineup.arrived(deliveries))
+        elif deliveries and deliveries[0].note is None:  # just read for the first time, all of them
             self._queue.extend(deliveries)
+            self._wake_one()
         else:
-            for d in deliveries:
-                (self._suspects if d.suspect else self._queue).append(d)
-            if self._suspects:
-                self._suspected.set()
-        self._wake_one()
+            self._enqueue(deliveries)
 
     def holds(self, origin: Origin, entry_id: bytes) -> bool:
         settler = self._settlers.get(origin)
@@ -125,19 +147,55 @@ class Consumer:
         settler = self._settlers.get(origin)
         return 0 if settler is None else len(settler.held)
 
+    def restore(self, origin: Origin, pending: Iterable[tuple[bytes, str | None]], dead_keys: Iterable[str]) -> None:
+        """An ordered source tells what is pending before it reads anything new."""
+        if self._lineup is not None:
+            self._lineup.restore(origin, pending, dead_keys)
+
+    @property
+    def ordered(self) -> bool:
+        return self._lineup is not None
+
     def revoke(self, origin: Origin, cause: str) -> int:
         """The incarnation is dead: what is queued is dropped, what runs is cancelled, nothing of it is settled."""
         settler = self._settlers.get(origin)
         if settler is None:
             return 0
-        self._queue = deque(d for d in self._queue if d.origin is not origin)
-        self._suspects = deque(d for d in self._suspects if d.origin is not origin)
+        self._take_out(origin)
         for slot in (*self._slots, self._suspect_slot):
-            d = slot.delivery
-            if d is not None and d.origin is origin:
+            mine = [d for d in slot.deliveries if d.origin is origin]
+            for d in mine:
                 self._ghosts.setdefault(_identity(d), None)
+            if mine:
                 self._cut(slot, "revoked")
         return settler.revoke()
+
+    def hand_back(self, origin: Origin) -> None:
+        """Hands back what has not started; what runs goes on."""
+        for delivery in self._take_out(origin):
+            self._conclusions.release(delivery)
+
+    def _take_out(self, origin: Origin) -> list[Delivery]:
+        """Everything of the origin that waits here."""
+        out = [d for d in (*self._queue, *self._suspects) if d.origin is origin]
+        self._queue = deque(d for d in self._queue if d.origin is not origin)
+        self._suspects = deque(d for d in self._suspects if d.origin is not origin)
+        if self._lineup is not None:
+            out += self._lineup.forget(origin)
+        return out
+
+    def _enqueue(self, deliveries: Iterable[Delivery]) -> None:
+        for d in deliveries:
+            (self._suspects if d.suspect else self._queue).append(d)
+        if self._suspects:
+            self._suspected.set()
+        self._wake_one()
+
+    def _line(self, lined: Lined) -> None:
+        """What the order of keys lets through, and what it sends after a dead head."""
+        self._enqueue(lined.run)
+        for d in lined.bury:
+            self._aside(self._conclusions.carry_out(d, following_dead_head(), 0.0))
 
     def _is_ghost(self, delivery: Delivery) -> bool:
         """Is an earlier attempt of this very entry still running here? Then the new one waits for its end."""
@@ -147,63 +205,72 @@ class Consumer:
         self._ghosts[key] = delivery
         return True
 
-    def _ghost_gone(self, delivery: Delivery) -> None:
-        waiting = self._ghosts.pop(_identity(delivery), None)
-        if waiting is not None:
-            (self._suspects if waiting.suspect else self._queue).append(waiting)
-            self._suspected.set()
-            self._wake_one()
-
     def _settler(self, origin: Origin) -> Settler:
         settler = self._settlers.get(origin)
         if settler is None:
-            settler = self._settlers[origin] = Settler(origin, self._events, self._chance, self._refused)
+            listen = self._settled if self._lineup is not None else None
+            settler = Settler(origin, self._events, self._chance, self._conclusions.refused, listen)
+            self._settlers[origin] = settler
             self._settling[origin] = asyncio.create_task(settler.run(), name=f"settle {origin.stream}")
         return settler
+
+    def _settled(self, delivery: Delivery, verb: Verb) -> None:
+        if self._lineup is not None:
+            self._line(self._lineup.settled(delivery, verb))
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Starts the handler tasks in the running loop."""
+        work = self._work if self._batch is None else self._work_batches
         for slot in self._slots:
-            slot.task = asyncio.create_task(self._work(slot), name=f"handle {self.name}")
+            slot.task = asyncio.create_task(work(slot), name=f"handle {self.name}")
         self._suspect_slot.task = asyncio.create_task(self._work_suspects(), name=f"suspects {self.name}")
-        self._tasks = [asyncio.create_task(self._watch(), name=f"watch {self.name}")]
+        self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.name}")
 
     async def drain(self, deadline_s: float) -> None:
         """Hands back what has not started, lets the rest finish until the deadline, cancels what then still runs."""
         self.draining = True
         self._room.set()
-        for delivery in (*self._queue, *self._suspects):
-            self._release(delivery)
+        for delivery in self._waiting():
+            self._conclusions.release(delivery)
+        await self._until_idle(deadline_s)
+        for slot in (*self._slots, self._suspect_slot):
+            if slot.deliveries:
+                self._cut(slot, "shutdown")
+        await self._until_idle(1.0, threads_too=False)
+        for settler in self._settlers.values():
+            await settler.flushed(5.0)
+
+    def _waiting(self) -> list[Delivery]:
+        found = [*self._queue, *self._suspects]
         self._queue.clear()
         self._suspects.clear()
+        if self._lineup is not None:
+            found += self._lineup.drain()
+        if self._admission is not None:
+            found += self._admission.drain()
+        return found
+
+    async def _until_idle(self, deadline_s: float, *, threads_too: bool = True) -> None:
         until = time.monotonic() + deadline_s
-        while self._busy() and time.monotonic() < until:
-            await asyncio.sleep(0.01)
-        for slot in (*self._slots, self._suspect_slot):
-            if slot.delivery is not None:
-                self._cut(slot, "shutdown")
-        grace = time.monotonic() + 1.0
-        while self._busy(cancellable=True) and time.monotonic() < grace:
-            await asyncio.sleep(0.01)
-        await asyncio.wait_for(asyncio.gather(*(s.flushed() for s in self._settlers.values())), 5.0)
+        while time.monotonic() < until and any(
+                s.deliveries and (threads_too or not s.overdue) for s in (*self._slots, self._suspect_slot)):
+            await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
         """Ends all tasks."""
-        tasks = [*self._tasks, *self._settling.values(), *(s.task for s in (*self._slots, self._suspect_slot) if s.task)]
+        slots = (*self._slots, self._suspect_slot)
+        tasks = [*self._settling.values(), *self._side_tasks, *(s.task for s in slots if s.task is not None)]
+        tasks += [self._watcher] if self._watcher is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _busy(self, *, cancellable: bool = False) -> bool:
-        return any(s.delivery is not None and not (cancellable and s.overdue)
-                   for s in (*self._slots, self._suspect_slot))
-
     # -- handler tasks: the path of every message -----------------------------------------------------------------
 
     async def _work(self, slot: Slot) -> None:
-        gate, attempt, clock = self._gate, self._attempt, time.monotonic
+        gate, attempt, admission, clock = self._gate, self._attempt, self._admission, time.monotonic
         turn_ends = 0.0
         settler: Settler | None = None
         while True:
@@ -220,35 +287,59 @@ class Consumer:
                     self._room.set()
             elif not self._room.is_set():
                 self._room.set()
-            slot.delivery = delivery
+            if admission is not None and not await self._admitted(admission, delivery):
+                continue
+            slot.deliveries = (delivery,)
             slot.started = started = clock()
             gate.running += 1
-            outcome: Outcome | None = None
+            outcome: Outcome = DONE
             try:
                 answer = await attempt(delivery)
                 if answer is not None:
                     outcome = outcome_of(answer)
-            except BaseException as error:  # every outcome is accounted for, cancellation included
-                outcome = self._outcome_of_error(slot, error, started)
+            except BaseException as error:  # noqa: BLE001 - every outcome is accounted for, cancellation included
+                outcome = self._outcome_of_error(slot, error)
             finally:
                 gate.running -= 1
             if not gate.open:
                 gate.left()
-            slot.delivery = None
             ended = clock()
-            if outcome is None and slot.cut is None:
+            if outcome is DONE and slot.cut is None and admission is None:
                 if settler is None or settler.origin is not delivery.origin:
                     settler = self._settlers[delivery.origin]
                 settler.acks.append(delivery)
                 settler.times.append(ended - started)
                 if len(settler.acks) == 1:
                     settler.touch()
-                self.done += 1
+                slot.deliveries = ()
             else:
-                await self._conclude(slot, delivery, DONE if outcome is None else outcome, ended - started)
+                await self._conclude(slot, delivery, outcome, ended - started)
+            self.done += 1
             if ended > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = clock() + TURN_S
+
+    async def _admitted(self, admission: Admission, delivery: Delivery) -> bool:
+        """Waits until the limits let it start. False: it is not to be started by this task now."""
+        while (wait_s := admission.enter(delivery)) > 0:
+            await asyncio.sleep(wait_s)
+            if self.draining:
+                self._conclusions.release(delivery)
+                return False
+        if wait_s == ASIDE:
+            return False
+        if self.holds(delivery.origin, delivery.entry_id):
+            return True
+        self._admission_left(delivery, None)  # it was revoked while it waited
+        return False
+
+    def _admission_left(self, delivery: Delivery, decision: Decision | None) -> None:
+        if self._admission is not None:
+            freed = self._admission.left(delivery, decision)
+            if freed is not None:
+                self._queue.appendleft(freed)
+                self._wake_one()
+            self._room.set()
 
     async def _rest(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -269,9 +360,10 @@ class Consumer:
         self._waking = False
         self._wake_one()
 
-    def _outcome_of_error(self, slot: Slot, error: BaseException, started: float) -> Outcome:
+    def _outcome_of_error(self, slot: Slot, error: BaseException) -> Outcome:
         if isinstance(error, (Retry, Reject, Drop)):
             return error
+        ran_s = time.monotonic() - slot.started
         if isinstance(error, asyncio.CancelledError):
             if slot.cut is None:
                 raise error
@@ -279,18 +371,76 @@ class Consumer:
             while task is not None and task.cancelling():
                 task.uncancel()
             if slot.cut == "timeout":
-                limit = self.subscription.timeout_s
-                return Failed(HandlerTimeout(f"the handler ran longer than its limit of {limit} s"), "handle",
-                              time.monotonic() - started)
+                limit = self.subscription.limits.timeout_s
+                return Failed(HandlerTimeout(f"the handler ran longer than its limit of {limit} s"), "handle", ran_s)
             return Interrupted(slot.cut)
         if not isinstance(error, Exception):
             raise error
-        return Failed(error, _stage_of(error), time.monotonic() - started)
+        return Failed(error, stage_of(error) if isinstance(error, MessageError) else "handle", ran_s)
+
+    async def _conclude(self, slot: Slot, delivery: Delivery, outcome: Outcome, took: float) -> None:
+        """The slow way out: anything but plain success."""
+        cut, slot.cut, slot.overdue, slot.deliveries = slot.cut, None, False, ()
+        decision: Decision | None = None
+        if _identity(delivery) in self._ghosts:
+            waiting = self._ghosts.pop(_identity(delivery))
+            self._enqueue([] if waiting is None else [waiting])
+        elif cut != "revoked" and self.holds(delivery.origin, delivery.entry_id):
+            decision = await self._conclusions.conclude(delivery, outcome, took)
+        self._admission_left(delivery, decision)
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    async def _work_batches(self, slot: Slot) -> None:
+        """Takes up to ``batch_size`` messages at a time. A failed batch counts no attempt: its members run one by one."""
+        while True:
+            if not self._queue or not self._gate.open:
+                await self._rest()
+                continue
+            members = await self._gather_batch()
+            if not members:
+                continue
+            took, outcomes = await self._run_batch(slot, members)
+            if any(isinstance(o, Failed) for o in outcomes) and len(members) > 1 and all(o is outcomes[0] for o in outcomes):
+                for member in members:
+                    member.body = None  # the batch handler may have changed it
+                    took, alone = await self._run_batch(slot, [member])
+                    await self._conclude(slot, member, alone[0], took)
+            else:
+                for member, outcome in zip(members, outcomes, strict=True):
+                    await self._conclude(slot, member, outcome, took / len(members))
+            self.done += len(members)
+
+    async def _gather_batch(self) -> list[Delivery]:
+        limits = self.subscription.limits
+        until = time.monotonic() + limits.batch_wait_s
+        while len(self._queue) < limits.batch_size and time.monotonic() < until and not self.draining:
+            self._room.set()
+            await asyncio.sleep(min(0.005, limits.batch_wait_s))
+        members = [self._queue.popleft() for _ in range(min(len(self._queue), limits.batch_size))]
+        self._room.set()
+        if self._queue:
+            self._wake_one()
+        return members
+
+    async def _run_batch(self, slot: Slot, members: list[Delivery]) -> tuple[float, Sequence[Outcome]]:
+        if self._batch is None:
+            raise MessageError("not a batch consumer")
+        slot.deliveries, slot.started, slot.cut = members, time.monotonic(), None
+        self._gate.running += 1
+        try:
+            outcomes = await self._batch(members)
+        except BaseException as error:  # noqa: BLE001 - as above
+            outcomes = [self._outcome_of_error(slot, error)] * len(members)
+        finally:
+            self._gate.running -= 1
+        if not self._gate.open:
+            self._gate.left()
+        return time.monotonic() - slot.started, outcomes
 
     # -- suspects -------------------------------------------------------------------------------------------------
 
     async def _work_suspects(self) -> None:
-        slot = self._suspect_slot
         while True:
             if not self._suspects:
                 self._suspected.clear()
@@ -298,169 +448,35 @@ class Consumer:
                 continue
             async with self._gate.alone():
                 while self._suspects:
-                    await self._run_suspect(slot, self._suspects.popleft())
+                    await self._run_suspect(self._suspect_slot, self._suspects.popleft())
 
     async def _run_suspect(self, slot: Slot, delivery: Delivery) -> None:
         """Buried if it has killed too often; else marked, run, and settled before anybody else starts."""
         buried = before_start(delivery.crashes, self.subscription.policy)
-        slot.delivery, slot.started = delivery, time.monotonic()
         if buried is not None:
-            slot.delivery = None
-            await self._carry_out(delivery, buried, 0.0)
+            await self._conclusions.carry_out(delivery, buried, 0.0)
         elif await self._marked(delivery):
+            slot.deliveries, slot.started = (delivery,), time.monotonic()
             outcome: Outcome = DONE
             try:
-                answer = await self._attempt(delivery)
-                if answer is not None:
-                    outcome = outcome_of(answer) or DONE
-            except BaseException as error:  # as above
-                outcome = self._outcome_of_error(slot, error, slot.started)
-            took, slot.delivery = time.monotonic() - slot.started, None
-            await self._conclude(slot, delivery, outcome, took)
+                if self._batch is not None:
+                    outcome = (await self._batch([delivery]))[0]
+                elif (answer := await self._attempt(delivery)) is not None:
+                    outcome = outcome_of(answer)
+            except BaseException as error:  # noqa: BLE001 - as above
+                outcome = self._outcome_of_error(slot, error)
+            await self._conclude(slot, delivery, outcome, time.monotonic() - slot.started)
+            self.done += 1
         else:
-            slot.delivery = None
             self._settlers[delivery.origin].held.discard(delivery.entry_id)
-        settler = self._settlers.get(delivery.origin)
-        if settler is not None:
-            await settler.flushed()
+        await self._settler(delivery.origin).flushed(self._stale_s)
 
     async def _marked(self, delivery: Delivery) -> bool:
         try:
             return await delivery.origin.mark_started(delivery)
-        except Exception as error:  # not started is safe: it stays pending and is found again
+        except ServerError as error:  # not started is safe: it stays pending and is found again
             ev.log.warning("start mark of %s: %s", delivery, error)
             return False
-
-    # -- outcomes -------------------------------------------------------------------------------------------------
-
-    async def _conclude(self, slot: Slot, delivery: Delivery, outcome: Outcome, took: float) -> None:
-        cut, slot.cut, slot.overdue = slot.cut, None, False
-        if _identity(delivery) in self._ghosts:
-            self._ghost_gone(delivery)
-        if cut == "revoked" or not self.holds(delivery.origin, delivery.entry_id):
-            return  # the work belongs to others; our outcome is nobody's business
-        effect = self.subscription.effect
-        busy = effect is not None and isinstance(outcome, Failed) and effect.transient(outcome.error)
-        at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
-        decision = decide(outcome, attempts=delivery.attempts, crashes=delivery.crashes,
-                          age_s=0.0 if at_ms is None else max(0.0, (now - at_ms) / 1000), policy=self.subscription.policy,
-                          now=now, chance=self._chance, effect_transient=busy, classifiers=self.subscription.classifiers)
-        points.reached("decide.after")
-        await self._carry_out(delivery, decision, took)
-
-    async def _carry_out(self, delivery: Delivery, decision: Decision, took: float) -> None:
-        settler = self._settler(delivery.origin)
-        settler.times.append(took)
-        match decision:
-            case Ack():
-                settler.dropped += decision.dropped is not None
-                settler.duplicates += decision.duplicate
-                settler.acks.append(delivery)
-                settler.touch()
-                self.done += 1
-            case RetryAt():
-                self._retry(delivery, decision)
-            case Bury():
-                await self._bury(delivery, decision, took)
-            case HandBack():
-                self._release(delivery)
-
-    def _retry(self, delivery: Delivery, decision: RetryAt) -> None:
-        note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=decision.counts)
-        due_ms = max(0, int(decision.in_s * 1000))
-        self._settler(delivery.origin).add(Settlement(delivery, Verb.PARK, due_in_ms=due_ms, note=note))
-        message = delivery.message
-        if decision.kind == "unserved":
-            self._events.emit(ev.ParkedUnknown(
-                stream=delivery.origin.stream, group=delivery.origin.group, message_id=message.id,
-                type=message.type or "", version=message.version))
-        else:
-            self._tell_failed(delivery, decision.error, decision.stage, decision.in_s)
-
-    def _tell_failed(self, delivery: Delivery, error: BaseException | None, stage: str, retry_in_s: float | None) -> None:
-        self._events.emit(ev.AttemptFailed(
-            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
-            entry_id=delivery.entry_id.decode(), handler=self._handler_name(delivery), attempt=delivery.attempt,
-            error_type=_type_name(error), stage=stage, retry_in_s=retry_in_s))
-
-    def _noted(self, delivery: Delivery, error: BaseException | None, stage: str, reason: str, *, counts: bool) -> Note:
-        """The note that lies beside the entry until its next attempt. An outcome clears the suspicion."""
-        note, now = delivery.note or Note(), self._clock.wall_ms()
-        note.suspect = False
-        note.attempts = delivery.attempts + counts
-        note.crashes = delivery.crashes
-        if error is not None and counts:
-            note.first_failed_ms = note.first_failed_ms or now
-            note.last_failed_ms = now
-            note.reason = reason
-            kind = _type_name(error)
-            if note.deaths and note.deaths[-1][0] == kind and note.deaths[-1][1] == stage:
-                note.deaths[-1][2] += 1
-                note.deaths[-1][4] = now
-            else:
-                note.deaths.append([kind, stage, 1, now, now])
-        return note
-
-    async def _bury(self, delivery: Delivery, decision: Bury, took: float) -> None:
-        """To the dead letters, unless the effect turns out to exist: then it is acknowledged."""
-        applied = await self._applied(delivery)
-        if applied is True:
-            settler = self._settler(delivery.origin)
-            settler.duplicates += 1
-            settler.acks.append(delivery)
-            settler.touch()
-            return
-        attempts = delivery.attempts + (decision.reason != "crash_loop")
-        delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason,
-                                    counts=decision.reason != "crash_loop")
-        fence = delivery.fence
-        letter = self._letters.of(
-            delivery, decision, consumer=getattr(fence, "incarnation", ""), handler=self._handler_name(delivery),
-            policy=self.subscription.policy, attempts=attempts, applied="no" if applied is False else "unknown",
-            seconds=took, deliveries=getattr(fence, "count", None), is_replay=getattr(delivery.origin, "is_replay", False))
-        settler = self._settler(delivery.origin)
-        settler.add(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
-        self._tell_failed(delivery, decision.error, decision.stage, None)
-        self._events.emit(ev.Buried(
-            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
-            entry_id=delivery.entry_id.decode(), letter_id=letter.id, reason=decision.reason, stage=decision.stage,
-            error_type=_type_name(decision.error), attempts=attempts))
-
-    async def _applied(self, delivery: Delivery) -> bool | None:
-        """Has the effect been applied? None: there is nobody to ask, or no answer."""
-        effect = self.subscription.effect
-        if effect is None:
-            return None
-        try:
-            return bool((await effect.applied([delivery]))[0])
-        except Exception as error:  # the letter then says "unknown", which is true
-            ev.log.warning("asking whether %s was applied: %s", delivery, error)
-            return None
-
-    def _release(self, delivery: Delivery) -> None:
-        self._settler(delivery.origin).add(Settlement(delivery, Verb.RELEASE, note=delivery.note))
-
-    def _refused(self, delivery: Delivery, settlement: Settlement | None, answer: Settled) -> None:
-        """A settlement did not go through. Whoever owns the entry now will deal with it; what is still ours we retry."""
-        origin = delivery.origin
-        if answer is Settled.MISSING:
-            letter = self._letters.of_missing(origin.stream, origin.group, delivery.entry_id,
-                                              getattr(delivery.fence, "incarnation", ""),
-                                              getattr(delivery.fence, "count", 0),
-                                              is_replay=getattr(origin, "is_replay", False))
-            self._settler(origin).held.add(delivery.entry_id)
-            self._settler(origin).add(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
-        elif answer is Settled.FAILED and settlement is not None:
-            self._events.emit(ev.BuryFailed(stream=origin.stream, group=origin.group, message_id=delivery.message.id,
-                                            error="the server refused the write of the letter"))
-            self._settler(origin).held.add(delivery.entry_id)
-            self._settler(origin).add(Settlement(delivery, Verb.PARK, due_in_ms=5000, note=delivery.note))
-
-    def _handler_name(self, delivery: Delivery) -> str:
-        try:
-            return self._binding_for(delivery).name
-        except Exception:  # noqa: BLE001 - a message nobody serves has no handler, and that is what failed
-            return ""
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -470,34 +486,31 @@ class Consumer:
             await asyncio.sleep(WATCH_S)
             now = time.monotonic()
             self._prefetch.measured(self.done, now)
-            limit = self.subscription.timeout_s
+            limit = self.subscription.limits.timeout_s
             if limit is not None:
                 for slot in (*self._slots, self._suspect_slot):
-                    if slot.delivery is not None and now - slot.started > limit:
+                    if slot.deliveries and now - slot.started > limit:
                         self._time_out(slot, now - slot.started)
             while self._queue and self._clock.now() - self._queue[0].received_at > self._stale_s:
-                self._release(self._queue.popleft())
+                self._conclusions.release(self._queue.popleft())
             if self.room() > 0:
                 self._room.set()
 
     def _time_out(self, slot: Slot, ran_s: float) -> None:
-        delivery = slot.delivery
-        if delivery is None or slot.cut is not None or slot.overdue:
+        delivery = slot.deliveries[0]
+        if slot.cut is not None or slot.overdue:
             return
-        binding = self._binding_for(delivery)
-        if binding.is_async:
-            self._cut(slot, "timeout")
-            return
-        slot.overdue = True  # a thread cannot be cancelled: the entry stays in flight, and no second attempt starts
-        self._events.emit(ev.HandlerOverdue(
-            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
-            handler=binding.name, seconds=round(ran_s, 3)))
+        self._cut(slot, "timeout")
+        if slot.overdue:
+            self._events.emit(ev.HandlerOverdue(
+                stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
+                handler=self._conclusions.handler_name(delivery), seconds=round(ran_s, 3)))
 
     def _cut(self, slot: Slot, why: str) -> None:
-        delivery = slot.delivery
-        if delivery is None or slot.task is None:
+        """Cancels a running attempt. A thread cannot be cancelled: it is overdue, its entry stays in flight."""
+        if slot.task is None:
             return
-        if not self._binding_for(delivery).is_async:
+        if not self._routes.find(slot.deliveries[0].message).binding.is_async:
             slot.overdue = True
             if why == "revoked":
                 slot.cut = why  # its outcome, when the thread is through, is not settled
@@ -505,21 +518,11 @@ class Consumer:
         slot.cut = why
         slot.task.cancel()
 
+    def _aside(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
+
 
 def _identity(delivery: Delivery) -> tuple[str, str, bytes]:
     return (delivery.origin.stream, delivery.origin.group, delivery.entry_id)
-
-
-def _type_name(error: BaseException | None) -> str:
-    return "" if error is None else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-
-
-def _stage_of(error: Exception) -> Any:
-    from ..errors import DecodeError, MessageError  # noqa: PLC0415
-
-    if isinstance(error, DecodeError):
-        return "decode"
-    return "validate" if isinstance(error, MessageError) else "handle"
-
-
-__all__ = ["Consumer", "Done", "LeaseLost", "Slot"]

@@ -22,7 +22,7 @@ Rules both sides keep:
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -163,6 +163,19 @@ class Inbox(Protocol):
 
     def held(self, origin: Origin) -> int:
         """How many deliveries of this origin are queued, in flight or being settled."""
+        ...
+
+    @property
+    def ordered(self) -> bool:
+        """Does it keep order within a key? Then a source calls ``restore`` before it reads anything new."""
+        ...
+
+    def restore(self, origin: Origin, pending: Iterable[tuple[bytes, str | None]], dead_keys: Iterable[str]) -> None:
+        """All that is pending at the origin (entry id, key), and keys whose head lies in the dead letters."""
+        ...
+
+    def hand_back(self, origin: Origin) -> None:
+        """Hands back what has not started; what runs goes on and is settled."""
         ...
 
     def revoke(self, origin: Origin, cause: str) -> int:

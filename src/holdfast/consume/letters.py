@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from .._base.clock import Clock
 from .._base.letter import DEFAULT_PREFIX
 from .._base.letter_build import DEFAULT_REDACTOR, Letter, Redact, build
-from .._base.letter_facts import LetterFacts, Limits, Site
+from .._base.letter_facts import LetterFacts, Site
+from .._base.letter_fit import Limits
 from .._base.message import F_NOTE
 from .contract import Delivery
 from .decide import Bury
@@ -44,7 +45,7 @@ class Letters:
         return build(without_note(delivery.message.fields), LetterFacts(
             stream=delivery.origin.stream, entry_id=delivery.entry_id, group=delivery.origin.group,
             reason=decision.reason, stage=decision.stage, error=decision.error, detail=decision.detail or "",
-            code=decision.code or "", buried_ms=now, consumer=consumer, handler=handler, attempts=attempts,
+            code=decision.code or "", category=decision.category, buried_ms=now, consumer=consumer, handler=handler, attempts=attempts,
             max_attempts=policy.attempts, policy=type(policy.backoff).__name__.lower(), deliveries=deliveries,
             crashes=delivery.crashes, failed_ms=now, first_failed_ms=(note.first_failed_ms or now) if note else now,
             processing_ms=int(seconds * 1000), attempt_errors=note.deaths if note else (),
@@ -52,10 +53,13 @@ class Letters:
         ), prefix=self.prefix, redactor=self.redactor, limits=self.limits)
 
     def of_missing(self, stream: str, group: str, entry_id: bytes, consumer: str, deliveries: int, *,
-                   is_replay: bool) -> Letter:
-        """The letter of an entry whose payload was trimmed while it was pending: where it was, and that it is gone."""
+                   is_replay: bool, fields: Sequence[bytes] = ()) -> Letter:
+        """The letter of an entry whose payload was trimmed while it was pending: where it was, and that it is gone.
+
+        ``fields``: what this process still had in memory, if it did.
+        """
         now = self.clock.wall_ms()
-        return build((), LetterFacts(stream=stream, entry_id=entry_id, group=group, reason="payload_missing",
+        return build(fields, LetterFacts(stream=stream, entry_id=entry_id, group=group, reason="payload_missing",
                                      buried_ms=now, consumer=consumer, deliveries=deliveries, site=self.site,
                                      lineage=is_replay), prefix=self.prefix, redactor=self.redactor, limits=self.limits)
 

@@ -9,6 +9,7 @@ batch is sent again until it can be, or until the lease is lost and somebody els
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,16 +25,20 @@ BATCH = 1000
 
 #: Told of each refusal: (delivery, settlement or None for an acknowledgement, what the broker said).
 OnRefused = Callable[[Delivery, Settlement | None, Settled], None]
+#: Told of each settlement that went through. Only ordered consumers listen.
+OnSettled = Callable[[Delivery, Verb], None]
 
 
 class Settler:
     """Collects what is to be settled at one origin, and settles it."""
 
-    def __init__(self, origin: Origin, events: ev.Events, chance: Chance, on_refused: OnRefused) -> None:
+    def __init__(self, origin: Origin, events: ev.Events, chance: Chance, on_refused: OnRefused,
+                 on_settled: OnSettled | None = None) -> None:
         self.origin = origin
         self._events = events
         self._chance = chance
         self._on_refused = on_refused
+        self._on_settled = on_settled
         #: Filled by the handler tasks, directly: this is the path of every message.
         self.acks: list[Delivery] = []
         self.others: list[Settlement] = []
@@ -44,7 +49,7 @@ class Settler:
         self.held: set[bytes] = set()
         self._dirty = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
+        self._busy = False
         self.revoked = False
         self.failing_since: float | None = None
 
@@ -52,16 +57,34 @@ class Settler:
         """There is something to settle."""
         self._dirty.set()
 
+    def ack(self, delivery: Delivery) -> None:
+        """It is done."""
+        self.acks.append(delivery)
+        self._dirty.set()
+
     def add(self, settlement: Settlement) -> None:
+        """Anything but an acknowledgement."""
         self.others.append(settlement)
         self._dirty.set()
 
-    async def flushed(self) -> None:
-        """Returns when everything handed over so far was settled."""
-        while self.acks or self.others or not self._idle.is_set():
+    def again(self, settlement: Settlement) -> None:
+        """After a refusal: the delivery is still ours, and this is what is asked instead."""
+        self.held.add(settlement.delivery.entry_id)
+        self.add(settlement)
+
+    async def flushed(self, within_s: float) -> bool:
+        """Returns when everything handed over so far was settled, or after ``within_s``; True in the first case."""
+        until = time.monotonic() + within_s
+        while self.acks or self.others or self._busy:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._idle.clear()
             self._dirty.set()
-            await self._idle.wait()
-            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._idle.wait()
+        return True
 
     def revoke(self) -> int:
         """Forgets everything that was not settled yet: it belongs to others."""
@@ -78,7 +101,7 @@ class Settler:
             if not (self.acks or self.others):
                 self._dirty.clear()
                 await self._dirty.wait()
-            self._idle.clear()
+            self._busy = True
             wait_s = last + WINDOW_S - time.monotonic()
             if wait_s > 0 and len(self.acks) < BATCH:
                 await asyncio.sleep(wait_s)
@@ -89,6 +112,7 @@ class Settler:
             if acks or others:
                 self.revoked = False
                 await self._settle(acks, others, times)
+            self._busy = False
             if not (self.acks or self.others):
                 self._idle.set()
 
@@ -135,3 +159,11 @@ class Settler:
             buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
             handle_s=tuple(times)))
         self.dropped = self.duplicates = 0
+        if self._on_settled is not None:
+            unsettled = {id(d) for d, answer in refused if answer is not Settled.GONE}
+            for d in acks:
+                if id(d) not in unsettled:
+                    self._on_settled(d, Verb.ACK)
+            for s in others:
+                if id(s.delivery) not in unsettled:
+                    self._on_settled(s.delivery, s.verb)

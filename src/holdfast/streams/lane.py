@@ -7,13 +7,13 @@ cannot come apart. The lane holds no loop and waits for nothing: ``source`` deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base import points
-from .._base.message import Message
+from .._base.message import F_ID, F_IDENTITY, F_NOTE, Message
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery, Settled, Settlement, Verb
@@ -81,11 +81,15 @@ def _triples(flat: Sequence[Any]) -> list[Missing]:
 class Lane:
     """One pending list of one group, seen by one incarnation. Fulfils ``consume.contract.Origin``."""
 
-    def __init__(self, link: Link, keys: GroupKeys, *, replay: bool, delete: bool) -> None:
+    def __init__(self, link: Link, keys: GroupKeys, *, replay: bool, delete: bool, stow_ms: int | None = None) -> None:
         self.link = link
         self.keys = keys
         self.group = keys.group
         self.is_replay = replay
+        #: Parked for longer than this, an entry moves beside the stream; None: never, because its place in line matters.
+        self.stow_ms = stow_ms
+        #: Main and replay stream of a group form one line where order is kept.
+        self.line = keys.stream
         beside = StreamKeys(keys.prefix, keys.stream)
         self._later = beside.later
         self.key = keys.replay if replay else beside.stream_key
@@ -97,6 +101,8 @@ class Lane:
         self.incarnation = ""
         self.epoch: int | None = None
         self._first_fence = Fence("", 1)
+        #: Told in how many ms a parked entry is due, so that nobody needs to find out.
+        self.on_parked: Callable[[int], None] | None = None
 
     def become(self, incarnation: str, epoch: int | None = None) -> None:
         """From now on this lane acts as ``incarnation``; deliveries made before stay fenced to the former one."""
@@ -106,7 +112,27 @@ class Lane:
     def fresh(self, entries: Sequence[Any], now: float) -> list[Delivery]:
         """Deliveries of entries just read with ``>``: first delivery, no note."""
         fence, stream = self._first_fence, self.stream
+        if self.is_replay:
+            return [self._with_history(Delivery(self, e[0], Message(stream, e[0], e[1]), fence, now)) for e in entries]
         return [Delivery(self, e[0], Message(stream, e[0], e[1]), fence, now) for e in entries]
+
+    @staticmethod
+    def _with_history(delivery: Delivery) -> Delivery:
+        """An entry that was stowed brings its note along; one that was replayed starts anew."""
+        note = unpack(delivery.message.map.get(F_NOTE, b""))
+        if note is not None:
+            delivery.note, delivery.attempts, delivery.crashes = note, note.attempts, note.crashes
+        return delivery
+
+    def _stowed(self, s: Settlement) -> Settlement:
+        """The same parking, beside the stream: fields, identity and note move along."""
+        message = s.delivery.message
+        fields = [f for pair in zip(message.fields[::2], message.fields[1::2], strict=False) if pair[0] != F_NOTE for f in pair]
+        if F_ID not in message.map and F_IDENTITY not in message.map:
+            fields += (F_IDENTITY, message.id.encode())
+        if s.note is not None:
+            fields += (F_NOTE, pack(s.note))
+        return Settlement(s.delivery, Verb.STOW, due_in_ms=s.due_in_ms, letter=fields)
 
     def again(self, entry_id: bytes, count: int, fields: Sequence[bytes], raw_note: bytes, now: float) -> Delivery:
         """A delivery of an entry that was delivered before."""
@@ -169,6 +195,28 @@ class Lane:
             _RECONCILE, (self.key, self._due, self._notes, self.keys.door), (self._group, after, rank, page))
         return a, b, undated, orphans
 
+    async def pending_keys(self, page: int = 500) -> list[tuple[bytes, str | None]]:
+        """Everything pending to anybody, with its message's key: what order within a key is derived from."""
+        found: list[tuple[bytes, str | None]] = []
+        after: bytes = b"-"
+        while rows := await self.link.call("XPENDING", self.key, self._group, after, "+", page):
+            ids = [row[0] for row in rows]
+            entries = await self.link.pipeline([("XRANGE", self.key, i, i) for i in ids])
+            for entry_id, entry in zip(ids, entries, strict=True):
+                key = Message(self.stream, entry_id, entry[0][1]).key if isinstance(entry, list) and entry else None
+                found.append((entry_id, key))
+            after = b"(" + ids[-1]
+        return found
+
+    async def dead_keys(self, page: int = 500) -> set[str]:
+        """Keys with a letter among the dead."""
+        found: set[str] = set()
+        after: bytes = b"-"
+        while rows := await self.link.call("XRANGE", self.keys.dead, after, "+", "COUNT", page):
+            found |= {key for entry_id, fields in rows if (key := Message(self.stream, entry_id, fields).key) is not None}
+            after = b"(" + rows[-1][0]
+        return found
+
     # -- giving work back -----------------------------------------------------------------------------------------
 
     async def mark_started(self, delivery: Delivery) -> bool:
@@ -209,6 +257,8 @@ class Lane:
         # second look in the script.
         acks.sort(key=_entry_id)
         acks.sort(key=_id_length)
+        if self.stow_ms is not None and others:
+            others = [self._stowed(s) if s.verb is Verb.PARK and s.due_in_ms > self.stow_ms else s for s in others]
         args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease), len(acks)]
         for d in acks:
             args += (d.entry_id, d.fence[1])
@@ -221,5 +271,9 @@ class Lane:
             _SETTLE, (self.key, k.leases, self._due, self._notes, self._marks, k.dead, k.letters, k.owner, k.parked,
                       k.parked_due, k.door), args)
         points.reached("settle.after")
+        if self.on_parked is not None and others:
+            waits = [s.due_in_ms for s in others if s.verb in (Verb.PARK, Verb.STOW)]
+            if waits:
+                self.on_parked(min(waits))
         everything = [*acks, *(s.delivery for s in others)]
         return [(everything[reply[i] - 1], Settled(reply[i + 1])) for i in range(1, len(reply), 2)]

@@ -65,10 +65,12 @@ class StreamSource:
         beside = StreamKeys(keys.prefix, keys.stream)
         self._meta, self.later, self.later_body = beside.meta, beside.later, beside.later_body
         self.link: Link = server.shared(beside.stream_key)
-        self.main = Lane(self.link, keys, replay=False, delete=not settings.keep)
-        self.replay = Lane(self.link, keys, replay=True, delete=True)
+        self.main = Lane(self.link, keys, replay=False, delete=not settings.keep, stow_ms=settings.stow_ms)
+        self.replay = Lane(self.link, keys, replay=True, delete=True, stow_ms=settings.stow_ms)
         self.incarnation = ""
         self.epoch: int | None = None
+        self._granted_at = clock.now()
+        self._cause = "server"
         self.pulse: Pulse | None = None
         self._reader: Link | None = None
         self._lost: asyncio.Event = asyncio.Event()
@@ -77,11 +79,19 @@ class StreamSource:
         self.read_number = 0
         self.read_ended = 0
         self.sweeper = Sweeper(self)
+        self.main.on_parked = self.replay.on_parked = self.sweeper.parked
 
     # -- life -----------------------------------------------------------------------------------------------------
 
+    def own(self, incarnation: str, epoch: int, granted_at: Instant) -> None:
+        """This is a partition, and ``incarnation`` was given it. It lives as that one, or not at all."""
+        self.incarnation, self.epoch, self._granted_at = incarnation, epoch, granted_at
+
     async def run(self, inbox: Inbox) -> None:
-        """Joins, reads and sweeps until ``close``; joins again under a new name whenever the old one was lost."""
+        """Joins, reads and sweeps until ``close``; joins again under a new name whenever the old one was lost.
+
+        A partition does not join again: its owner asks for it anew.
+        """
         pause_s = 0.05
         while not self._closing.is_set():
             try:
@@ -91,17 +101,21 @@ class StreamSource:
             except ServerUnreachable as error:
                 ev.log.warning("%s: %s; trying again", self.stream, error)
                 pause_s = min(2.0, pause_s * 2)
+            if self.epoch is not None:
+                return
             if not self._closing.is_set():
                 await self._wait(self._closing, pause_s)
 
     async def join(self) -> None:
         """Takes a new name, makes the group if need be, gets a lease."""
-        self.incarnation = name = new_incarnation(self.chance)
+        if self.epoch is None:
+            self.incarnation = new_incarnation(self.chance)
+        name = self.incarnation
         sent_at = self.clock.now()
         answer, _, start, cause, found = await self.link.run(
             _JOIN,
             (self.main.key, self.keys.leases, self.keys.low, self._meta, self.keys.replay, self.keys.door),
-            (self.group, name, self.settings.lease_ms, self.settings.start, SCHEMA, self._partitions))
+            (self.group, "" if self.epoch is not None else name, self.settings.lease_ms, self.settings.start, SCHEMA, self._partitions))
         if answer == b"schema":
             raise SchemaTooNew(f"stream {self.stream!r} has schema {found.decode()}, this Holdfast knows {SCHEMA}: upgrade it")
         if answer == b"partitions":
@@ -111,7 +125,7 @@ class StreamSource:
         self.replay.become(name, self.epoch)
         self.sweeper.begin()
         self.pulse = self._heart.add(self.keys.leases, self.keys.door, name, self.settings.lease_ms, self._on_lost)
-        self.pulse.joined(sent_at)
+        self.pulse.joined(sent_at if self.epoch is None else self._granted_at)
         if cause and cause != b"new":
             self.events.emit(ev.GroupHealed(stream=self.stream, group=self.group, start=start.decode(), cause=cause.decode()))
         self.events.emit(ev.ConsumerStarted(stream=self.stream, group=self.group, consumer=name))
@@ -123,8 +137,12 @@ class StreamSource:
     async def _live(self, inbox: Inbox) -> None:
         """One incarnation's life. Ends when it is lost or the source closes."""
         self._cause = "server"
-        tasks = [asyncio.ensure_future(t) for t in (
-            self._read_loop(inbox), self.sweeper.loop(inbox), self._lost.wait(), self._closing.wait())]
+        if inbox.ordered:
+            await self._restore(inbox)
+        parts = [self._read_loop(inbox), self.sweeper.loop(inbox), self._lost.wait(), self._closing.wait()]
+        if self.epoch is not None:
+            parts.append(self._deadline())
+        tasks = [asyncio.ensure_future(t) for t in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -144,6 +162,19 @@ class StreamSource:
             dropped = inbox.revoke(self.main, self._cause) + inbox.revoke(self.replay, self._cause)
             self.events.emit(ev.IncarnationLost(stream=self.stream, group=self.group, consumer=self.incarnation,
                                                 cause=self._cause, dropped=dropped))
+
+    async def _deadline(self) -> None:
+        """A partition ends when its lease may have ended, not when somebody says so."""
+        while self.pulse is not None and (left := self.pulse.deadline - self.clock.now()) > 0:  # guard: local deadline
+            await asyncio.sleep(left)
+        self._on_lost("unreachable")
+
+    async def _restore(self, inbox: Inbox) -> None:
+        """Tells an ordered inbox everything that is pending, with its key, before anything new is read."""
+        for lane in (self.main, self.replay):
+            lane.stow_ms = None
+            pending = await lane.pending_keys()
+            inbox.restore(lane, pending, await lane.dead_keys() if lane is self.main else ())
 
     # -- reading --------------------------------------------------------------------------------------------------
 

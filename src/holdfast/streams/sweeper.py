@@ -51,6 +51,7 @@ class Sweeper:
             lost.forget()
         self.last: Swept | None = None
         self._missed = 0
+        self._later_waits = False
 
     def parked(self, due_in_ms: int) -> None:
         """One of ours was parked: no sweep need find out when it is due."""
@@ -102,10 +103,11 @@ class Sweeper:
         """How much may be taken over now. A newcomer looks first.
 
         It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves the
-        live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later.
+        live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later. A
+        partition's owner has no doubt: it was given the partition because its former owner was dead.
         """
         s = self._source
-        if s.clock.now() - self._began_at < s.settings.lease_ms / 2000:
+        if s.epoch is None and s.clock.now() - self._began_at < s.settings.lease_ms / 2000:
             return 0
         return s.settings.take_max
 
@@ -177,6 +179,8 @@ class Sweeper:
     async def _claim_due(self, inbox: Inbox) -> None:
         s = self._source
         self._due_at = None
+        if self._later_waits:
+            await self._move_later()
         lanes = [s.main, s.replay] if self.last is None or self.last.replay_length else [s.main]
         for lane in lanes:
             room = inbox.room()
@@ -202,12 +206,16 @@ class Sweeper:
 
     async def _publish_later(self, swept: Swept) -> None:
         """Messages published for later whose time has come enter the stream."""
-        if swept.next_later_ms is None:
-            return
-        s = self._source
+        self._later_waits = swept.next_later_ms is not None
         self._note_due(swept.next_later_ms, swept.now_ms)
-        if swept.next_later_ms <= swept.now_ms:
-            await s.link.run(_LATER, (s.main.key, s.later, s.later_body), (_PAGE,))
+        if swept.next_later_ms is not None and swept.next_later_ms <= swept.now_ms:
+            await self._move_later()
+
+    async def _move_later(self) -> None:
+        s = self._source
+        _, next_later, now = await s.link.run(_LATER, (s.main.key, s.later, s.later_body), (_PAGE,))
+        self._later_waits = bool(next_later)
+        self._note_due(int(float(next_later)) if next_later else None, int(now))
 
     async def _low_water(self) -> None:
         s = self._source

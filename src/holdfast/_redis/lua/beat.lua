@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- beat.lua: extends the lease of an incarnation that still has one; a lost lease stays lost.
 -- KEYS  1 leases  2 door
 -- ARGV  1 incarnation  2 lease in ms left since the event loop last turned  3 full lease in ms

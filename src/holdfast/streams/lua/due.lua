@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- due.lua: claims parked entries whose time has come, and moves stowed ones that are due to the replay stream.
 -- KEYS  1 stream_key  2 due  3 notes  4 leases  5 replay  6 parked  7 parked_due  8 door
 -- ARGV  1 group  2 incarnation  3 entries wanted at most

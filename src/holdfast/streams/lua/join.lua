@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- join.lua: makes the group where it is missing, gives an incarnation its lease, says what it found.
 -- KEYS  1 stream_key  2 leases  3 low  4 meta  5 replay  6 door
 -- ARGV  1 group  2 incarnation  3 lease in ms  4 where a new group starts ('0', '$' or an id)  5 schema version

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- leave.lua: gives up an incarnation's lease; the consumer goes too if it holds nothing.
 -- KEYS  1 stream_key  2 leases  3 replay
 -- ARGV  1 group  2 incarnation

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- low.lua: records the group's low-water mark and trims what no group needs any more.
 -- KEYS  1 stream_key  2 low  3 door
 -- ARGV  1 group  2 'delete' to trim, 'keep' to leave the stream alone  3 entries trimmed at most

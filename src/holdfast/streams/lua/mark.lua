@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- mark.lua: writes the start mark of a suspect whose handler is about to run.
 -- KEYS  1 stream_key  2 leases  3 marks  4 door
 -- ARGV  1 group  2 incarnation  3 id  4 delivery count

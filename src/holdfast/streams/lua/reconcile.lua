@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- reconcile.lua: compares one page of what is parked with the due set, and one page of the due set with what is parked.
 -- KEYS  1 stream_key  2 due  3 notes  4 door
 -- ARGV  1 group  2 id after which to go on in the pending list ('-' = from the start)  3 rank to go on from in the due set

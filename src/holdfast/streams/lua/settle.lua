@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- settle.lua: carries out what was decided about a batch of deliveries, each checked against its fence.
 -- KEYS  1 stream_key  2 leases  3 due  4 notes  5 marks  6 dead  7 letters  8 owner  9 parked  10 parked_due  11 door
 -- ARGV  1 group  2 incarnation  3 epoch ('' = unpartitioned)  4 'keep' or 'delete' what is acknowledged

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- sweep.lua: finds the dead among a group's consumers, takes over what they held, and says how the group stands.
 -- KEYS  1 stream_key  2 leases  3 notes  4 marks  5 due  6 later  7 replay  8 parked_due  9 door
 -- ARGV  1 group  2 incarnation  3 lease in ms  4 entries wanted at most (0: look only)

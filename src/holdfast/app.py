@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The façade: one object from which everything a service needs hangs. Wires rooms together and decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from ._base import events as ev
+from ._base.chance import Chance, system_chance
+from ._base.clock import Clock, SystemClock
+from ._base.letter_facts import Site
+from ._base.ulid import UlidFactory
+from ._redis.heart import Heart
+from ._redis.keys import DEFAULT_PREFIX
+from ._redis.open import open_server
+from .consume.attempt import attempt_of
+from .consume.binding import bind, name_of
+from .consume.batch import batch_attempt_of
+from .consume.consumer import Consumer, Parts
+from .consume.contract import Effect, Source
+from .consume.gate import Gate
+from .consume.letters import Letters
+from .consume.limits_file import Limits
+from .consume.middleware import Middleware
+from .consume.outcome import Retry
+from .consume.policy import RetryPolicy, policy_of
+from .consume.routes import Routes, route
+from .consume.subscription import Subscription
+from .consume.upcast import Upcasters
+from .consume.worker import Running, Worker
+from .errors import ConfigurationError
+from .streams.open import open_sources
+from .streams.producer import LIMIT_BYTES, Outgoing, Producer, Receipt
+from .streams.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from ._redis.server import Server
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class _Declared:
+    """A consumer as declared: what to run, on what, how."""
+
+    subscription: Subscription
+    settings: StreamSettings
+    handlers: list[tuple[Callable[..., Any], str | None, int | None]]
+    once: Any
+    partitions: int
+    upcasters: Upcasters | None
+
+
+class Holdfast:
+    """Messages that are never lost and take effect once, on the Redis or Valkey you have.
+
+    url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an embedded
+        server in ``data_dir`` (default ``.holdfast`` here). client: a client you own already, instead of ``url``.
+    sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
+    settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
+    events: subscribe sinks to it.
+    """
+
+    def __init__(self, url: str | None = None, *, sql: Any = None, prefix: str = DEFAULT_PREFIX,
+                 data_dir: Path | str | None = None, client: Any = None, settings: StreamSettings | None = None,
+                 service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
+                 clock: Clock | None = None, chance: Chance | None = None, **connection: Any) -> None:
+        self.url = url
+        self.prefix = prefix
+        self.settings = settings or StreamSettings()
+        self.events = events or ev.Events()
+        self._sql = sql
+        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._client = client
+        self._connection = connection
+        self._clock = clock or SystemClock()
+        self._chance = chance or system_chance()
+        self._site = Site(service=service, version=version, environment=environment, host=socket.gethostname(),
+                          pid=os.getpid())
+        self._declared: list[_Declared] = []
+        self._partitions: dict[str, int] = {}
+        self._server: Server | None = None
+        self._producer: Producer | None = None
+        self._opening = asyncio.Lock()
+        self.worker: Worker | None = None
+
+    # -- declaring ------------------------------------------------------------------------------------------------
+
+    def stream(self, name: str, *, partitions: int) -> str:
+        """Declares that ``name`` has so many partitions, for publishing and consuming; returns the name."""
+        if partitions < 1:
+            raise ConfigurationError(f"a partitioned stream has at least 1 partition, not {partitions}")
+        self._partitions[name] = partitions
+        return name
+
+    def consumer(self, stream: str, *, group: str, retry: Retry | RetryPolicy | None = None,
+                 once: Literal["sql"] | Effect | None = None, type: str | None = None, version: int | None = None,
+                 batch: bool = False, middleware: Sequence[Middleware] = (), settings: StreamSettings | None = None,
+                 upcasters: Upcasters | None = None, **how: Any) -> Callable[[H], H]:
+        """Declares a handler. Several handlers of one (stream, group) share its consumer and are told apart by ``type``.
+
+        ``how`` are fields of ``Limits`` (concurrency, timeout_s, rate_per_s, batch_size, …) and of ``Subscription``
+        (ordered, on_dead_head, breaker, classifiers). Raises BadHandler at once when the function cannot be served.
+        """
+        wanted = {f.name for f in fields(Limits)}
+        limits = Limits(**{name: value for name, value in how.items() if name in wanted})
+        rest = {name: value for name, value in how.items() if name not in wanted}
+        unknown = rest.keys() - {"ordered", "on_dead_head", "breaker", "classifiers"}
+        if unknown:
+            raise ConfigurationError(f"consumer({stream!r}, …) does not know {', '.join(sorted(unknown))}")
+
+        def declare(handler: H) -> H:
+            bind(handler, provides=_provided(once, self._sql), batch=batch)
+            for d in self._declared:
+                if (d.subscription.stream, d.subscription.group) == (stream, group):
+                    d.handlers.append((handler, type, version))
+                    return handler
+            subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
+                                        middleware=tuple(middleware), **rest)
+            self._declared.append(_Declared(subscription, settings or self.settings, [(handler, type, version)], once,
+                                            self._partitions.get(stream, 0), upcasters))
+            return handler
+
+        return declare
+
+    # -- publishing -----------------------------------------------------------------------------------------------
+
+    async def publish(self, stream: str, value: Any, *, key: str | None = None, id: str | None = None,
+                      type: str | None = None, headers: Mapping[str, str] | None = None, window_s: float = 0,
+                      replicas: int = 0, wait_s: float = 1.0, at: datetime | None = None, delay_s: float = 0,
+                      limit_bytes: int = LIMIT_BYTES, traceparent: str | None = None) -> Receipt:
+        """Publishes one message: see ``Producer.publish``."""
+        producer = await self._producing()
+        return await producer.publish(
+            stream, Outgoing(value=value, key=key, id=id, type=type, headers=headers, traceparent=traceparent),
+            partitions=self._partitions.get(stream, 0), window_s=window_s, replicas=replicas, wait_s=wait_s, at=at,
+            delay_s=delay_s, limit_bytes=limit_bytes)
+
+    async def publish_many(self, stream: str, outs: Sequence[Outgoing | Any]) -> list[Receipt]:
+        """Publishes many messages in few writes: ``Outgoing`` values, or bare values."""
+        producer = await self._producing()
+        made = [o if isinstance(o, Outgoing) else Outgoing(value=o) for o in outs]
+        return await producer.publish_many(stream, made, partitions=self._partitions.get(stream, 0))
+
+    async def cancel(self, stream: str, message_id: str, *, key: str | None = None) -> bool:
+        """Takes back a message published for later."""
+        producer = await self._producing()
+        return await producer.cancel(stream, message_id, key=key, partitions=self._partitions.get(stream, 0))
+
+    async def _producing(self) -> Producer:
+        if self._producer is None:
+            server = await self.open()
+            self._producer = Producer(server, self.events, self._clock, UlidFactory(self._clock, None))
+        return self._producer
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> Server:
+        """Connects, once. Everything else calls it by itself."""
+        async with self._opening:
+            if self._server is None:
+                self._server = await open_server(self.url, prefix=self.prefix, data_dir=self._data_dir,
+                                                 client=self._client, **self._connection)
+            return self._server
+
+    async def close(self) -> None:
+        """Closes what was opened; an embedded server stops with its last user."""
+        if self._server is not None:
+            await self._server.close()
+            self._server = self._producer = None
+
+    async def __aenter__(self) -> Holdfast:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def run(self, *, drain_s: float = 10.0, signals: bool = False) -> None:
+        """Runs all declared consumers until ``stop``. ``signals``: SIGTERM and SIGINT stop them too."""
+        if not self._declared:
+            raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
+        server = await self.open()
+        heart = Heart(server, self._clock, self.events)
+        heart.start()
+        gate = Gate()
+        with ThreadPoolExecutor(sum(d.subscription.limits.concurrency for d in self._declared) or 1,
+                                thread_name_prefix="holdfast-handler") as executor:
+            self.worker = worker = Worker([self._running(d, server, heart, gate, executor) for d in self._declared])
+            if signals:
+                loop = asyncio.get_running_loop()
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.add_signal_handler(number, worker.request_stop)
+            try:
+                await worker.run(drain_s=drain_s)
+            finally:
+                await heart.stop()
+                self.worker = None
+
+    def stop(self) -> None:
+        """Asks ``run`` to end: no new work, hand back, finish, settle, close."""
+        if self.worker is not None:
+            self.worker.request_stop()
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[dict[str, Any]]:
+        """For ASGI applications: consumers run beside the requests. ``FastAPI(lifespan=hf.lifespan)``."""
+        await self.open()
+        task = asyncio.create_task(self.run()) if self._declared else None
+        try:
+            yield {"holdfast": self}
+        finally:
+            self.stop()
+            if task is not None:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await self.close()
+
+    def _running(self, d: _Declared, server: Server, heart: Heart, gate: Gate, executor: ThreadPoolExecutor) -> Running:
+        effect = self._effect(d)
+        provides = effect.provides() if effect is not None else ()
+        subscription = replace(d.subscription, effect=effect)
+        routes = Routes([route(bind(h, provides=provides, batch=subscription.batch), t, v) for h, t, v in d.handlers],
+                        d.upcasters)
+        letters = Letters(self._clock, site=self._site)
+        parts = Parts(gate, letters, self.events, self._clock, self._chance, stale_s=d.settings.lease_ms / 1000,
+                      batch=batch_attempt_of(routes, effect, executor) if subscription.batch else None)
+        consumer = Consumer(subscription, attempt_of(routes, effect, subscription.middleware, executor), routes, parts,
+                            name=f"{subscription.stream}/{subscription.group}")
+        sources: list[Source] = open_sources(server, heart, subscription.stream, subscription.group, d.settings,
+                                             self.events, self._clock, self._chance, letters,
+                                             partitions=d.partitions, ordered=subscription.ordered)
+        return Running(consumer, sources, effect)
+
+    def _effect(self, d: _Declared) -> Effect | None:
+        if d.once is None or not isinstance(d.once, str):
+            return d.once
+        from .once.sql import SqlOnce  # noqa: PLC0415 - needs the extra `sql`
+
+        if self._sql is None:
+            raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
+        handler = d.handlers[0][0]
+        plain = not asyncio.iscoroutinefunction(handler)
+        return SqlOnce(self._sql).for_consumer(d.subscription.stream, d.subscription.group, name_of(handler), plain=plain)
+
+
+def _provided(once: Any, sql: Any) -> tuple[type, ...]:
+    """Types an effect gives handlers, known before the effect is opened."""
+    if once is None:
+        return ()
+    if not isinstance(once, str):
+        found: tuple[type, ...] = once.provides()
+        return found
+    if once != "sql":
+        raise ConfigurationError(f'once={once!r} is unknown: use "sql", or an effect')
+    if sql is None:
+        raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
+    from sqlalchemy.engine import Connection  # noqa: PLC0415
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
+
+    return (AsyncSession, AsyncConnection, Session, Connection)

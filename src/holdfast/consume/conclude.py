@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the outcome of an attempt to settlements: asks ``decide``, writes notes and letters, tells what happened.
+
+Nothing here waits for a broker: settlements are handed to the settler of the delivery's origin. The one thing that may be
+asked on the way is the effect's store, before something is buried: what has been applied is acknowledged instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .._base import events as ev
+from .._base import points
+from .._base.chance import Chance
+from .._base.clock import Clock
+from ..errors import MessageError
+from .budget import RetryBudget
+from .contract import Delivery, Note, Origin, Settled, Settlement, Verb
+from .decide import Ack, Bury, Decision, HandBack, RetryAt, decide
+from .letters import Letters, without_note
+from .outcome import Failed, Outcome
+from .routes import Routes
+from .settler import Settler
+from .subscription import Subscription
+
+#: An entry whose letter the server refused waits this long before it is tried again, in ms.
+BURY_AGAIN_MS = 5000
+
+
+class Conclusions:
+    """Concludes the attempts of one consumer."""
+
+    def __init__(self, subscription: Subscription, routes: Routes, letters: Letters, events: ev.Events, clock: Clock,
+                 chance: Chance, settler_of: Callable[[Origin], Settler]) -> None:
+        self._subscription = subscription
+        self._routes = routes
+        self._letters = letters
+        self._events = events
+        self._clock = clock
+        self._chance = chance
+        self._settler = settler_of
+        limits = subscription.limits
+        self._budget = None if limits.retry_ratio is None else RetryBudget(limits.retry_ratio, limits.retry_min_per_s)
+
+    async def conclude(self, delivery: Delivery, outcome: Outcome, took: float) -> Decision:
+        """Decides, and sees it carried out."""
+        effect = self._subscription.effect
+        busy = effect is not None and isinstance(outcome, Failed) and effect.transient(outcome.error)
+        at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
+        decision = decide(outcome, attempts=delivery.attempts, crashes=delivery.crashes,
+                          age_s=0.0 if at_ms is None else max(0.0, (now - at_ms) / 1000),
+                          policy=self._subscription.policy, now=now, chance=self._chance, effect_transient=busy,
+                          classifiers=self._subscription.classifiers)
+        points.reached("decide.after")
+        await self.carry_out(delivery, decision, took)
+        return decision
+
+    async def carry_out(self, delivery: Delivery, decision: Decision, took: float) -> None:
+        """Turns a decision into a settlement."""
+        settler = self._settler(delivery.origin)
+        settler.times.append(took)
+        match decision:
+            case Ack():
+                settler.dropped += decision.dropped is not None
+                settler.duplicates += decision.duplicate
+                settler.ack(delivery)
+                if self._budget is not None:
+                    self._budget.succeeded(self._clock.now())
+            case RetryAt():
+                self._retry(delivery, decision)
+            case Bury():
+                await self._bury(delivery, decision, took)
+            case HandBack():
+                self.release(delivery)
+
+    def release(self, delivery: Delivery) -> None:
+        """Hands it back as if it had not been delivered."""
+        self._settler(delivery.origin).add(Settlement(delivery, Verb.RELEASE, note=delivery.note))
+
+    def _retry(self, delivery: Delivery, decision: RetryAt) -> None:
+        note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=decision.counts)
+        in_s = decision.in_s
+        if self._budget is not None and decision.counts:
+            in_s = max(in_s, self._budget.take(self._clock.now()))
+        self._settler(delivery.origin).add(Settlement(delivery, Verb.PARK, due_in_ms=max(0, int(in_s * 1000)), note=note))
+        message = delivery.message
+        if decision.kind == "unserved":
+            self._events.emit(ev.ParkedUnknown(
+                stream=delivery.origin.stream, group=delivery.origin.group, message_id=message.id,
+                type=message.type or "", version=message.version))
+        else:
+            self._tell_failed(delivery, decision.error, decision.stage, in_s)
+
+    def _noted(self, delivery: Delivery, error: BaseException | None, stage: str, reason: str, *, counts: bool) -> Note:
+        """The note that lies beside the entry until its next attempt. An outcome clears the suspicion."""
+        note, now = delivery.note or Note(), self._clock.wall_ms()
+        note.suspect = False
+        note.attempts = delivery.attempts + counts
+        note.crashes = delivery.crashes
+        if error is not None and counts:
+            note.first_failed_ms = note.first_failed_ms or now
+            note.last_failed_ms = now
+            note.reason = reason
+            kind = type_name(error)
+            if note.deaths and note.deaths[-1][0] == kind and note.deaths[-1][1] == stage:
+                note.deaths[-1][2] += 1
+                note.deaths[-1][4] = now
+            else:
+                note.deaths.append([kind, stage, 1, now, now])
+        return note
+
+    async def _bury(self, delivery: Delivery, decision: Bury, took: float) -> None:
+        applied = await self._applied(delivery)
+        settler = self._settler(delivery.origin)
+        if applied is True:  # guard: what took effect is not dead
+            settler.duplicates += 1
+            settler.ack(delivery)
+            return
+        ran = decision.reason not in ("crash_loop", "head_dead")
+        delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=ran)
+        letter = self._letters.of(
+            delivery, decision, consumer=getattr(delivery.fence, "incarnation", ""),
+            handler=self.handler_name(delivery), policy=self._subscription.policy, attempts=delivery.attempts + ran,
+            applied="no" if applied is False else "unknown", seconds=took,
+            deliveries=getattr(delivery.fence, "count", None), is_replay=getattr(delivery.origin, "is_replay", False))
+        settler.add(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
+        self._tell_failed(delivery, decision.error, decision.stage, None)
+        self._events.emit(ev.Buried(
+            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
+            entry_id=delivery.entry_id.decode(), letter_id=letter.id, reason=decision.reason, stage=decision.stage,
+            error_type=type_name(decision.error), attempts=delivery.attempts + ran))
+
+    async def _applied(self, delivery: Delivery) -> bool | None:
+        """Has the effect been applied? None: there is nobody to ask, or no answer."""
+        effect = self._subscription.effect
+        if effect is None:
+            return None
+        try:
+            return bool((await effect.applied([delivery]))[0])
+        except Exception as error:  # noqa: BLE001 - whatever the store says, the letter's "unknown" is then true
+            ev.log.warning("asking whether %s was applied: %s", delivery, error)
+            return None
+
+    def refused(self, delivery: Delivery, settlement: Settlement | None, answer: Settled) -> None:
+        """A settlement did not go through. Whoever owns the entry now deals with it; what is still ours is tried again."""
+        origin, settler = delivery.origin, self._settler(delivery.origin)
+        if answer is Settled.MISSING:
+            letter = self._letters.of_missing(
+                origin.stream, origin.group, delivery.entry_id, getattr(delivery.fence, "incarnation", ""),
+                getattr(delivery.fence, "count", 0), is_replay=getattr(origin, "is_replay", False),
+                fields=without_note(delivery.message.fields))
+            settler.again(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
+        elif answer is Settled.FAILED and settlement is not None:
+            self._events.emit(ev.BuryFailed(stream=origin.stream, group=origin.group, message_id=delivery.message.id,
+                                            error="the server refused the write of the letter"))
+            settler.again(Settlement(delivery, Verb.PARK, due_in_ms=BURY_AGAIN_MS, note=delivery.note))
+
+    def _tell_failed(self, delivery: Delivery, error: BaseException | None, stage: str, retry_in_s: float | None) -> None:
+        self._events.emit(ev.AttemptFailed(
+            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
+            entry_id=delivery.entry_id.decode(), handler=self.handler_name(delivery), attempt=delivery.attempt,
+            error_type=type_name(error), stage=stage, retry_in_s=retry_in_s))
+
+    def handler_name(self, delivery: Delivery) -> str:
+        """Name of the handler that takes this message; empty when none does."""
+        try:
+            return self._routes.find(delivery.message).binding.name
+        except MessageError:
+            return ""
+
+
+def type_name(error: BaseException | None) -> str:
+    """``module.Class`` of an error; built-in ones without the module."""
+    return "" if error is None else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def following_dead_head() -> Bury:
+    """The decision for an entry whose key's head died under ``bury-following``."""
+    return Bury("head_dead", "handle", "transient")
+
+
+__all__: Sequence[str] = ["Conclusions", "following_dead_head", "type_name"]

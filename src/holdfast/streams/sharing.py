@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A partitioned stream, shared by the processes of a group: each partition has one owner at a time.
+
+::
+
+    every sweep:  say that we are here ─▶ who else is? ─▶ whose is which? ─▶ take what is free, give up what is too much
+                                                                                │                  │
+                                             a StreamSource runs for it, fenced by its epoch       drained, then released
+
+A partition is owned by an incarnation: its lease on that partition, kept alive by the heart, is the partition's lease. It
+ends locally at its deadline, which counts from before the last confirmed beat was sent: from then on nothing is read and
+handlers are cancelled, whatever the server may say later. A new owner gets a higher epoch, and settles name theirs. So
+there are never two that can settle. Effects outside may overlap by the time a cancelled handler takes to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from .._base import events as ev
+from .._base.chance import Chance
+from .._base.clock import Clock, Instant
+from .._redis.heart import Heart
+from .._redis.keys import GroupKeys
+from .._redis.scripts import load_script
+from ..consume.contract import Inbox
+from ..errors import ServerError, ServerUnreachable
+from .names import new_incarnation
+from .producer import physical
+from .settings import StreamSettings
+from .share import moves
+from .source import Entomb, StreamSource
+
+if TYPE_CHECKING:
+    from .._redis.server import Server
+
+_OWN = load_script("holdfast.streams", "own")
+_MEMBERS = load_script("holdfast.streams", "members")
+
+#: Seconds a partition that is given up may take to finish what runs; then its handlers are cancelled.
+MOVE_S = 10.0
+
+
+class Partition:
+    """One partition as this process sees it."""
+
+    def __init__(self, number: int, keys: GroupKeys) -> None:
+        self.number = number
+        self.keys = keys
+        self.source: StreamSource | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.moving: asyncio.Task[None] | None = None
+        self.seen_ms: int | None = None
+        self.seen_at = Instant(0.0)
+        self.run_id = ""
+
+
+class SharedSource:
+    """All partitions of one stream for one group in one process. Fulfils ``consume.contract.Source``."""
+
+    def __init__(self, server: Server, heart: Heart, stream: str, group: str, partitions: int, settings: StreamSettings,
+                 events: ev.Events, clock: Clock, chance: Chance, entomb: Entomb, *, single: bool = False) -> None:
+        self._server = server
+        self._heart = heart
+        self.stream = stream
+        self.group = group
+        self._settings = settings
+        self._events = events
+        self._clock = clock
+        self._chance = chance
+        self._entomb = entomb
+        self._count = 0 if single else partitions
+        self._partitions = [Partition(n, GroupKeys(server.prefix, physical(stream, n, self._count), group))
+                            for n in range(partitions)]
+        self._name = new_incarnation(chance)
+        self._members = self._partitions[0].keys.members
+        self._door = self._partitions[0].keys.door
+        self._began_at = clock.now()
+        self._stopping = asyncio.Event()
+        self._inbox: Inbox | None = None
+
+    async def run(self, inbox: Inbox) -> None:
+        """Shares until ``stop_reading``; goes on running what it owns until ``close``."""
+        self._inbox = inbox
+        self._began_at = self._clock.now()
+        while not self._stopping.is_set():
+            try:
+                await self._share(inbox)
+            except ServerUnreachable as error:
+                ev.log.warning("sharing %s: %s", self.stream, error)
+            for p in self._partitions:
+                if p.task is not None and p.task.done():
+                    p.task.result()  # what a person must mend is raised here
+                    self._let_go(p, "lost")
+            spread = self._settings.sweep_ms / 1000 * (0.8 + 0.4 * self._chance.random())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(spread):
+                    await self._stopping.wait()
+        await asyncio.gather(*(p.task for p in self._partitions if p.task is not None))
+
+    async def _share(self, inbox: Inbox) -> None:
+        link = self._server.shared(self._partitions[0].keys.stream.encode())
+        # A member that dies counts for one lease more; its partitions come free at the same time.
+        live = [m.decode() for m in await link.run(_MEMBERS, (self._members, self._door),
+                                                   (self._name, self._settings.lease_ms))]
+        free = [p for p in self._partitions if p.source is None and await self._is_free(p)]
+        own = [p.number for p in self._partitions if p.source is not None and p.moving is None]
+        todo = moves(self._name, live, len(self._partitions), own, [p.number for p in free])
+        for number in todo.take:
+            await self._take(self._partitions[number], inbox)
+        for number in todo.give_up:
+            p = self._partitions[number]
+            p.moving = asyncio.create_task(self._give_up(p, inbox), name=f"give up {p.keys.stream}")
+
+    async def _ask(self, p: Partition, incarnation: str) -> tuple[bool, int, bool]:
+        """(taken, epoch, has a living owner)."""
+        link = self._server.shared(p.keys.stream.encode())
+        now = self._clock.now()
+        taken, epoch, owner, left, server_ms, jumped = await link.run(
+            _OWN, (p.keys.owner, p.keys.leases, p.keys.door),
+            (incarnation, self._settings.lease_ms, "" if p.seen_ms is None else p.seen_ms,
+             int((now - p.seen_at) * 1000), self._settings.sweep_ms // 2 + 500,
+             int(bool(p.run_id and link.run_id and link.run_id != p.run_id))))
+        if int(jumped):
+            self._events.emit(ev.ClockStepped(stream=p.keys.stream, group=self.group, by_ms=int(jumped),
+                                              new_server=bool(p.run_id) and link.run_id != p.run_id))
+        p.seen_ms, p.seen_at, p.run_id = int(server_ms), now, link.run_id or p.run_id
+        return bool(taken), int(epoch), bool(owner) and int(left) >= 0
+
+    async def _is_free(self, p: Partition) -> bool:
+        first_look = p.seen_ms is None
+        _, epoch, alive = await self._ask(p, "")
+        # A newcomer cannot tell a dead owner from a live one whose server has just jumped: it leaves that one time to beat.
+        newcomer = first_look or self._clock.now() - self._began_at < self._settings.lease_ms / 2000
+        return not alive and not (newcomer and epoch)
+
+    async def _take(self, p: Partition, inbox: Inbox) -> None:
+        source = StreamSource(self._server, self._heart, p.keys, self._settings, self._events, self._clock, self._chance,
+                              self._entomb, partitions=self._count)
+        sent_at = self._clock.now()
+        incarnation = new_incarnation(self._chance)
+        taken, epoch, _ = await self._ask(p, incarnation)
+        if not taken:
+            return
+        source.own(incarnation, epoch, sent_at)
+        p.source = source
+        p.task = asyncio.create_task(source.run(inbox), name=f"partition {p.keys.stream}")
+        self._events.emit(ev.PartitionAcquired(stream=p.keys.stream, group=self.group, partition=p.number, epoch=epoch))
+
+    async def _give_up(self, p: Partition, inbox: Inbox) -> None:
+        """A planned move: no new work, finish what runs, settle, release."""
+        if p.source is not None:
+            await p.source.stop_reading()
+            lanes = (p.source.main, p.source.replay)
+            for lane in lanes:
+                inbox.hand_back(lane)
+            until = self._clock.now() + MOVE_S
+            while any(inbox.held(lane) for lane in lanes) and self._clock.now() < until:
+                await asyncio.sleep(0.01)
+            for lane in lanes:
+                inbox.revoke(lane, "moved")
+            with contextlib.suppress(ServerError):
+                await p.source.close(inbox)
+            if p.task is not None:
+                await p.task
+        self._let_go(p, "moved")
+
+    def _let_go(self, p: Partition, cause: str) -> None:
+        epoch = p.source.epoch if p.source is not None else None
+        p.source = p.task = p.moving = None
+        self._events.emit(ev.PartitionReleased(stream=p.keys.stream, group=self.group, partition=p.number,
+                                               epoch=epoch or 0, cause=cause))
+
+    async def stop_reading(self) -> None:
+        """Take no new work and no new partitions."""
+        self._stopping.set()
+        await asyncio.gather(*(p.moving for p in self._partitions if p.moving is not None), return_exceptions=True)
+        await asyncio.gather(*(p.source.stop_reading() for p in self._partitions if p.source is not None))
+
+    async def close(self, inbox: Inbox) -> int:
+        """Releases every partition, and leaves the members."""
+        handed_back = 0
+        for p in self._partitions:
+            if p.source is not None:
+                handed_back += await p.source.close(inbox)
+        with contextlib.suppress(ServerError):
+            link = self._server.shared(self._partitions[0].keys.stream.encode())
+            await link.run(_MEMBERS, (self._members, self._door), (self._name, 0))
+        return handed_back
+
+    def inspect(self) -> list[object]:
+        """One record a partition owned here."""
+        return [p.source.inspect() for p in self._partitions if p.source is not None]
