@@ -42,7 +42,7 @@ from ..consume.contract import DUPLICATE, Delivery, EffectContext
 from ..consume.outcome import Directive, Failed
 from ..errors import BadHandler, ConfigurationError, LeaseLost, ServerUnreachable
 from . import fence, inbox
-from .transaction import Transaction, in_coroutine, in_thread, run_to_end
+from .transaction import Transaction, in_coroutine, in_thread, to_end
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class SqlOnce:
         async with self._claimed([delivery]) as (transaction, fresh):
             if not fresh[0]:
                 return False
-            _unless_failed(await _answer(attempt(transaction)))
+            _unless_failed(await self._answer(attempt(transaction)))
             await self._commit(transaction)
         return True
 
@@ -149,7 +149,7 @@ class SqlOnce:
         self, transaction: Transaction, todo: Sequence[Delivery],
         attempt: Callable[[EffectContext, Sequence[Delivery]], Any],
     ) -> Sequence[Any]:
-        answers = await _answer(attempt(transaction, todo))
+        answers = await self._answer(attempt(transaction, todo))
         answers = [None] * len(todo) if answers is None else answers
         if len(answers) != len(todo):
             raise BadHandler(f"a batch handler answers None or one value a message: {len(todo)} messages, "
@@ -219,6 +219,13 @@ class SqlOnce:
             await transaction.call(partial(fence.raise_to, tables=self.database.tables, epoch=epoch))
             await transaction.commit()
 
+    async def _answer(self, attempt: Any | Awaitable[Any]) -> Any:
+        if not inspect.isawaitable(attempt):
+            return attempt
+        if self._plain:  # its thread cannot be cancelled, and must not share its session with our rollback
+            return await to_end(asyncio.ensure_future(attempt))
+        return await attempt
+
     async def _commit(self, transaction: Transaction) -> None:
         reached("once.commit.before")
         await transaction.commit()
@@ -246,11 +253,7 @@ class SqlOnce:
     async def _run(self, function: Callable[[], T], /) -> T:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="holdfast-sql")
-        return await run_to_end(self._executor, function)
-
-
-async def _answer(answer: Any | Awaitable[Any]) -> Any:
-    return await answer if inspect.isawaitable(answer) else answer
+        return await to_end(asyncio.get_running_loop().run_in_executor(self._executor, function))
 
 
 def _unless_failed(answer: Any) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -91,7 +90,7 @@ class InCoroutine:
 
 
 class InThread:
-    """On an ``Engine``: every step that talks to the database runs in ``executor``."""
+    """On an ``Engine``: every step that talks to the database goes through ``run``."""
 
     def __init__(self, database: Database, connection: Connection, root: RootTransaction, run: Runner) -> None:
         self._database = database
@@ -192,7 +191,7 @@ class Runner(Protocol):
 
 @asynccontextmanager
 async def in_thread(database: Database, run: Runner, *, reading: bool = False) -> AsyncIterator[InThread]:
-    """Opens a transaction for a plain handler. The body must not end before the handler's thread has."""
+    """Opens a transaction for a plain handler. The body must not end before the handler's thread: see ``to_end``."""
     connection = await run(partial(_connect, database, reading))
     transaction: InThread | None = None
     try:
@@ -217,17 +216,16 @@ def _leave(transaction: InThread | None, connection: Connection) -> None:
         connection.close()
 
 
-async def run_to_end(executor: Executor, function: Callable[[], T]) -> T:
-    """Runs ``function`` in a thread and waits for it even when cancelled: a connection must not serve two threads."""
-    future = asyncio.get_running_loop().run_in_executor(executor, function)
+async def to_end(work: asyncio.Future[T]) -> T:
+    """Waits for what a thread is doing, even when cancelled: a connection must not serve two threads."""
     try:
-        return await asyncio.shield(future)
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
-        while not future.done():
+        while not work.done():
             try:
-                await asyncio.wait([future])
+                await asyncio.wait([work])
             except asyncio.CancelledError:
                 continue  # cancelled again: the thread has not ended yet
-        if not future.cancelled():
-            future.exception()  # looked at, or asyncio reports it as never retrieved
+        if not work.cancelled():
+            work.exception()  # looked at, or asyncio reports it as never retrieved
         raise

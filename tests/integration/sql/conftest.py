@@ -22,7 +22,10 @@ def mariadb():
     server.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+DATABASES = ["sqlite", "postgres", "mariadb"]
+
+
+@pytest.fixture(params=DATABASES)
 def url(request, tmp_path):
     """An empty database."""
     if request.param == "sqlite":

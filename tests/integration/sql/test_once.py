@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -65,7 +66,9 @@ def test_a_directive_rolls_back_and_reaches_the_worker(bench, answer, raised):
     on(bench, claim)
 
 
-def test_a_cancelled_attempt_rolls_back(bench):
+def test_a_cancelled_attempt_rolls_back(url):
+    bench = Bench(url)
+
     async def claim():
         written = asyncio.Event()
 
@@ -80,6 +83,37 @@ def test_a_cancelled_attempt_rolls_back(bench):
             await attempt
         assert await bench.run(delivery()) is True
         assert bench.applied() == ["m1"]
+
+    on(bench, claim)
+
+
+def test_a_cancelled_plain_handler_is_waited_for_before_its_transaction_is_rolled_back(url):
+    bench = Bench(url, "plain")
+
+    async def claim():
+        written, go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        in_use = []
+
+        def handler(session):
+            session.execute(sa.insert(effects), [{"message_id": "m1"}])
+            loop.call_soon_threadsafe(written.set)
+            go_on.wait(20)
+            in_use.append(session.execute(sa.select(effects.c.message_id)).scalar())
+
+        async def attempt(context):
+            await loop.run_in_executor(None, handler, context.provide(Session))
+
+        run = asyncio.create_task(bench.once.run(delivery(), attempt))
+        await written.wait()
+        for _ in range(3):
+            run.cancel()
+            assert await asyncio.wait([run], timeout=0.05) == (set(), {run}), "the handler's thread still runs"
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert in_use == ["m1"], "the session was taken from under the handler"
+        assert bench.applied() == [] == bench.inbox()
 
     on(bench, claim)
 
