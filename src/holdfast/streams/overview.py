@@ -71,7 +71,7 @@ def _line(name: str, states: Sequence[StreamState]) -> StreamLine:
 
 
 async def lags(server: Server, stream: str) -> list[GroupLag]:
-    """How each group of ``stream`` stands, partitions put together. Raises ConfigurationError when there is no stream."""
+    """How each group of ``stream`` stands, partitions put together. Raises ConfigurationError without such a stream."""
     states = await states_of(server, stream)
     found: dict[str, list[GroupState]] = {}
     for state in states:
@@ -85,7 +85,8 @@ async def states_of(server: Server, stream: str) -> list[StreamState]:
     states = [await stream_state(server, name) for name in await physical_streams(server, stream)]
     there = [state for state in states if state is not None]
     if not there:
-        raise ConfigurationError(f"there is no stream {stream!r} on {server.url}: `holdfast streams ls` lists those there are")
+        raise ConfigurationError(f"there is no stream {stream!r} on {server.url}: `holdfast streams ls` lists those "
+                                 "there are")
     return there
 
 
@@ -99,8 +100,8 @@ def _together(stream: str, name: str, groups: Sequence[GroupState]) -> GroupLag:
 
 
 def _counts(g: GroupState) -> Counts:
-    return Counts(stream=g.stream, pending=g.pending, lag=g.lag, retries_due=g.retries_due, parked=g.parked, dead=g.dead,
-                  replay=g.replay, oldest_pending_s=g.oldest_pending_s,
+    return Counts(stream=g.stream, pending=g.pending, lag=g.lag, retries_due=g.retries_due, parked=g.parked,
+                  dead=g.dead, replay=g.replay, oldest_pending_s=g.oldest_pending_s,
                   consumers=sum(1 for c in g.consumers if c.kind != "parked"))
 
 

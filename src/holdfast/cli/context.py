@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which server, which keys, which database: the only place that reads the environment.
+
+The options stand before or after the command's name; after wins. The environment is asked once, at the root, so that an
+option always wins over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .output import say
+
+if TYPE_CHECKING:
+    from .._redis.server import Server
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the options and the environment say. ``None``: not said."""
+
+    url: str | None = None
+    prefix: str | None = None
+    data_dir: Path | None = None
+    sql: str | None = None
+    debug: bool = False
+
+    @property
+    def own_prefix(self) -> str:
+        """The prefix of our keys."""
+        from .._redis.keys import DEFAULT_PREFIX
+
+        return self.prefix or DEFAULT_PREFIX
+
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def server_options(*, at_root: bool = False) -> Callable[[F], F]:
+    """The options every command that talks to a server takes."""
+    def decorate(command: F) -> F:
+        for option in (
+            _option("--debug", "show tracebacks", is_flag=True, default=None, at_root=at_root),
+            _option("--data-dir", "folder of the embedded server", type=_FOLDER, at_root=at_root),
+            _option("--prefix", "what our keys begin with; one a tenant (default hf)", at_root=at_root),
+            _option("--url", "redis://, rediss://, redis+sentinel:// or unix://", at_root=at_root),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def sql_option(command: F) -> F:
+    """``--sql``, for commands that look into the user's database."""
+    return _option("--sql", 'the database behind once="sql": postgresql+psycopg://…', envvar="HOLDFAST_SQL")(command)
+
+
+def _option(flag: str, text: str, *, at_root: bool = False, envvar: str | None = None, **more: Any
+            ) -> Callable[[F], F]:
+    name = flag.removeprefix("--").replace("-", "_")
+    variable = envvar or f"HOLDFAST_{name.upper()}"
+    if at_root and name != "debug":
+        envvar = variable
+
+    def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            setattr(ctx.find_root().ensure_object(Settings), name, value)
+
+    more = {"is_flag": False, "metavar": name.upper().replace("_", "-"), **more} if not more.get("is_flag") else more
+    shown = text if name == "debug" else f"{text}  [{variable}]"
+    return click.option(flag, name, help=shown, envvar=envvar, expose_value=False, callback=keep, **more)
+
+
+def settings() -> Settings:
+    """What was said, for the command that runs now."""
+    return click.get_current_context().find_root().ensure_object(Settings)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine. Ctrl-C cancels it, so that what it opened is closed, and goes on as an exception."""
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Server]:
+    """The server that was asked for; without a URL the embedded one of this folder, which is said on stderr."""
+    from .._redis.open import open_server
+    from ..errors import ServerUnreachable
+
+    said = settings()
+    try:
+        server = await open_server(said.url, prefix=said.own_prefix, data_dir=said.data_dir)
+    except TimeoutError as error:
+        raise ServerUnreachable("the server did not answer in time") from error
+    if server.kind == "embedded":
+        say(f"no --url: using the embedded server of {_folder(said.data_dir)} ({server.url})")
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+def _folder(data_dir: Path | None) -> Path:
+    from .._redis.embedded import DEFAULT_DIR
+
+    return data_dir or DEFAULT_DIR

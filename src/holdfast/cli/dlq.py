@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast dlq``: dead letters, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .context import opened, run, server_options
+from .output import json_option, print_json, print_table
+from .params import SINCE
+
+if TYPE_CHECKING:
+    from ..deadletters import Choice, LetterGroup, LetterInfo, Shelf
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What of a letter is shown without being asked for its payload.
+_SHOWN = ("id", "reason", "stage", "error_type", "attempts", "source_id", "source_stream", "stream", "entry_id",
+          "group", "message_id", "key", "error", "fingerprint", "failed_at", "applied", "replays")
+
+
+def letters_of(command: F) -> F:
+    """STREAM and ``--group``: whose letters."""
+    command = click.option("--group", required=True, help="the consumer group whose letters they are")(command)
+    return click.argument("stream")(command)
+
+
+def choosing(command: F) -> F:
+    """The options that choose letters. They arrive as ``chosen``, to be made a ``Choice``."""
+    for option in (
+        click.option("--fingerprint", help="same error, as `dlq groups` shows it"),
+        click.option("--message-id", help="identity of the message"),
+        click.option("--key", help="key of the message"),
+        click.option("--since", "since_ms", type=SINCE, help="buried since: 90s, 15m, 2h, 3d or an ISO-8601 time"),
+        click.option("--error-type", help="type of the error, in full or its last part"),
+        click.option("--reason", help="why it was buried, for example max_attempts"),
+    ):
+        command = option(command)
+    return command
+
+
+def choice_of(chosen: dict[str, Any]) -> Choice:
+    """The filter that the options say."""
+    from ..deadletters import Choice
+
+    return Choice(**chosen)
+
+
+@asynccontextmanager
+async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
+    """The letters of a group on the server that was asked for."""
+    from ..deadletters import open_shelf
+
+    async with opened() as server:
+        yield await open_shelf(server, stream, group)
+
+
+@click.group("dlq")
+def command() -> None:
+    """Look at dead letters, send them back, remove them."""
+
+
+@command.command("ls")
+@letters_of
+@choosing
+@click.option("--newest", is_flag=True, help="newest first")
+@click.option("--limit", type=click.IntRange(min=1), help="at most so many")
+@json_option
+@server_options()
+def ls(stream: str, group: str, newest: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
+    """List dead letters, oldest first. Payloads are not shown: see `dlq show`."""
+    letters = run(_listed(stream, group, choice_of(chosen), newest, limit))
+    if as_json:
+        return print_json([summary(letter) for letter in letters])
+    print_table(["letter", "failed at", "reason", "stage", "error", "attempts", "source", "key"],
+                [[x.id, x.failed_at, x.reason, x.stage, x.error_type, x.attempts, source_of(x), x.key]
+                 for x in letters])
+    return None
+
+
+async def _listed(stream: str, group: str, choice: Choice, newest: bool, limit: int | None) -> list[LetterInfo]:
+    async with shelf(stream, group) as found:
+        return [letter async for letter in found.letters(choice, newest_first=newest, limit=limit)]
+
+
+def source_of(letter: LetterInfo) -> str:
+    """Where its message was first written, for people."""
+    return f"{letter.source_stream}/{letter.source_id}"
+
+
+def summary(letter: LetterInfo) -> dict[str, Any]:
+    """A letter without its payload."""
+    return {name: getattr(letter, name) for name in _SHOWN}
+
+
+@command.command("groups")
+@letters_of
+@choosing
+@json_option
+@server_options()
+def groups(stream: str, group: str, as_json: bool, **chosen: Any) -> None:
+    """Gather dead letters by what they died of: one line an error, however many letters."""
+    found = run(_grouped(stream, group, choice_of(chosen)))
+    if as_json:
+        return print_json(found)
+    print_table(["letters", "reason", "stage", "error", "fingerprint", "first", "last", "example"],
+                [[g.count, g.reason, g.stage, g.error_type, g.fingerprint, g.first, g.last, g.example] for g in found])
+    return None
+
+
+async def _grouped(stream: str, group: str, choice: Choice) -> list[LetterGroup]:
+    async with shelf(stream, group) as found:
+        return await found.groups(choice)
