@@ -16,18 +16,14 @@ import asyncio
 import os
 import random
 import secrets
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from support.backend import KINDS, Backend, Pool, versions
-
 from holdfast.testing.binaries import ServerMissing
+from tests.support.backend import KINDS, Backend, Pool, versions
 
 T = TypeVar("T")
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers that tests share: started when first asked for, one of a kind for each test process, cleaned between tests."""
+"""The servers that tests share: started when first asked for, one of a kind in each test process, cleaned each time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.testing.servers import Cluster, Sentinel, Single, find_server
+from holdfast.testing.servers import Cluster, Sentinel, ServerMissing, Single, find_server
 
 #: What ``--servers`` may name: the kind of server, and the flavour behind it.
 KINDS = {"valkey": "valkey", "redis62": "redis62", "redis70": "redis70", "sentinel": "valkey", "cluster": "valkey"}
@@ -81,8 +81,6 @@ def _build(kind: str) -> Topology:
 
 def versions(kinds: list[str]) -> list[str]:
     """One line for each flavour behind ``kinds``: its version, or why it is missing."""
-    from holdfast.testing.servers import ServerMissing
-
     lines = []
     for flavour in dict.fromkeys(KINDS[kind] for kind in kinds):
         try:

@@ -8,7 +8,6 @@ together with the command that installs it.
 
 from __future__ import annotations
 
-import glob
 import re
 import shutil
 import subprocess
@@ -109,7 +108,7 @@ def find_faketime(flavour: str) -> Path:
     if flavour == "redis70":
         raise ConfigurationError("redis70 does not start under libfaketime: use valkey or redis62")
     for name in ("libfaketimeMT.so.1", "libfaketime.so.1"):
-        for folder in ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime", "/usr/lib64/faketime"):
-            if found := sorted(glob.glob(f"{folder}/{name}")):
-                return Path(found[0])
+        for folder in ("lib/*/faketime", "lib/faketime", "lib64/faketime", "local/lib/faketime"):
+            if found := sorted(Path("/usr").glob(f"{folder}/{name}")):
+                return found[0]
     raise ServerMissing("libfaketime", "apt-get install libfaketime")

@@ -44,15 +44,15 @@ class Cluster(Group):
     @property
     def url(self) -> str:
         hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes)
-        return f"redis+cluster://{hosts}/0"
+        return f"redis://{hosts}"
 
     @property
     def admin(self) -> Any:
         """A synchronous ``RedisCluster``; bytes out."""
         if self._admin is None:
-            from redis.cluster import ClusterNode, RedisCluster
+            from redis.cluster import RedisCluster
 
-            self._admin = RedisCluster(startup_nodes=[ClusterNode(HOST, node.port) for node in self.nodes], protocol=2)
+            self._admin = RedisCluster.from_url(self.masters[0].url, protocol=2)
         return self._admin
 
     @property

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One direction of one proxied connection: bytes in, bytes out, and what may happen to them on the way.
 
-Bytes wait in a short queue with the time at which they may go on. A closed gate (a stall) or a late time (a delay) holds
-the queue; a full queue stops the reading, the kernel's buffers fill, and the sender feels it, as on a real link.
+Bytes wait in a short queue with the time at which they may go on. A closed gate (a stall) or a late time (a delay)
+holds the queue; a full queue stops the reading, the kernel's buffers fill, and the sender feels it, as on a real link.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Lane:
 
 
 class Pipe:
-    """Carries bytes from ``reader`` to ``writer`` through ``lane``; ``inspect`` sees each chunk and answers what to pass on."""
+    """Carries bytes from ``reader`` to ``writer`` through ``lane``.
+
+    ``inspect`` sees each chunk and answers what is to be passed on.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lane: Lane, inspect: Callable[[bytes], bytes]

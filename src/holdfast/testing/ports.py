@@ -20,7 +20,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port on which nobody listens, never given out before by this process, with a free cluster bus port beside it."""
+    """A port on which nobody listens, new to this process, with a free cluster bus port beside it."""
     for _ in range(1000):
         port = _chance.randrange(_LOWEST, _HIGHEST)
         if port not in _given and _is_free(port) and _is_free(port + _BUS_OFFSET):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TCP proxy that misbehaves on request: between client and server, or between master and replica.
 
-It runs in a thread of its own with its own event loop, so a test drives it with plain calls whatever it is itself doing,
-and each call has taken effect when it returns::
+It runs in a thread of its own with its own event loop, so a test drives it with plain calls whatever it is itself
+doing, and each call has taken effect when it returns::
 
     with Proxy(server.address) as proxy:
         trap = proxy.eat_reply(to=b"XREADGROUP")
         ...                        # a consumer that reads through proxy.port
         trap.wait()                # the server has handed out entries that nobody received
 
-``UP`` is from client to server, ``DOWN`` from server to client. In a replication link the replica is the client: stalling
-DOWN holds back writes, stalling UP their acknowledgements.
+``UP`` is from client to server, ``DOWN`` from server to client. In a replication link the replica is the client:
+stalling DOWN holds back writes, stalling UP their acknowledgements.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 
+from .loop_thread import LoopThread
 from .pipe import Lane, Pipe, Way
 from .ports import HOST, free_port
 from .trap import Match, Then, Trap, Turns
 
-T = TypeVar("T")
-
-_CALL_S = 10.0
 _BOTH = (Way.UP, Way.DOWN)
 # On, and zero seconds: closing sends RST and throws away what was not sent.
 _LINGER_RST = struct.pack("ii", 1, 0)
@@ -44,42 +40,19 @@ class Connection:
     half_open: bool
 
 
-class Proxy:
+class Proxy(LoopThread):
     """Forwards ``host:port`` (its own, on loopback) to ``target``. ``start`` and ``close``, or a ``with`` block."""
 
     host = HOST
 
     def __init__(self, target: tuple[str, int]) -> None:
+        super().__init__("holdfast-proxy")
         self.target = target
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-proxy", daemon=True)
+        self.port = free_port()
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._traps: list[Trap] = []
         self.lanes: dict[Way, Lane] = {}
-
-    # -- life
-
-    def start(self) -> Self:
-        self._thread.start()
-        self.port = free_port()
-        self._do(self._open())
-        return self
-
-    def close(self) -> None:
-        """Cuts every connection and ends the thread."""
-        if self._thread.is_alive():
-            self._do(self._close())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_CALL_S)
-            self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -94,15 +67,19 @@ class Proxy:
 
     def stall(self, *ways: Way) -> None:
         """Holds bytes back, connections stay open. Both directions unless named."""
-        self._call(lambda: [self.lanes[way].gate.clear() for way in ways or _BOTH])
+        self._each_lane(ways, lambda lane: lane.gate.clear())
 
     def resume(self, *ways: Way) -> None:
         """Lets held bytes go on, in order, none lost."""
-        self._call(lambda: [self.lanes[way].gate.set() for way in ways or _BOTH])
+        self._each_lane(ways, lambda lane: lane.gate.set())
 
     def delay(self, seconds: float, *ways: Way) -> None:
         """Every byte arrives so much later; order is kept. 0 ends it."""
-        self._call(lambda: [setattr(self.lanes[way], "delay_s", seconds) for way in ways or _BOTH])
+
+        def set_delay(lane: Lane) -> None:
+            lane.delay_s = seconds
+
+        self._each_lane(ways, set_delay)
 
     def eat_reply(self, to: Match, count: int = 1, then: Then = "cut") -> Trap:
         """Lets matching requests through and swallows their replies, ``count`` times.
@@ -113,35 +90,35 @@ class Proxy:
         A nil reply is passed on and not counted. Only requests sent from now on are matched.
         """
         trap = Trap(to, count, then)
-        self._call(lambda: self._traps.append(trap))
+        self.call(lambda: self._traps.append(trap))
         return trap
 
     # -- what it can do to connections
 
     def cut(self) -> int:
         """Resets every connection on both sides (RST); bytes under way are lost. Returns how many there were."""
-        return self._call(self._cut)
+        return self.call(lambda: self._each_link(_Link.cut))
 
     def half_open(self) -> int:
         """The server's side of each connection is reset, the client's stays open and silent for ever (a forgetful NAT).
 
         New connections work.
         """
-        return self._call(lambda: len([link.half_open() for link in list(self._links)]))
+        return self.call(lambda: self._each_link(_Link.half_open))
 
     def refuse(self) -> None:
         """New connections are refused. Those that exist stay; ``cut`` them for an outage."""
-        self._do(self._stop_listening())
+        self.wait_for(self._stop_listening())
 
     def accept(self) -> None:
         """New connections are taken again, on the same port."""
-        self._do(self._listen())
+        self.wait_for(self._listen())
 
     def heal(self) -> None:
         """Undoes what was done: passes bytes, at once, eats nothing, takes connections."""
         self.resume()
         self.delay(0)
-        self._call(self._disarm)
+        self.call(self._disarm)
         self.accept()
 
     # -- what it knows
@@ -149,7 +126,7 @@ class Proxy:
     @property
     def connections(self) -> list[Connection]:
         """Those open now, oldest first."""
-        return self._call(lambda: sorted((link.state() for link in self._links), key=lambda c: c.client_port))
+        return self.call(lambda: sorted((link.state() for link in self._links), key=lambda c: c.client_port))
 
     @property
     def bytes_up(self) -> int:
@@ -162,16 +139,7 @@ class Proxy:
 
     # -- how
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_S)
-
-    def _call(self, function: Callable[[], T]) -> T:
-        async def run() -> T:
-            return function()
-
-        return self._do(run())
-
-    async def _open(self) -> None:
+    async def _opened(self) -> None:
         self.lanes = {way: Lane() for way in Way}
         await self._listen()
 
@@ -184,16 +152,23 @@ class Proxy:
             self._server.close()
             self._server = None
 
-    async def _close(self) -> None:
+    async def _closing(self) -> None:
         await self._stop_listening()
-        tasks = [link.task for link in self._links]
-        self._cut()
+        tasks = [link.task for link in self._links if link.task is not None]
+        self._each_link(_Link.cut)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _cut(self) -> int:
+    def _each_lane(self, ways: tuple[Way, ...], act: Callable[[Lane], None]) -> None:
+        def run() -> None:
+            for way in ways or _BOTH:
+                act(self.lanes[way])
+
+        self.call(run)
+
+    def _each_link(self, act: Callable[[_Link], None]) -> int:
         links = list(self._links)
         for link in links:
-            link.cut()
+            act(link)
         return len(links)
 
     def _disarm(self) -> None:
@@ -205,10 +180,9 @@ class Proxy:
         try:
             up_reader, up_writer = await asyncio.open_connection(*self.target)
         except OSError:
-            return _reset(writer)  # what a client sees when the way leads to nobody
-        task = asyncio.current_task()
-        assert task is not None
-        link = _Link(task, writer, up_writer, Turns(lambda: self._traps))
+            _reset(writer)  # what a client sees when the way leads to nobody
+            return
+        link = _Link(asyncio.current_task(), writer, up_writer, Turns(lambda: self._traps))
         self._links.add(link)
         try:
             await link.carry(reader, up_reader, self.lanes)
@@ -221,7 +195,7 @@ class _Link:
     """One client's connection and its counterpart to the server."""
 
     def __init__(
-        self, task: asyncio.Task[Any], client: asyncio.StreamWriter, server: asyncio.StreamWriter, turns: Turns
+        self, task: asyncio.Task[Any] | None, client: asyncio.StreamWriter, server: asyncio.StreamWriter, turns: Turns
     ) -> None:
         self.task = task
         self._client, self._server, self._turns = client, server, turns
@@ -232,7 +206,10 @@ class _Link:
     def state(self) -> Connection:
         return Connection(self._client_port, self._half_open)
 
-    async def carry(self, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader, lanes: dict[Way, Lane]) -> None:
+    async def carry(
+        self, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader, lanes: dict[Way, Lane]
+    ) -> None:
+        """Returns when both directions have ended, or one has broken."""
         up = Pipe(reader, self._server, lanes[Way.UP], self._turns.up)
         down = Pipe(up_reader, self._client, lanes[Way.DOWN], self._down)
         self._pipes = [asyncio.create_task(up.run()), asyncio.create_task(down.run())]

@@ -107,7 +107,8 @@ class Replicated(Group):
 def online_replicas(master: Single) -> int:
     """How many replicas the master has handed its data set and streams to now."""
     info: Any = master.admin.info("replication")
-    return sum(1 for name, row in info.items() if name.startswith("slave") and isinstance(row, dict) and row["state"] == "online")
+    rows = [row for name, row in info.items() if name.startswith("slave") and isinstance(row, dict)]
+    return sum(1 for row in rows if row["state"] == "online")
 
 
 def follows(replica: Single) -> bool:

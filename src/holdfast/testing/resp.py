@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where one value of the Redis protocol ends: enough of RESP2 and RESP3 to tell requests and replies apart.
 
-A parser of a driver would answer *what* was said; the proxy must know *at which byte* a reply begins, to swallow exactly
+A driver's parser would answer *what* was said; the proxy must know *at which byte* a reply begins, to swallow just
 that one. Source: the RESP specification.
 """
 

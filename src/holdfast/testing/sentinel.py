@@ -3,22 +3,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Self, cast
 
 from .ports import HOST
-from .replicated import SYNC_S, Replicated, follows, online_replicas
+from .replicated import SYNC_S, Replicated
 from .single import Settings, Single, driver_errors
 from .waiting import wait_until
 
 MASTER_NAME = "mymaster"
 _QUORUM = 2
-_DOWN_AFTER_MS = 500
 
-#: Sentinels put a replica back that does not follow the address they know for the master; this is how long they
-#: first wait. A proxied link looks like that to them, so it must outlast the test. It also bounds a failover that hangs.
-_FAILOVER_TIMEOUT_MS = {False: 5_000, True: 180_000}
+#: Sentinels ping once a second, or once in down-after if that is shorter, and a master they have just switched to is
+#: not pinged before one such period is over. Where the two are equal each switch is followed by a false alarm, now and
+#: then by a second failover. From 7.0 on the periods can be set; before, the master has to be down longer than one.
+_PERIODS_MS = {"PING-PERIOD": 100, "PUBLISH-PERIOD": 500, "INFO-PERIOD": 1000}
+_DOWN_AFTER_MS = {True: 500, False: 1500}
+
+#: One Sentinel asks the others more often than they ask it: it mostly stands alone in the election. Two candidates at
+#: the same moment split the votes, and the next attempt is twice the failover timeout away.
+_CANDIDATE_MS = {"ASK-PERIOD": 100}
+_FAILOVER_TIMEOUT_MS = 2_000
+
+#: A replica that does not follow the address they know for the master is put back by the Sentinels after one failover
+#: timeout. A proxied link looks like that to them, so until the failover is wanted the timeout outlasts the test.
+_PROXIED_TIMEOUT_MS = 600_000
 
 
 class SentinelNode(Single):
@@ -26,14 +36,30 @@ class SentinelNode(Single):
 
     mode = ("--sentinel",)
 
+    def __init__(self, flavour: str, env: Mapping[str, str] | None, *, candidate: bool) -> None:
+        super().__init__(flavour, env=env)
+        self._periods_ms = {**_PERIODS_MS, **(_CANDIDATE_MS if candidate else {})}
+
     def _defaults(self) -> dict[str, Any]:
         return {"bind": HOST, "protected-mode": "no"}
+
+    @property
+    def tunable(self) -> bool:
+        """Can its periods be set?"""
+        return self.binary.version >= (7, 0)
+
+    def start(self) -> Self:
+        """Starts it, with short periods where it has them."""
+        super().start()
+        if self.tunable:
+            self.admin.execute_command("SENTINEL", "DEBUG", *chain.from_iterable(self._periods_ms.items()))
+        return self
 
 
 class Sentinel(Replicated):
     """``Replicated`` under three Sentinels: ``url`` names these, ``failover()`` makes them work.
 
-    The master is down for them after 500 ms without an answer; two must agree.
+    The master is down for them after 500 ms without an answer (1500 ms on Redis 6.2); two must agree.
     """
 
     def __init__(
@@ -50,8 +76,8 @@ class Sentinel(Replicated):
             flavour, config, env, replicas=replicas, proxied=proxied, faketime_offset_s=faketime_offset_s
         )
         self.data_nodes = list(self.nodes)
-        self.sentinels: list[Single] = [SentinelNode(flavour, env=env) for _ in range(3)]
-        self.nodes = self.data_nodes + self.sentinels
+        self.sentinels = [SentinelNode(flavour, env, candidate=i == 0) for i in range(3)]
+        self.nodes = [*self.data_nodes, *self.sentinels]
 
     @property
     def url(self) -> str:
@@ -63,8 +89,8 @@ class Sentinel(Replicated):
         watch = {
             "sentinel": [
                 f"monitor {MASTER_NAME} {HOST} {self.master.port} {_QUORUM}",
-                f"down-after-milliseconds {MASTER_NAME} {_DOWN_AFTER_MS}",
-                f"failover-timeout {MASTER_NAME} {_FAILOVER_TIMEOUT_MS[self._proxied]}",
+                f"down-after-milliseconds {MASTER_NAME} {_DOWN_AFTER_MS[self.sentinels[0].tunable]}",
+                f"failover-timeout {MASTER_NAME} {_PROXIED_TIMEOUT_MS if self._proxied else _FAILOVER_TIMEOUT_MS}",
                 f"parallel-syncs {MASTER_NAME} 1",
             ]
         }
@@ -82,7 +108,7 @@ class Sentinel(Replicated):
         return all(map(self._watches, self._living_sentinels()))
 
     def _watches(self, sentinel: Single) -> bool:
-        seen = _pairs(sentinel.admin.execute_command("SENTINEL", "MASTER", MASTER_NAME))
+        seen = _master_state(sentinel)
         return (
             seen[b"flags"] == b"master"
             and int(seen[b"port"]) == self.master.port
@@ -93,10 +119,14 @@ class Sentinel(Replicated):
     def _living_sentinels(self) -> list[Single]:
         return [node for node in self.sentinels if node.alive and not node.paused]
 
-    def elected(self) -> Single:
-        """The node that most living Sentinels call master now."""
-        ports = Counter(_master_port(node) for node in self._living_sentinels())
-        return self.node_at(ports.most_common(1)[0][0])
+    def elected(self) -> Single | None:
+        """The node that every living Sentinel calls a healthy master and that is one; None while they disagree."""
+        states = [_master_state(node) for node in self._living_sentinels()]
+        ports = {state[b"port"] for state in states}
+        if len(ports) != 1 or any(state[b"flags"] != b"master" for state in states):
+            return None
+        node = self.node_at(int(ports.pop()))
+        return node if node.admin.role()[0] == b"master" else None
 
     def failover(self, deadline_s: float = 15.0) -> Single:
         """Kills the master and returns the new one, once all Sentinels name it and it answers as a master."""
@@ -106,14 +136,18 @@ class Sentinel(Replicated):
     def wait_failover(self, deadline_s: float = 15.0) -> Single:
         """Waits until another than the present ``master`` was elected, for tests that hurt the master by themselves."""
         old = self.master
+        for node in self._living_sentinels():
+            node.admin.execute_command("SENTINEL", "SET", MASTER_NAME, "failover-timeout", _FAILOVER_TIMEOUT_MS)
 
-        def done() -> bool:
-            ports = {_master_port(node) for node in self._living_sentinels()}
-            return len(ports) == 1 and ports != {old.port} and self.node_at(*ports).admin.role()[0] == b"master"
+        def another() -> Single | None:
+            found = self.elected()
+            return None if found is old else found
 
-        wait_until(done, deadline_s, f"the Sentinels elect another master than {old!r}", errors=driver_errors())
-        self._adopt(self.elected())
+        self._adopt(self._wait_elected(another, deadline_s, f"another master than {old!r} is elected"))
         return self.master
+
+    def _wait_elected(self, who: Callable[[], Single | None], deadline_s: float, what: str) -> Single:
+        return cast("Single", wait_until(who, deadline_s, what, errors=driver_errors()))
 
     def _adopt(self, master: Single) -> None:
         self.master = master
@@ -126,9 +160,8 @@ class Sentinel(Replicated):
         """
         for link in self.links:
             link.heal()
-        if not self._wake() and self.elected() is self.master and self._all_watch():
-            return
-        self._adopt(self.elected())
+        self._wake()
+        self._adopt(self._wait_elected(self.elected, SYNC_S, f"the Sentinels of {self!r} agree"))
         for node in self.replicas:
             if not follows_port(node, self.master.port):
                 node.admin.replicaof(HOST, self.master.port)
@@ -142,10 +175,7 @@ def follows_port(replica: Single, port: int) -> bool:
     return bool(info["role"] == "slave" and info["master_port"] == port)
 
 
-def _master_port(sentinel: Single) -> int:
-    _, port = sentinel.admin.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)
-    return int(port)
-
-
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+def _master_state(sentinel: Single) -> dict[bytes, bytes]:
+    """What this Sentinel holds of the master: ``port``, ``flags``, ``num-slaves`` and more."""
+    flat = sentinel.admin.execute_command("SENTINEL", "MASTER", MASTER_NAME)
     return dict(zip(flat[::2], flat[1::2], strict=True))

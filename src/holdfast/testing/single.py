@@ -11,16 +11,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from ..errors import ServerUnreachable
 from .binaries import Binary, find_faketime, find_server
 from .ports import HOST, free_port
 from .process import Hurtable
 from .waiting import NotReached, wait_until
-
-if TYPE_CHECKING:
-    import redis
 
 #: A setting's value, or several lines of the same setting (``user``, ``save``).
 Settings = Mapping[str, str | Sequence[str]]
@@ -62,7 +59,7 @@ class Single:
         self._offset_s = faketime_offset_s or 0.0
         self._process: Hurtable | None = None
         self._folder: Path | None = None
-        self._admin: redis.Redis | None = None
+        self._admin: Any = None
 
     def _defaults(self) -> dict[str, str | Sequence[str]]:
         return {"bind": HOST, "save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
@@ -98,8 +95,8 @@ class Single:
         return self._process is not None and self._process.alive
 
     @property
-    def admin(self) -> redis.Redis:
-        """A synchronous client of this very server. It never retries, and answers bytes."""
+    def admin(self) -> Any:
+        """A synchronous ``redis.Redis`` of this very server. It never retries, and answers bytes."""
         if self._admin is None:
             self._admin = self._client()
         return self._admin
@@ -185,14 +182,15 @@ class Single:
             self.port = free_port()
             self._write_config()
             try:
-                return self._launch()
+                self._launch()
+                break
             except ServerUnreachable:
                 if not attempts_left or "in use" not in self.log_tail():
                     raise
 
     def _launch(self) -> None:
         self._hang_up()
-        with open(self.folder / "server.log", "ab") as log:
+        with (self.folder / "server.log").open("ab") as log:
             self._process = Hurtable(
                 [str(self.binary.path), str(self.folder / "server.conf"), *self.mode],
                 env={**os.environ, **self._env, **self._faketime_env()},
@@ -246,7 +244,7 @@ class Single:
         fresh.write_text(f"{self._offset_s:+f}\n")
         fresh.rename(self.folder / "faketime")
 
-    def _client(self) -> redis.Redis:
+    def _client(self) -> Any:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Eating a reply: the server does what it was asked, and the client never learns of it.
 
-The cruellest thing a network does, and the one that separates "at most once" from "in doubt". A trap waits for a matching
-request, lets it through, and swallows the reply to just that request, whatever was pipelined around it.
+The cruellest thing a network does, and the one that separates "at most once" from "in doubt". A trap waits for a
+matching request, lets it through, and swallows the reply to just that request, whatever was pipelined around it.
 """
 
 from __future__ import annotations
@@ -102,10 +102,13 @@ class Turns:
             if self._eats(frame):
                 return bytes(passed)
             passed += frame
-        if not self._in_turns:
+        if self._lost_count():
             passed += self._down
             self._down.clear()
         return bytes(passed)
+
+    def _lost_count(self) -> bool:
+        return not self._in_turns
 
     def _eats(self, reply: bytes) -> bool:
         if is_push(reply) or not self._asked:

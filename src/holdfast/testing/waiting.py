@@ -68,7 +68,7 @@ async def wait_until_async(
         last: object
         try:
             found = condition()
-            answer: T = await found if inspect.isawaitable(found) else found  # type: ignore[assignment]
+            answer: T = await found if inspect.isawaitable(found) else found
             if answer:
                 return answer
             last = answer

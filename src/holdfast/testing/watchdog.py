@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO, cast
 
 # The child's whole program: it must not depend on this package, whose files a test may be moving about.
 _PROGRAM = r"""
@@ -87,8 +88,7 @@ class Watchdog:
         with self._lock:
             if self._process is None:
                 self._process = _start()
-            pipe = self._process.stdin
-            assert pipe is not None
+            pipe = cast("IO[bytes]", self._process.stdin)
             pipe.write(f"{verb}\t{pid}\t{folder}\n".encode())
             pipe.flush()
 
