@@ -203,7 +203,8 @@ def _parse(source: str | URL) -> URL:
 
 def _known(url: URL) -> URL:
     _check_dialect(url.get_backend_name())
-    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
+    in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+    if url.get_backend_name() == "sqlite" and in_memory:
         raise ConfigurationError(_SHARED)
     return url
 

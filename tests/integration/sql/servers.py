@@ -129,7 +129,7 @@ class MariaDb(SqlServer):
 
     def _initialise(self) -> None:
         self._run(["bash", "-c", (
-            f"(echo 'CREATE DATABASE mysql; USE mysql;'; cd {self.root}/usr/share/mysql && cat "
+            f"(printf 'CREATE DATABASE mysql;\\nUSE mysql;\\n'; cd {self.root}/usr/share/mysql && cat "
             "mysql_system_tables.sql mysql_performance_tables.sql mysql_system_tables_data.sql"
             " fill_help_tables.sql maria_add_gis_sp_bootstrap.sql) | "
             f"{self.root}/usr/sbin/mariadbd {' '.join(self._options())} --bootstrap --skip-grant-tables")])
@@ -137,7 +137,8 @@ class MariaDb(SqlServer):
     def _command(self) -> list[str]:
         return [str(self.root / "usr/sbin/mariadbd"), *self._options(), f"--port={self.port}", f"--bind-address={HOST}",
                 f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}", "--skip-grant-tables",
-                "--skip-networking=0", "--innodb-flush-log-at-trx-commit=0", "--max-connections=200"]
+                "--skip-networking=0", "--character-set-server=utf8mb4",
+                "--innodb-flush-log-at-trx-commit=0", "--max-connections=200"]
 
     def _admin_url(self) -> str:
         return f"mariadb+pymysql://root@{HOST}:{self.port}/mysql"
