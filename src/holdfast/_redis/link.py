@@ -52,16 +52,25 @@ class OwnWires:
     def __init__(self, name: str) -> None:
         self._name = name
         self._open: dict[Endpoint, Wire] = {}
+        self._opening = asyncio.Lock()
         self._last: Wire | None = None
 
     async def to(self, endpoint: Endpoint, access: Access, timeout_s: float) -> Wire:
         wire = self._open.get(endpoint)
         if wire is None or wire.closed:
-            for old in [e for e, w in self._open.items() if w.closed or len(self._open) > 1]:
-                self._open.pop(old).drop()
-            wire = self._open[endpoint] = await Wire.open(access, endpoint, self._name, min(timeout_s, CONNECT_S))
+            async with self._opening:
+                wire = self._open.get(endpoint)
+                if wire is None or wire.closed:
+                    self._tidy()
+                    wire = await Wire.open(access, endpoint, self._name, min(timeout_s, CONNECT_S))
+                    self._open[endpoint] = wire
         self._last = wire
         return wire
+
+    def _tidy(self) -> None:
+        """Keeps one other connection at most: a slot is never in more than two places."""
+        for old in [e for e, wire in self._open.items() if wire.closed or (len(self._open) > 1 and not wire.busy)]:
+            self._open.pop(old).drop()
 
     def current(self) -> Wire | None:
         return self._last

@@ -52,6 +52,11 @@ class Wire:
         wire.client_id, wire.run_id = acquainted(answers)
         return wire
 
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is under way."""
+        return self._lock.locked()
+
     async def exchange(self, data: bytes, count: int, timeout_s: float) -> list[Any]:
         """Writes ``data`` and reads ``count`` replies; errors the server answers with come as ``ErrorReply``.
 

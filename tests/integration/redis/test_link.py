@@ -203,10 +203,11 @@ def test_a_cancelled_call_never_answers_the_next_one(valkey, arun):
     arun(go())
 
 
-def test_many_callers_of_a_shared_link_get_their_own_replies(valkey, arun):
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+def test_many_callers_of_a_link_get_their_own_replies(valkey, arun, shared):
     async def go():
         server = await open_server(valkey.url)
-        link = server.shared(b"k")
+        link = server.shared(b"k") if shared else await server.link(b"k")
         words = [f"w{n}".encode() for n in range(300)]
         calls = [asyncio.create_task(link.call("ECHO", word)) for word in words]
         for call in calls[::7]:
