@@ -2,7 +2,7 @@
 """Every server command Holdfast sends, with the reason, and the smallest ACL line made of them.
 
 A command that is used and not listed here fails for the user whom this line makes; ``tests/unit/redis/test_acl.py``
-compares the list with what the Lua files call.
+compares the list with what the source says to servers.
 """
 
 from __future__ import annotations
@@ -55,12 +55,14 @@ NEEDED: dict[str, str] = {
     "hmget": "notes and marks",
     "hscan": "inspection",
     "hset": "notes and marks",
+    "hsetnx": "the partition count beside a stream",
     "zadd": "leases and due times",
     "zcard": "inspection",
     "zcount": "what is due",
     "zrange": "leases and due times",
     "zrangebyscore": "what is due",
     "zrem": "leases and due times",
+    "zremrangebyscore": "processes that share partitions no more",
     "zscore": "leases and due times",
 }
 

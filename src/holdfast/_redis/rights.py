@@ -2,7 +2,8 @@
 """Which of the commands in ``acl`` the server's user may not run, found out by sending each in a void form.
 
 Servers check rights before they look at arguments' meaning and after they have counted them. So each trial has enough
-arguments and is void: the key does not exist, the number is no number, the write is conditional.
+arguments and is void: the key does not exist, the number is no number, the write is conditional. HSETNX has no void
+form and is not tried.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def trials(scratch: bytes) -> dict[str, Command]:
         "zrange": ("ZRANGE", key, 0, 0),
         "zrangebyscore": ("ZRANGEBYSCORE", key, 0, 0),
         "zrem": ("ZREM", key, "m"),
+        "zremrangebyscore": ("ZREMRANGEBYSCORE", key, 0, 0),
         "zscore": ("ZSCORE", key, "m"),
         "wait": ("WAIT", 0, 0),
         "client|id": ("CLIENT", "ID"),
@@ -84,7 +86,7 @@ async def missing_rights(link: Link, scratch: bytes, streams: Sequence[str]) -> 
     On a cluster only streams of this node can be tried; the others' are left to their nodes.
     """
     voids = trials(scratch)
-    reasons = {**NEEDED, **USEFUL}
+    reasons = NEEDED | USEFUL
     answers = await link.pipeline([*voids.values(), *(("XLEN", stream) for stream in streams)])
     refused = [isinstance(answer, NotAuthorized) for answer in answers]
     commands = {name: reasons[name] for name, no in zip(voids, refused, strict=False) if no}
