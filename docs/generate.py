@@ -115,6 +115,11 @@ def letter_page() -> str:
     return importlib.import_module("holdfast._base.letter_page").page()
 
 
+def letter_schema() -> str:
+    """The same as a JSON Schema, for readers in other languages."""
+    return importlib.import_module("holdfast._base.letter_check").schema_text()
+
+
 def prose(thing: object) -> str:
     """The thing's docstring as one line of Markdown, fit for a table's cell."""
     return " ".join((inspect.getdoc(thing) or "").split()).replace("``", "`").replace("|", "\\|")
@@ -126,6 +131,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/errors.md": errors_page,
     "docs/reference/keys.md": keys_page,
     "docs/reference/letter-spec.md": letter_page,
+    "docs/reference/letter-v1.schema.json": letter_schema,
 }
 
 

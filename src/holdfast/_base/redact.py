@@ -48,11 +48,12 @@ _NAMES = ("password", "passwd", "passphrase", "pwd", "secret", "token", "credent
 _NAMED = rf"(?:{'|'.join(_NAMES)}|(?<![^\W_])pass|(?:{'|'.join(_KEYS)})[_-]?key)"
 _NAMED_HINTS = (*_NAMES, "pass=", "pass:", "pass'", 'pass"', "pass =",
                 *(key + dash + "key" for key in _KEYS for dash in ("", "_", "-")))
-# A quoted value up to its quote, or to the end when the text was cut; a bare one up to what ends a word.
-_VALUE = (r"\\{0,3}[bBrRuUfF]{0,2}(?:"
+# A quoted value up to its quote, escaped if that was, or to the end when the text was cut; a bare one up to what ends
+# a word.
+_VALUE = (r"(?:\\{1,3}\"[^\"\\]{0,4096}(?:\\{1,3}\")?|[bBrRuUfF]{0,2}(?:"
           r'"(?:[^"\\]|\\.){0,4096}"?|'
           r"'(?:[^'\\]|\\.){0,4096}'?|"
-          r"[^\s,;&\"'(){}\[\]<>]{1,4096})")
+          r"[^\s,;&\"'(){}\[\]<>]{1,4096}))")
 
 #: What is masked unless told otherwise, in this order.
 PATTERNS: Final[tuple[Pattern, ...]] = (
@@ -84,7 +85,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         r"hvs\.[\w-]{20,128})"),
             "[key]", ("gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "glpat-", "xox", "k_live_", "k_test_",
                       "sk-", "aiza", "npm_", "pypi-", "hvs.")),
-    Pattern("web token", re.compile(r"\beyJ[\w-]{8,4096}\.[\w-]{4,8192}\.[\w-]{0,1024}"), "[token]", ("eyj",)),
+    Pattern("web token", re.compile(r"(?<![\w-])eyJ[\w-]{8,4096}\.[\w-]{4,8192}\.[\w-]{0,1024}"), "[token]", ("eyj",)),
     Pattern("webhook", re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)[\w/-]{8,256}"), rf"\1{MASK}",
             ("hooks.slack.com",)),
     Pattern("e-mail", re.compile(

@@ -11,7 +11,7 @@ from holdfast._base.fingerprint import causes, fingerprint, fingerprint_of, word
 def raised(call, *args):
     try:
         call(*args)
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001
         return error
     raise AssertionError("nothing was raised")
 
@@ -47,8 +47,13 @@ def test_its_form_says_its_algorithm():
 
 
 def test_another_place_another_type_or_another_cause_is_another():
-    found = {fingerprint(raised(look_up, "a")), fingerprint(raised(elsewhere, "a")), fingerprint(raised(look_up, [])),
-             fingerprint(raised(wrap, KeyError())), fingerprint(raised(wrap, ValueError()))}
+    found = {
+        fingerprint(raised(look_up, "a")),
+        fingerprint(raised(elsewhere, "a")),
+        fingerprint(raised(look_up, [])),
+        fingerprint(raised(wrap, KeyError())),
+        fingerprint(raised(wrap, ValueError())),
+    }
     assert len(found) == 5
 
 
@@ -67,7 +72,9 @@ def test_line_numbers_do_not_count():
 
 
 def test_an_error_that_was_never_raised_is_told_by_its_words():
-    assert fingerprint(ValueError(), "order 17 of 'ana' at 0x7f3a") == fingerprint(ValueError(), "order 18 of 'bob' at 0x99ff")
+    assert fingerprint(ValueError(), "order 17 of 'ana' at 0x7f3a") == fingerprint(
+        ValueError(), "order 18 of 'bob' at 0x99ff"
+    )
     assert fingerprint(ValueError(), "no such order") != fingerprint(ValueError(), "no such customer")
     assert fingerprint_of(["rejected"], message="order 17") == fingerprint_of(["rejected"], message="order 18")
 
@@ -76,7 +83,10 @@ def test_frames_of_holdfast_itself_do_not_count():
     found = set()
     for inner in ("holdfast.consume.attempt", "holdfast.consume.attempt_rewritten"):
         scope = {"__name__": inner, "look_up": look_up}
-        exec("def run(key):\n    look_up(key)" if inner.endswith("attempt") else "def carry_out(key):\n    look_up(key)", scope)
+        exec(
+            "def run(key):\n    look_up(key)" if inner.endswith("attempt") else "def carry_out(key):\n    look_up(key)",
+            scope,
+        )
         found.add(fingerprint(raised(scope.get("run") or scope["carry_out"], "a")))
     assert len(found) == 1
 
@@ -94,10 +104,11 @@ def test_causes_end_even_when_they_are_a_circle():
 
 
 def test_a_suppressed_context_is_no_cause():
-    try:
+    def clean():
         try:
             look_up("a")
         except KeyError:
             raise ValueError("clean") from None
-    except ValueError as error:
-        assert causes(error) == [error]
+
+    error = raised(clean)
+    assert causes(error) == [error]

@@ -19,31 +19,58 @@ from holdfast._base.letter_lineage import split
 from holdfast._base.letter_text import cut, iso, ms_of, utf8
 from holdfast.errors import HandlerTimeout, ServerUnreachable, ValidationFailed
 
-MESSAGE = [b"id", b"01JD8Z3V5K0000000000000001", b"key", b"customer-17", b"body", b'{"amount":7}', b"type", b"order.paid",
-           b"v", b"2", b"at", b"1763795585000", b"traceparent", b"00-aa-bb-01", b"h:tenant", b"acme",
-           b"h:correlation-id", b"checkout-991"]
+DEFAULT = Limits()
+MESSAGE = [
+    b"id",
+    b"01JD8Z3V5K0000000000000001",
+    b"key",
+    b"customer-17",
+    b"body",
+    b'{"amount":7}',
+    b"type",
+    b"order.paid",
+    b"v",
+    b"2",
+    b"at",
+    b"1763795585000",
+    b"traceparent",
+    b"00-aa-bb-01",
+    b"h:tenant",
+    b"acme",
+    b"h:correlation-id",
+    b"checkout-991",
+]
 
 
 def facts(**changed):
-    return LetterFacts(**{"stream": "orders", "entry_id": b"1763795586123-0", "group": "billing", "reason": "max_attempts",
-                          "buried_ms": 1763795586999, "stage": "handle", **changed})
+    return LetterFacts(
+        **{
+            "stream": "orders",
+            "entry_id": b"1763795586123-0",
+            "group": "billing",
+            "reason": "max_attempts",
+            "buried_ms": 1763795586999,
+            "stage": "handle",
+            **changed,
+        }
+    )
 
 
-def metadata(fields=MESSAGE, *, limits=Limits(), prefix="x-dlq-", **changed):
+def metadata(fields=MESSAGE, *, limits=DEFAULT, prefix="x-dlq-", **changed):
     return split(build(fields, facts(**changed), limits=limits, prefix=prefix).fields, prefix)[0]
 
 
 def raised(error):
     try:
         raise error
-    except BaseException as caught:
+    except Exception as caught:  # noqa: BLE001
         return caught
 
 
 def test_a_letter_is_the_metadata_and_then_the_message_byte_for_byte():
     letter = build(MESSAGE, facts())
-    assert letter.fields[-len(MESSAGE):] == MESSAGE
-    assert all(name.startswith(b"x-dlq-") for name in letter.fields[:-len(MESSAGE):2])
+    assert letter.fields[-len(MESSAGE) :] == MESSAGE
+    assert all(name.startswith(b"x-dlq-") for name in letter.fields[: -len(MESSAGE) : 2])
     assert letter.fields[2:4] == [b"x-dlq-letter-id", letter.id.encode()]
 
 
@@ -59,12 +86,32 @@ def test_what_the_message_says_of_itself_is_told():
 
 
 def test_what_is_known_of_the_death_is_told():
-    told = metadata(consumer="pod-7-1-a", handler="m:f", attempts=5, max_attempts=5, deliveries=6, crashes=1, applied="no",
-                    failed_ms=1763795586100, first_failed_ms=1763795580000, first_delivered_ms=1763795579000, processing_ms=184,
-                    policy="exponential", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                    links=["00-1", "00-2"], attempt_errors=[["TimeoutError", "handle", 4, 1763795580000, 1763795586000]],
-                    site=Site(service="bw", version="2", environment="prod", host="pod-7", pid=1, owner_team="pay",
-                              runbook_url="https://wiki.example/r"))
+    told = metadata(
+        consumer="pod-7-1-a",
+        handler="m:f",
+        attempts=5,
+        max_attempts=5,
+        deliveries=6,
+        crashes=1,
+        applied="no",
+        failed_ms=1763795586100,
+        first_failed_ms=1763795580000,
+        first_delivered_ms=1763795579000,
+        processing_ms=184,
+        policy="exponential",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        links=["00-1", "00-2"],
+        attempt_errors=[["TimeoutError", "handle", 4, 1763795580000, 1763795586000]],
+        site=Site(
+            service="bw",
+            version="2",
+            environment="prod",
+            host="pod-7",
+            pid=1,
+            owner_team="pay",
+            runbook_url="https://wiki.example/r",
+        ),
+    )
     assert told["failure-reason"] == "max_attempts"
     assert told["failure-timestamp"] == "2025-11-22T07:13:06.100Z"
     assert told["first-failure-timestamp"] == "2025-11-22T07:13:00.000Z"
@@ -77,7 +124,9 @@ def test_what_is_known_of_the_death_is_told():
     assert [problem for problem in check(told) if problem.level != "info"] == []
 
 
-@pytest.mark.parametrize("traceparent", ["", "00", "00-" + "z" * 32 + "-00f067aa0ba902b7-01", "00-" + "a" * 32 + "-b-01"])
+@pytest.mark.parametrize(
+    "traceparent", ["", "00", "00-" + "z" * 32 + "-00f067aa0ba902b7-01", "00-" + "a" * 32 + "-b-01"]
+)
 def test_a_trace_context_that_is_none_is_left_out(traceparent):
     assert not {"trace-id", "span-id"} & metadata(traceparent=traceparent).keys()
 
@@ -95,31 +144,51 @@ def test_a_repeated_burial_of_one_death_has_the_same_id():
 
 
 def test_ids_of_different_deaths_differ_and_sort_by_the_message_s_time():
-    ids = [build(MESSAGE, facts(**changed)).id for changed in (
-        {"entry_id": b"1763795586122-0"}, {}, {"entry_id": b"1763795586123-1"}, {"group": "other"}, {"stream": "other"})]
+    ids = [
+        build(MESSAGE, facts(**changed)).id
+        for changed in (
+            {"entry_id": b"1763795586122-0"},
+            {},
+            {"entry_id": b"1763795586123-1"},
+            {"group": "other"},
+            {"stream": "other"},
+        )
+    ]
     assert len(set(ids)) == 5
     assert ids[0] == min(ids)
     assert build(MESSAGE, facts(entry_id="1763795586123-0")).id == ids[1]
 
 
-@pytest.mark.parametrize(("reason", "error", "category", "retryable"), [
-    ("max_attempts", ServerUnreachable(), "transient", "true"),
-    ("max_attempts", ConnectionError(), "transient", "true"),
-    ("timeout", HandlerTimeout(), "transient", "true"),
-    ("schema_invalid", ValidationFailed(), "permanent", "false"),
-    ("handler_error", ValidationFailed(), "permanent", "false"),
-    ("rejected", None, "business", "false"),
-    ("crash_loop", None, "permanent", "false"),
-    ("handler_error", KeyError("x"), "unknown", None),
-])
+@pytest.mark.parametrize(
+    ("reason", "error", "category", "retryable"),
+    [
+        ("max_attempts", ServerUnreachable(), "transient", "true"),
+        ("max_attempts", ConnectionError(), "transient", "true"),
+        ("timeout", HandlerTimeout(), "transient", "true"),
+        ("schema_invalid", ValidationFailed(), "permanent", "false"),
+        ("handler_error", ValidationFailed(), "permanent", "false"),
+        ("rejected", None, "business", "false"),
+        ("crash_loop", None, "permanent", "false"),
+        ("handler_error", KeyError("x"), "unknown", None),
+    ],
+)
 def test_what_may_be_done_is_said_where_reason_or_error_say_it(reason, error, category, retryable):
     told = metadata(reason=reason, error=error)
     assert told["error-category"] == category
     assert told.get("retryable") == retryable
 
 
-@pytest.mark.parametrize(("given_", "told"), [("no", "no"), ("2 of 3", "2 of 3"), ("", "unknown"), ("yes", "unknown"),
-                                              ("unknown", "unknown"), ("x of 3", "unknown")])
+@pytest.mark.parametrize(
+    ("given_", "told"),
+    [
+        ("no", "no"),
+        ("2 of 3", "2 of 3"),
+        ("", "unknown"),
+        ("yes", "unknown"),
+        ("unknown", "unknown"),
+        ("x of 3", "unknown"),
+    ],
+)
 def test_applied_is_unknown_unless_it_is_known(given_, told):
     assert metadata(applied=given_)["applied"] == told
 
@@ -201,12 +270,26 @@ def test_cutting_keeps_to_its_bytes_and_never_halves_a_character(text, cap, midd
 @settings(max_examples=40, deadline=None)
 @given(st.integers(MIN_TOTAL, 20_000), st.sampled_from(["x-dlq-", "d-", "a" * 31 + "-"]))
 def test_metadata_never_outgrows_its_budget_and_required_rows_are_always_there(total, prefix):
-    letter = build(MESSAGE, facts(
-        stream="s" * 9999, group="g" * 9999, consumer="é" * 9999, handler="h" * 9999, error=ValueError("e" * 99999),
-        code="c" * 999, policy="p" * 999, links=["l" * 999] * 99, attempt_errors=[["E" * 999, "handle", 1, 0, 0]] * 99,
-        schema="s" * 999, business_key="b" * 999, site=Site(service="s" * 999, runbook_url="u" * 9999)),
-        limits=Limits(total=total), prefix=prefix)
-    head = letter.fields[:-len(MESSAGE)]
+    letter = build(
+        MESSAGE,
+        facts(
+            stream="s" * 9999,
+            group="g" * 9999,
+            consumer="é" * 9999,
+            handler="h" * 9999,
+            error=ValueError("e" * 99999),
+            code="c" * 999,
+            policy="p" * 999,
+            links=["l" * 999] * 99,
+            attempt_errors=[["E" * 999, "handle", 1, 0, 0]] * 99,
+            schema="s" * 999,
+            business_key="b" * 999,
+            site=Site(service="s" * 999, runbook_url="u" * 9999),
+        ),
+        limits=Limits(total=total),
+        prefix=prefix,
+    )
+    head = letter.fields[: -len(MESSAGE)]
     assert sum(map(len, head)) <= total
     told, message = split(letter.fields, prefix)
     assert message == MESSAGE
@@ -236,7 +319,7 @@ class Exits(Exception):
 
 class NoText(Exception):
     def __str__(self):
-        return 7
+        return 7  # noqa: PLE0307
 
 
 class OddText(str):
@@ -287,11 +370,19 @@ def long_chain():
 
 
 HOSTILE = {
-    "its text raises": Refuses, "its text exits": Exits, "its text is a number": NoText, "its text is no plain str": Odd,
-    "its slots are shadowed": Shadowed, "it causes itself": cyclic, "2,000 causes": long_chain,
-    "ten megabytes": lambda: ValueError("x" * 10_000_000), "surrogates": lambda: ValueError("\ud800\udfff\x00"),
-    "a group of 5,000": lambda: ExceptionGroup("g", [ValueError(i) for i in range(5000)]), "an interrupt": KeyboardInterrupt,
-    "no module": type("Na\n-me", (Exception,), {"__module__": None}), "module 7": type("N", (Exception,), {"__module__": 7}),
+    "its text raises": Refuses,
+    "its text exits": Exits,
+    "its text is a number": NoText,
+    "its text is no plain str": Odd,
+    "its slots are shadowed": Shadowed,
+    "it causes itself": cyclic,
+    "2,000 causes": long_chain,
+    "ten megabytes": lambda: ValueError("x" * 10_000_000),
+    "surrogates": lambda: ValueError("\ud800\udfff\x00"),
+    "a group of 5,000": lambda: ExceptionGroup("g", [ValueError(i) for i in range(5000)]),
+    "an interrupt": KeyboardInterrupt,
+    "no module": type("Na\n-me", (Exception,), {"__module__": None}),
+    "module 7": type("N", (Exception,), {"__module__": 7}),
 }
 
 
@@ -301,7 +392,7 @@ def test_no_error_can_stop_a_burial(make):
     told, message = split(letter.fields)
     assert message == MESSAGE
     assert conforms(check(told))
-    assert sum(map(len, letter.fields[:-len(MESSAGE)])) <= Limits().total
+    assert sum(map(len, letter.fields[: -len(MESSAGE)])) <= Limits().total
 
 
 def test_a_message_of_ten_megabytes_is_buried_whole():
@@ -309,8 +400,18 @@ def test_a_message_of_ten_megabytes_is_buried_whole():
     assert split(build(fields, facts()).fields)[1] == fields
 
 
-@pytest.mark.parametrize("fields", [[b"at", b"9" * 5000], [b"v", b"9" * 5000, b"type", b"t"], [b"at", b"-1"], [b"at", "²".encode()],
-                                    [b"id", b"\xff\xfe"], [b"", b""], [b"only"]])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [b"at", b"9" * 5000],
+        [b"v", b"9" * 5000, b"type", b"t"],
+        [b"at", b"-1"],
+        [b"at", "²".encode()],
+        [b"id", b"\xff\xfe"],
+        [b"", b""],
+        [b"only"],
+    ],
+)
 def test_odd_fields_are_no_reason_to_fail(fields):
     for entry_id in (b"0-0", b"", b"9" * 40 + b"-1", b"x-y", b"\xff", "²-0".encode(), b"7"):
         letter = build(fields, facts(entry_id=entry_id))
@@ -318,25 +419,62 @@ def test_odd_fields_are_no_reason_to_fail(fields):
 
 
 ENTRY = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=8).map(
-    lambda pairs: [part for pair in pairs for part in pair])
+    lambda pairs: [part for pair in pairs for part in pair]
+)
 TEXT = st.text(max_size=300)
 
 
 @settings(max_examples=300, deadline=None)
-@given(fields=ENTRY, stream=TEXT, entry_id=st.binary(max_size=30), group=TEXT, reason=st.sampled_from(sorted(REASONS)),
-       stage=st.sampled_from(["", *STAGES]), detail=TEXT, text=TEXT, ms=st.integers(-2**70, 2**70), count=st.integers(-9, 2**70),
-       lineage=st.booleans(), applied=TEXT, traceparent=TEXT, rows=st.lists(st.lists(st.one_of(TEXT, st.integers()), max_size=6)))
-def test_whatever_it_is_given_it_makes_a_valid_letter(fields, stream, entry_id, group, reason, stage, detail, text, ms, count,
-                                                      lineage, applied, traceparent, rows):
+@given(
+    fields=ENTRY,
+    stream=TEXT,
+    entry_id=st.binary(max_size=30),
+    group=TEXT,
+    reason=st.sampled_from(sorted(REASONS)),
+    stage=st.sampled_from(["", *STAGES]),
+    detail=TEXT,
+    text=TEXT,
+    ms=st.integers(-(2**70), 2**70),
+    count=st.integers(-9, 2**70),
+    lineage=st.booleans(),
+    applied=TEXT,
+    traceparent=TEXT,
+    rows=st.lists(st.lists(st.one_of(TEXT, st.integers()), max_size=6)),
+)
+def test_whatever_it_is_given_it_makes_a_valid_letter(  # noqa: PLR0917
+    fields, stream, entry_id, group, reason, stage, detail, text, ms, count, lineage, applied, traceparent, rows
+):
     stream, group = stream or "s", group or "g"
-    letter = build(fields, facts(
-        stream=stream, entry_id=entry_id, group=group, reason=reason, stage=stage, detail=detail, error=ValueError(text), buried_ms=ms,
-        failed_ms=ms, first_failed_ms=count, attempts=count, deliveries=count, lineage=lineage, applied=applied,
-        traceparent=traceparent, attempt_errors=rows, links=[text], code=text, handler=text, message_id=text, tenant=text))
+    letter = build(
+        fields,
+        facts(
+            stream=stream,
+            entry_id=entry_id,
+            group=group,
+            reason=reason,
+            stage=stage,
+            detail=detail,
+            error=ValueError(text),
+            buried_ms=ms,
+            failed_ms=ms,
+            first_failed_ms=count,
+            attempts=count,
+            deliveries=count,
+            lineage=lineage,
+            applied=applied,
+            traceparent=traceparent,
+            attempt_errors=rows,
+            links=[text],
+            code=text,
+            handler=text,
+            message_id=text,
+            tenant=text,
+        ),
+    )
     told, _ = split(letter.fields)
     assert [p for p in check(told) if p.level == "error"] == []
     assert told["letter-id"] == letter.id
-    for part in letter.fields[:len(told) * 2]:
+    for part in letter.fields[: len(told) * 2]:
         part.decode()
 
 

@@ -18,18 +18,41 @@ MESSAGE = [b"id", b"01JD8Z3V5K0000000000000001", b"body", b'{"amount":7}', b"tra
 
 
 def facts(**changed):
-    return LetterFacts(**{"stream": "orders", "entry_id": b"1763795586123-0", "group": "billing", "reason": "max_attempts",
-                          "buried_ms": 1763795586999, **changed})
+    return LetterFacts(
+        **{
+            "stream": "orders",
+            "entry_id": b"1763795586123-0",
+            "group": "billing",
+            "reason": "max_attempts",
+            "buried_ms": 1763795586999,
+            **changed,
+        }
+    )
 
 
 def replayed(letter, **changed):
     return replay_fields(letter.fields, **{"by": "ana", "at_ms": 1763799000000, "job": "nightly", **changed})
 
 
-NAME = st.one_of(st.binary(max_size=12), st.sampled_from([b"x-dlq-attempts", b"x-dlq-spec-version", b"x-dlq-", b"x-dlq-original-headers",
-                                                          b"x-dlq-deaths", b"body", b"id", b"x-dlq-\xff", b"traceparent"]))
+NAME = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        [
+            b"x-dlq-attempts",
+            b"x-dlq-spec-version",
+            b"x-dlq-",
+            b"x-dlq-original-headers",
+            b"x-dlq-deaths",
+            b"body",
+            b"id",
+            b"x-dlq-\xff",
+            b"traceparent",
+        ]
+    ),
+)
 ENTRY = st.lists(st.tuples(NAME, st.one_of(st.binary(max_size=30), st.just(b""), st.just(b"[]"))), max_size=10).map(
-    lambda pairs: [part for pair in pairs for part in pair])
+    lambda pairs: [part for pair in pairs for part in pair]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,11 +82,22 @@ def test_fields_of_our_name_in_somebody_s_message_are_set_aside_and_overwrite_no
     assert message == fields
     assert told["attempts"] == "5"
     assert json.loads(told["original-headers"]) == [
-        [0, "x-dlq-attempts", "99"], [2, "x-dlq-attempts", {"b64": "/w=="}], [3, "x-dlq-note", "kept"]]
+        [0, "x-dlq-attempts", "99"],
+        [2, "x-dlq-attempts", {"b64": "/w=="}],
+        [3, "x-dlq-note", "kept"],
+    ]
 
 
 def test_lineage_is_believed_only_when_we_were_told_that_the_message_came_by_replay():
-    forged = [*MESSAGE, b"x-dlq-spec-version", b"1", b"x-dlq-reprocess-count", b"7", b"x-dlq-original-topic", b"payments"]
+    forged = [
+        *MESSAGE,
+        b"x-dlq-spec-version",
+        b"1",
+        b"x-dlq-reprocess-count",
+        b"7",
+        b"x-dlq-original-topic",
+        b"payments",
+    ]
     told, message = split(build(forged, facts()).fields)
     assert (told["reprocess-count"], told["original-topic"]) == ("0", "orders")
     assert message == forged
@@ -73,16 +107,29 @@ def test_business_and_trace_fields_are_never_overwritten():
     letter = build(MESSAGE, facts(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
     assert letter.fields[letter.fields.index(b"traceparent") + 1] == b"00-aa-bb-01"
     entry = replayed(letter)
-    assert entry[:len(MESSAGE)] == MESSAGE
+    assert entry[: len(MESSAGE)] == MESSAGE
 
 
 def test_a_second_death_appends_and_keeps_the_first_failure_and_the_root():
     first = build(MESSAGE, facts(first_failed_ms=1763795500000, partition=3))
-    second = build(replayed(first), facts(stream="hf:{orders}:orders:billing:replay", entry_id=b"1763799999999-0", partition=0,
-                                          lineage=True, reason="timeout", buried_ms=1763799999999))
+    second = build(
+        replayed(first),
+        facts(
+            stream="hf:{orders}:orders:billing:replay",
+            entry_id=b"1763799999999-0",
+            partition=0,
+            lineage=True,
+            reason="timeout",
+            buried_ms=1763799999999,
+        ),
+    )
     told, message = split(second.fields)
     assert message == MESSAGE
-    assert (told["original-topic"], told["original-offset"], told["original-partition"]) == ("orders", "1763795586123-0", "3")
+    assert (told["original-topic"], told["original-offset"], told["original-partition"]) == (
+        "orders",
+        "1763795586123-0",
+        "3",
+    )
     assert told["first-failure-timestamp"] == "2025-11-22T07:11:40.000Z"
     assert told["failure-timestamp"] == "2025-11-22T08:26:39.999Z"
     assert [(d["reason"], d["count"]) for d in json.loads(told["deaths"])] == [("timeout", 1), ("max_attempts", 1)]
@@ -93,14 +140,19 @@ def test_a_second_death_appends_and_keeps_the_first_failure_and_the_root():
 
 def test_the_second_death_and_each_replay_of_one_letter_have_ids_of_their_own():
     first = build(MESSAGE, facts())
-    again = [build(replayed(first, **how), facts(lineage=True)).id for how in ({}, {}, {"at_ms": 1763799000001}, {"job": "other"})]
+    again = [
+        build(replayed(first, **how), facts(lineage=True)).id
+        for how in ({}, {}, {"at_ms": 1763799000001}, {"job": "other"})
+    ]
     assert again[0] == again[1]
     assert len({first.id, *again}) == 4
 
 
 def test_the_letter_id_of_a_replayed_message_does_not_depend_on_the_stream_it_was_read_from():
     entry = replayed(build(MESSAGE, facts()))
-    assert build(entry, facts(lineage=True)).id == build(entry, facts(lineage=True, stream="parked", entry_id=b"1-1")).id
+    assert (
+        build(entry, facts(lineage=True)).id == build(entry, facts(lineage=True, stream="parked", entry_id=b"1-1")).id
+    )
 
 
 def test_the_identity_of_a_message_without_id_survives_replay():
@@ -114,7 +166,16 @@ def test_an_edit_replaces_the_body_and_keeps_the_proof():
     letter = build([*MESSAGE, b"body", b"second"], facts())
     entry = replayed(letter, edited_body=b'{"amount":8}', edit_patch=[{"op": "replace", "path": "/amount", "value": 8}])
     lineage, message = lineage_of(entry)
-    assert message == [b"id", b"01JD8Z3V5K0000000000000001", b"body", b'{"amount":8}', b"traceparent", b"00-aa-bb-01", b"body", b"second"]
+    assert message == [
+        b"id",
+        b"01JD8Z3V5K0000000000000001",
+        b"body",
+        b'{"amount":8}',
+        b"traceparent",
+        b"00-aa-bb-01",
+        b"body",
+        b"second",
+    ]
     edit = json.loads(lineage["edit-patch"])
     assert edit["before"] == hashlib.sha256(b'{"amount":7}').hexdigest() == split(letter.fields)[0]["payload-sha256"]
     assert edit["after"] == hashlib.sha256(b'{"amount":8}').hexdigest()
@@ -151,8 +212,18 @@ def test_a_long_history_stays_short_loses_no_count_and_keeps_its_first_death():
     assert rows[-1]["group"] == "g0"
 
 
-@given(st.one_of(st.text(), st.recursive(st.none() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(
-    st.sampled_from(["group", "reason", "fingerprint", "count", "first", "last", "x"]), s)).map(json.dumps)))
+@given(
+    st.one_of(
+        st.text(),
+        st.recursive(
+            st.none() | st.integers() | st.text(),
+            lambda s: (
+                st.lists(s)
+                | st.dictionaries(st.sampled_from(["group", "reason", "fingerprint", "count", "first", "last", "x"]), s)
+            ),
+        ).map(json.dumps),
+    )
+)
 def test_a_broken_history_stops_nobody(deaths):
     rows = json.loads(with_death(deaths, group="g", reason="timeout", fingerprint="", at_ms=7))
     assert rows[0]["group"] == "g"

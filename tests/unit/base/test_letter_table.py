@@ -20,24 +20,109 @@ from holdfast.errors import ConfigurationError
 from tests.house.tree import ROOT
 
 #: What the requirement lists, under its own names.
-REQUIRED_NAMES = """
-    original-topic original-exchange original-routing-key original-partition original-offset original-message-id
-    original-key original-timestamp original-headers original-content-type consumer-group consumer-service
-    consumer-instance consumer-version environment handler failure-timestamp first-failure-timestamp failure-reason
-    exception-type exception-message exception-stacktrace root-cause-type error-category error-stage retry-count
-    max-retries retry-policy reprocess-count retryable trace-id span-id correlation-id business-key tenant spec-version
-    payload-schema severity owner-team runbook-url truncated-fields redacted
-""".split()
+REQUIRED_NAMES = [
+    "original-topic",
+    "original-exchange",
+    "original-routing-key",
+    "original-partition",
+    "original-offset",
+    "original-message-id",
+    "original-key",
+    "original-timestamp",
+    "original-headers",
+    "original-content-type",
+    "consumer-group",
+    "consumer-service",
+    "consumer-instance",
+    "consumer-version",
+    "environment",
+    "handler",
+    "failure-timestamp",
+    "first-failure-timestamp",
+    "failure-reason",
+    "exception-type",
+    "exception-message",
+    "exception-stacktrace",
+    "root-cause-type",
+    "error-category",
+    "error-stage",
+    "retry-count",
+    "max-retries",
+    "retry-policy",
+    "reprocess-count",
+    "retryable",
+    "trace-id",
+    "span-id",
+    "correlation-id",
+    "business-key",
+    "tenant",
+    "spec-version",
+    "payload-schema",
+    "severity",
+    "owner-team",
+    "runbook-url",
+    "truncated-fields",
+    "redacted",
+]
 
 #: Meanings that come on top, under the names they go by elsewhere.
-OTHER_NAMES = """
-    spec_version dlq_id message_id business_key correlation_id causation_id tenant source_stream source_id group consumer
-    partition_key enqueued_at first_delivered_at producer message_type schema_id content_type content_encoding reason
-    stage disposition error_type error_type_chain error_message error_stack error_fingerprint error_class classifier
-    confidence failed_at processing_ms host pid app_version handler attempts deliveries first_failed_at last_failed_at
-    deaths retry_schedule traceparent links replay_count replayed_from replay_job replayed_by replayed_at edit_patch
-    redirect_to max_replays payload_ref payload_sha256 h.
-""".split()
+OTHER_NAMES = [
+    "spec_version",
+    "dlq_id",
+    "message_id",
+    "business_key",
+    "correlation_id",
+    "causation_id",
+    "tenant",
+    "source_stream",
+    "source_id",
+    "group",
+    "consumer",
+    "partition_key",
+    "enqueued_at",
+    "first_delivered_at",
+    "producer",
+    "message_type",
+    "schema_id",
+    "content_type",
+    "content_encoding",
+    "reason",
+    "stage",
+    "disposition",
+    "error_type",
+    "error_type_chain",
+    "error_message",
+    "error_stack",
+    "error_fingerprint",
+    "error_class",
+    "classifier",
+    "confidence",
+    "failed_at",
+    "processing_ms",
+    "host",
+    "pid",
+    "app_version",
+    "handler",
+    "attempts",
+    "deliveries",
+    "first_failed_at",
+    "last_failed_at",
+    "deaths",
+    "retry_schedule",
+    "traceparent",
+    "links",
+    "replay_count",
+    "replayed_from",
+    "replay_job",
+    "replayed_by",
+    "replayed_at",
+    "edit_patch",
+    "redirect_to",
+    "max_replays",
+    "payload_ref",
+    "payload_sha256",
+    "h.",
+]
 
 
 @pytest.mark.parametrize("name", REQUIRED_NAMES)
@@ -87,8 +172,12 @@ def test_a_prefix_is_the_user_s_choice(prefix):
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_letter_of_any_reason_satisfies_the_json_schema(reason):
-    letter = build([b"id", b"1", b"body", b"{}"], LetterFacts(
-        stream="orders", entry_id=b"1763795586123-0", group="billing", reason=reason, buried_ms=1763795586999))
+    letter = build(
+        [b"id", b"1", b"body", b"{}"],
+        LetterFacts(
+            stream="orders", entry_id=b"1763795586123-0", group="billing", reason=reason, buried_ms=1763795586999
+        ),
+    )
     prefixed = {DEFAULT_PREFIX + name: value for name, value in split(letter.fields)[0].items()}
     jsonschema.Draft202012Validator(schema()).validate(prefixed)
     assert conforms(check(split(letter.fields)[0]))
@@ -100,8 +189,13 @@ def test_the_json_schema_is_valid_and_refuses_what_the_table_forbids():
     validator = jsonschema.Draft202012Validator(schema())
     assert validator.is_valid(good)
     assert validator.is_valid({**good, "x-dlq-of-a-later-version": "kept"})
-    for wrong in ({"x-dlq-attempts": "five"}, {"x-dlq-failure-reason": "bad luck"}, {"x-dlq-attempts": 5},
-                  {"x-dlq-failure-timestamp": "2026-11-22 07:13"}, {"x-dlq-environment": "e" * 65}):
+    for wrong in (
+        {"x-dlq-attempts": "five"},
+        {"x-dlq-failure-reason": "bad luck"},
+        {"x-dlq-attempts": 5},
+        {"x-dlq-failure-timestamp": "2026-11-22 07:13"},
+        {"x-dlq-environment": "e" * 65},
+    ):
         assert not validator.is_valid({**good, **wrong}), wrong
     assert not validator.is_valid({k: v for k, v in good.items() if k != "x-dlq-failure-reason"})
 

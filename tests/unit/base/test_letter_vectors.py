@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Letters of version 1, kept for ever: today's builder makes them to the byte, today's reader reads them.
 
-A vector that no longer matches is a new version of the specification, not a new vector. A text stands for its UTF-8, and
-``{"hex": …}`` for bytes that are none. ``error.source`` is run as the file ``error.file``, and ``error.call`` raises in it.
+A vector that no longer matches is a new version of the specification, not a new vector. A text stands for its UTF-8,
+and ``{"hex": …}`` for bytes that are none. ``error.source`` is run as the file ``error.file``; ``error.call`` raises.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def error_of(told):
     exec(compile(told["source"], told["file"], "exec"), scope)
     try:
         scope[told["call"]]()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return without_frame_here(error)
     raise AssertionError("the vector's code raised nothing")
 
@@ -53,11 +53,20 @@ def vector(request):
 
 def test_there_are_vectors_of_every_kind():
     assert {path.stem for path in VECTORS} >= {
-        "rejected", "error-with-cause", "foreign-fields", "second-death", "everything-cut", "payload-missing", "own-prefix"}
+        "rejected",
+        "error-with-cause",
+        "foreign-fields",
+        "second-death",
+        "everything-cut",
+        "payload-missing",
+        "own-prefix",
+    }
 
 
 def test_today_s_builder_makes_the_letter_to_the_byte(vector):
-    letter = build(raw(vector["entry"]), facts_of(vector), prefix=vector["prefix"], limits=Limits(**vector.get("limits", {})))
+    letter = build(
+        raw(vector["entry"]), facts_of(vector), prefix=vector["prefix"], limits=Limits(**vector.get("limits", {}))
+    )
     assert letter.fields == raw(vector["letter"])
     assert letter.id == vector["id"]
 
