@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast dlq``: dead letters, looked at."""
+"""``holdfast dlq``: dead letters. Looking at them is here; what moves or removes them is in ``dlq_act``."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .context import opened, run, server_options
-from .output import json_option, print_json, print_table
+from .output import json_option, print_fields, print_json, print_table, show
 from .params import SINCE
 
 if TYPE_CHECKING:
@@ -59,7 +59,21 @@ async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
         yield await open_shelf(server, stream, group)
 
 
-@click.group("dlq")
+class _Commands(click.Group):
+    """Also finds the commands that act, which are in a file of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from . import dlq_act
+
+        return sorted({*super().list_commands(ctx), *dlq_act.COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from . import dlq_act
+
+        return super().get_command(ctx, cmd_name) or dlq_act.COMMANDS.get(cmd_name)
+
+
+@click.group("dlq", cls=_Commands)
 def command() -> None:
     """Look at dead letters, send them back, remove them."""
 
@@ -71,7 +85,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="at most so many")
 @json_option
 @server_options()
-def ls(stream: str, group: str, newest: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
+def ls(*, stream: str, group: str, newest: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
     """List dead letters, oldest first. Payloads are not shown: see `dlq show`."""
     letters = run(_listed(stream, group, choice_of(chosen), newest, limit))
     if as_json:
@@ -97,12 +111,44 @@ def summary(letter: LetterInfo) -> dict[str, Any]:
     return {name: getattr(letter, name) for name in _SHOWN}
 
 
+@command.command("show")
+@letters_of
+@click.argument("letter_id", metavar="LETTER")
+@click.option("--payload", is_flag=True, help="show the message too; it may hold personal data and secrets")
+@json_option
+@server_options()
+def show_one(*, stream: str, group: str, letter_id: str, payload: bool, as_json: bool) -> None:
+    """Show one letter with all its metadata; with --payload, the message as it was."""
+    from ..deadletters.export import written
+
+    letter = run(_got(stream, group, letter_id))
+    if as_json:
+        told = {**summary(letter), "metadata": letter.metadata}
+        message = [[written(name), written(value)] for name, value in _pairs(letter)]
+        return print_json({**told, "message": message} if payload else told)
+    print_fields(letter.metadata.items())
+    if payload:
+        show()
+        print_fields((n.decode("utf-8", "backslashreplace"), v.decode("utf-8", "backslashreplace"))
+                     for n, v in _pairs(letter))
+    return None
+
+
+async def _got(stream: str, group: str, letter_id: str) -> LetterInfo:
+    async with shelf(stream, group) as found:
+        return await found.get(letter_id)
+
+
+def _pairs(letter: LetterInfo) -> Iterator[tuple[bytes, bytes]]:
+    return zip(letter.fields[::2], letter.fields[1::2], strict=True)
+
+
 @command.command("groups")
 @letters_of
 @choosing
 @json_option
 @server_options()
-def groups(stream: str, group: str, as_json: bool, **chosen: Any) -> None:
+def groups(*, stream: str, group: str, as_json: bool, **chosen: Any) -> None:
     """Gather dead letters by what they died of: one line an error, however many letters."""
     found = run(_grouped(stream, group, choice_of(chosen)))
     if as_json:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,6 +95,14 @@ def _rich_table(columns: Sequence[str], cells: list[list[str]], numeric: list[bo
     for i, row in enumerate(cells):
         table.add_row(*map(Text, row), style=styles[i] if i < len(styles) else None)
     Console().print(table)
+
+
+def print_fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one below the other; further lines of a value are indented."""
+    rows = [(printable(name), [printable(line) for line in value.split("\n")]) for name, value in pairs]
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, lines in rows:
+        show(f"{name.ljust(width)}  " + ("\n" + " " * (width + 2)).join(lines))
 
 
 @contextmanager

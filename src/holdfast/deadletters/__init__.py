@@ -3,20 +3,26 @@
 
 ::
 
-    from holdfast._redis.open import open_server
-    from holdfast.deadletters import Choice, open_shelf
-
-    shelf = await open_shelf(await open_server("redis://localhost:6379/0"), "orders", "billing")
+    shelf = await open_shelf(await hf.open(), "orders", "billing")
     async for letter in shelf.letters(Choice(reason="max_attempts"), newest_first=True):
         print(letter.id, letter.error_type, letter.attempts)
+    await Replayer(shelf).one(letter.id, Order(by="ana"))
 
-``letters`` is pure and says what a letter is; ``shelf`` reads them; ``replay``, ``redirect`` and ``discard`` move them,
-each letter by one script, so that it is always in exactly one place.
+``letters``, ``rules`` and ``export`` are pure: what a letter is, whether it may be replayed, how it is written down.
+``shelf`` reads, ``replay`` and ``discard`` move, each letter by one script, so that it is always in exactly one place.
 """
 
 from __future__ import annotations
 
+from .discard import Discarded, discard, discard_many
+from .export import exported, fields_of
 from .letters import Choice, LetterGroup, LetterInfo
+from .lint import LintReport, lint
+from .replay import Order, Replayer, Sent
+from .rules import ReplayRules
 from .shelf import Shelf, open_shelf
 
-__all__ = ["Choice", "LetterGroup", "LetterInfo", "Shelf", "open_shelf"]
+__all__ = [
+    "Choice", "Discarded", "LetterGroup", "LetterInfo", "LintReport", "Order", "ReplayRules", "Replayer", "Sent",
+    "Shelf", "discard", "discard_many", "exported", "fields_of", "lint", "open_shelf",
+]

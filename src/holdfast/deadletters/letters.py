@@ -51,7 +51,12 @@ class LetterInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """The message's identity, as effects know it. An entry written by somebody else has it from its first place."""
+        """The message's identity, as effects know it; empty when the message is gone and nobody noted it.
+
+        An entry written by somebody else, without an ``id``, has it from its first place and its unchanged fields.
+        """
+        if not self.fields:
+            return self.metadata.get("original-message-id", "")
         return Message(self.source_stream, utf8(self.source_id), self.fields).id
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._base.letter import DEFAULT_PREFIX
 from .._redis.keys import GroupKeys
 from ..errors import ConfigurationError, LetterNotFound
-from ..streams.inspect import physical_streams, server_ms
+from ..streams.inspect import physical_streams, server_ms, stream_state
 from .letters import Choice, LetterGroup, LetterInfo, grouped, letter_info
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class Shelf:
         """Is there such a group, or has there been one that left letters?"""
         for keys in await self.keys():
             if await self.link(keys).call("EXISTS", keys.dead, keys.low, keys.replay):
+                return True
+            state = await stream_state(self.server, keys.stream)
+            if state is not None and self.group in [g.group for g in state.groups]:
                 return True
         return False
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking whoever knows whether the effect of a dead message is there. A letter's own word is from the day it died.
+
+The question names the message by its identity, as effects do: an edited body, another entry id, a replay in between
+make no difference to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .._base.letter_text import utf8
+from .._base.message import Message
+from ..consume.contract import Delivery, Effect, Origin
+from ..errors import LetterError
+from .letters import LetterInfo
+
+#: Says whether the effect of a letter's message is there.
+Applied = Callable[[LetterInfo], Awaitable[bool]]
+
+
+def asking(effect: Effect) -> Applied:
+    """Asks ``effect``, which must be the one its consumer used: same database, stream, group and handler."""
+    async def applied(letter: LetterInfo) -> bool:
+        return bool((await effect.applied([delivery_of(letter)]))[0])
+
+    return applied
+
+
+@asynccontextmanager
+async def sql_inbox(url: str, stream: str, group: str, handler: str | None = None) -> AsyncIterator[Applied]:
+    """Asks the inbox in the database at ``url`` for what ``handler`` has done; None: the one that each letter names.
+
+    Raises MissingExtra, ConfigurationError without our tables there, ServerUnreachable without the database.
+    """
+    from ..once.sql import SqlOnce
+
+    base = SqlOnce(url)
+    await base.open()
+
+    async def applied(letter: LetterInfo) -> bool:
+        whose = handler or letter.metadata.get("handler", "")
+        return await asking(base.for_consumer(stream, group, whose))(letter)
+
+    try:
+        yield applied
+    finally:
+        await base.close()
+
+
+@dataclass(slots=True)
+class _Grave:
+    """Where a letter lies: as much of an origin as effects look at."""
+
+    stream: str
+    group: str
+
+    async def mark_started(self, delivery: Delivery) -> bool:
+        raise LetterError(f"{delivery!r} is dead: it cannot be started")
+
+    async def settle(self, acks: list[Delivery], others: Sequence[Any]) -> Sequence[Any]:
+        raise LetterError(f"{len(acks) + len(others)} messages are dead: they cannot be settled")
+
+
+def delivery_of(letter: LetterInfo) -> Delivery:
+    """The letter's message, as if it had been delivered."""
+    origin: Origin = _Grave(letter.stream, letter.group)
+    message = Message(letter.source_stream, utf8(letter.source_id), letter.fields)
+    return Delivery(origin, message.entry_id, message, None)

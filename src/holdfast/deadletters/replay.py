@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sending letters back: to their group, or to another stream. One script a letter, so it is in exactly one place.
+
+::
+
+    dead letters ──replay.lua──▶ replay stream of the group          one step; nothing in between
+    dead letters ──XADD──▶ another stream ──discard.lua──▶ gone      two slots: at least once
+
+A redirect may stop half-way, after the target has the message. The target's slot keeps a mark of it for a day, so that
+redirecting the letter again writes nothing twice; and the ids of message and letter go along for whoever reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from .._base import events as ev
+from .._base.clock import Clock, SystemClock
+from .._base.letter_lineage import replay_fields
+from .._base.letter_text import utf8
+from .._base.message import F_IDENTITY
+from .._redis.keys import StreamKeys
+from .._redis.scripts import load_script
+from ..errors import AlreadyApplied, LetterError, LetterNotFound
+from ..streams.inspect import partitions_of
+from ..streams.producer import partition_of, physical
+from .applied import Applied
+from .discard import remove
+from .letters import Choice, LetterInfo
+from .rules import ReplayRules, refusal
+from .shelf import Shelf
+
+if TYPE_CHECKING:
+    from .._redis.keys import GroupKeys
+
+_REPLAY = load_script("holdfast.deadletters", "replay")
+_ONCE = load_script("holdfast.streams", "publish_once")
+
+#: Field of a redirected message that names the letter it came from.
+F_LETTER = b"hf:letter"
+#: For how long a redirect of the same letter to the same stream is recognised.
+REDIRECT_WINDOW_MS = 86_400_000
+
+
+Outcome = Literal["replayed", "would replay", "applied", "refused", "gone"]
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one letter. ``to``: stream it went to; ``entry_id``: its entry there, empty in a dry run.
+
+    outcome: ``replayed``, ``would replay`` (dry run), ``applied`` (its effect exists), ``refused`` (``why`` says the
+    rest) or ``gone`` (somebody else moved it meanwhile).
+    """
+
+    id: str
+    stream: str
+    message_id: str
+    outcome: Outcome
+    to: str = ""
+    entry_id: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How letters are sent back.
+
+    by: who does it, for the letter and for events. job: what belongs together. body: sent in place of the message's.
+    redirect_to: a stream, instead of the group's replay stream. force: see ``rules``. dry_run: only say what would be.
+    """
+
+    by: str
+    job: str = ""
+    body: bytes | None = None
+    redirect_to: str = ""
+    force: bool = False
+    dry_run: bool = False
+
+
+class Replayer:
+    """Sends letters of one group back.
+
+    applied: asks whether effects are there (see ``rules``); without it only the letter's own word counts.
+    """
+
+    def __init__(self, shelf: Shelf, *, applied: Applied | None = None, rules: ReplayRules | None = None,
+                 events: ev.Events | None = None, clock: Clock | None = None) -> None:
+        self._shelf = shelf
+        self._applied = applied
+        self._rules = rules or ReplayRules()
+        self._events = events or ev.Events()
+        self._clock = clock or SystemClock()
+
+    async def one(self, letter_id: str, order: Order) -> Sent:
+        """Sends one letter back. Raises LetterNotFound, AlreadyApplied, ReplayRefused."""
+        letter = await self._shelf.get(letter_id)
+        refused = await self._refusal(letter, order)
+        if refused is not None:
+            raise refused
+        sent = await self._send(letter, order)
+        if sent.outcome == "gone":
+            raise LetterNotFound(f"letter {letter_id} was moved by somebody else just now")
+        return sent
+
+    async def many(self, choice: Choice, order: Order, *, rate_per_s: float | None = None, limit: int | None = None
+                   ) -> AsyncIterator[Sent]:
+        """Sends all chosen letters back, oldest first, so that messages of a key keep their order.
+
+        Letters written after the start are left alone: what dies again is not sent back again. One that is refused is
+        reported and the rest goes on. rate_per_s: at most so many a second, spread evenly.
+        """
+        until_ms, begun, sent = await self._shelf.now_ms(), self._clock.now(), 0
+        async for letter in self._shelf.letters(choice, until_ms=until_ms, limit=limit):
+            await self._wait_turn(begun, sent, rate_per_s)
+            refused = await self._refusal(letter, order)
+            yield await self._send(letter, order) if refused is None else _not_sent(letter, refused)
+            sent += 1
+
+    async def several(self, letter_ids: Sequence[str], order: Order, *, rate_per_s: float | None = None
+                      ) -> AsyncIterator[Sent]:
+        """Sends the named letters back, in this order. Those that are refused or not there are reported."""
+        begun = self._clock.now()
+        for n, letter_id in enumerate(letter_ids):
+            await self._wait_turn(begun, n, rate_per_s)
+            try:
+                yield await self.one(letter_id, order)
+            except LetterNotFound as error:
+                yield Sent(id=letter_id, stream=self._shelf.stream, message_id="", outcome="gone", why=str(error))
+            except LetterError as error:
+                yield _not_sent(await self._shelf.get(letter_id), error)
+
+    async def _wait_turn(self, begun: float, n: int, rate_per_s: float | None) -> None:
+        """Waits until the ``n``-th letter may go."""
+        if rate_per_s:
+            await asyncio.sleep(max(0.0, begun + n / rate_per_s - self._clock.now()))
+
+    async def _refusal(self, letter: LetterInfo, order: Order) -> LetterError | None:
+        applied = await self._applied(letter) if self._applied is not None and letter.identity else None
+        return refusal(letter, self._rules, applied=applied, now_ms=await self._shelf.now_ms(),
+                       edited=order.body is not None, force=order.force)
+
+    async def _send(self, letter: LetterInfo, order: Order) -> Sent:
+        keys = next(keys for keys in await self._shelf.keys() if keys.stream == letter.stream)
+        target = await self._place(letter, order.redirect_to) if order.redirect_to else keys.replay.decode()
+        if order.dry_run:
+            return _sent(letter, "would replay", target)
+        fields = self._fields(letter, order, target)
+        entry = await (self._redirect(keys, letter, target, fields) if order.redirect_to
+                       else self._back(keys, letter, fields))
+        if not entry:
+            return _sent(letter, "gone")
+        self._events.emit(ev.Replayed(stream=letter.stream, group=letter.group, letter_id=letter.id, by=order.by))
+        return _sent(letter, "replayed", target, entry.decode())
+
+    def _fields(self, letter: LetterInfo, order: Order, target: str) -> list[bytes]:
+        """The entry that goes out: the message, what names it elsewhere, and its lineage."""
+        extra: list[bytes] = []
+        if letter.identity and not letter.has_own_identity:
+            extra += (F_IDENTITY, utf8(letter.identity))  # guard: identity survives the move
+        if order.redirect_to:
+            extra += (F_LETTER, utf8(letter.id))
+        return replay_fields([*letter.raw, *extra], by=order.by, at_ms=self._clock.wall_ms(), job=order.job,
+                             edited_body=order.body, redirect_to=target if order.redirect_to else "",
+                             prefix=self._shelf.prefix)
+
+    async def _back(self, keys: GroupKeys, letter: LetterInfo, fields: list[bytes]) -> bytes:
+        entry: bytes = await self._shelf.link(keys).run(
+            _REPLAY, (keys.dead, keys.letters, keys.replay, keys.door),
+            (keys.group, letter.id, letter.entry_id, *fields))
+        return entry
+
+    async def _redirect(self, keys: GroupKeys, letter: LetterInfo, target: str, fields: list[bytes]) -> bytes:
+        if not await self._shelf.link(keys).call("XRANGE", keys.dead, letter.entry_id, letter.entry_id):
+            return b""
+        there = StreamKeys(self._shelf.server.prefix, target)
+        entry: bytes = (await self._shelf.server.shared(there.stream_key).run(
+            _ONCE, (there.stream_key, there.sent(f"letter:{letter.id}")), (REDIRECT_WINDOW_MS, *fields)))[0]
+        await remove(self._shelf, keys, letter)
+        return entry
+
+    async def _place(self, letter: LetterInfo, stream: str) -> str:
+        """The physical stream for a redirected message."""
+        partitions = await partitions_of(self._shelf.server, stream)
+        key = letter.key or letter.message_id
+        return physical(stream, partition_of(key, partitions), partitions) if partitions else stream
+
+
+def _sent(letter: LetterInfo, outcome: Outcome, to: str = "", entry_id: str = "", why: str = "") -> Sent:
+    return Sent(id=letter.id, stream=letter.stream, message_id=letter.message_id, outcome=outcome, to=to,
+                entry_id=entry_id, why=why)
+
+
+def _not_sent(letter: LetterInfo, refused: LetterError) -> Sent:
+    return _sent(letter, "applied" if isinstance(refused, AlreadyApplied) else "refused", why=str(refused))
