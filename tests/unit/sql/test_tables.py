@@ -29,6 +29,10 @@ def test_different_names_stay_different(names):
     assert len({fit(name, MESSAGE_ID_BYTES) for name in names}) == len(names)
 
 
+def test_long_names_that_differ_at_their_ends_stay_different():
+    assert len({fit("x" * length, 255) for length in range(250, 600)}) == 350
+
+
 def test_a_name_that_looks_shortened_does_not_meet_a_shortened_one():
     long = "x" * 300
     assert fit(fit(long, 255), 255) != fit(long, 255)
