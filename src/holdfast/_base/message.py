@@ -57,19 +57,17 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
 
 
-class Message:
-    """One message as read from a stream. Parts are decoded when first asked for; ``fields`` is what lies in the entry."""
+class Message(msgspec.Struct, eq=False):
+    """One message as read from a stream. Parts are decoded when first asked for; ``fields`` is what lies in the entry.
 
-    __slots__ = ("_map", "entry_id", "fields", "stream")
+    stream: physical stream (one partition of a partitioned stream) the entry was read from. entry_id: its id there,
+    ``b"ms-seq"``. fields: flat ``[field, value, …]``, byte for byte.
+    """
 
-    def __init__(self, stream: str, entry_id: bytes, fields: Sequence[bytes]) -> None:
-        #: Physical stream (one partition of a partitioned stream) the entry was first written to.
-        self.stream = stream
-        #: Entry id in that stream, ``b"ms-seq"``.
-        self.entry_id = entry_id
-        #: Flat ``[field, value, …]``, byte for byte.
-        self.fields = fields
-        self._map: dict[bytes, bytes] | None = None
+    stream: str
+    entry_id: bytes
+    fields: Sequence[bytes]
+    _map: dict[bytes, bytes] | None = None
 
     @property
     def map(self) -> Mapping[bytes, bytes]:
@@ -113,7 +111,7 @@ class Message:
         raw = self.map.get(F_VERSION)
         if raw is None:
             return 1
-        return int(raw) if raw.isdigit() else -1
+        return int(raw) if raw.isdigit() and len(raw) < 10 else -1
 
     @property
     def content_type(self) -> str:
@@ -123,10 +121,10 @@ class Message:
     def at_ms(self) -> int | None:
         """Wall time of publishing in ms since 1970; falls back to the entry id's time; None when neither is a number."""
         raw = self.map.get(F_AT)
-        if raw is not None and raw.isdigit():
+        if raw is not None and raw.isdigit() and len(raw) < 16:
             return int(raw)
         head = self.entry_id.partition(b"-")[0]
-        return int(head) if head.isdigit() else None
+        return int(head) if head.isdigit() and len(head) < 16 else None
 
     @property
     def traceparent(self) -> str | None:

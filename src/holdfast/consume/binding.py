@@ -43,7 +43,7 @@ class Binding:
     ``is_async``, else the plain answer, to be had in a thread.
     """
 
-    __slots__ = ("body", "call", "decoder", "handler", "is_async", "is_batch", "load", "name", "wanted")
+    __slots__ = ("bare", "body", "call", "decoder", "handler", "is_async", "is_batch", "load", "name", "wanted")
 
     def __init__(self, handler: Handler, signature: Signature, *, batch: bool) -> None:
         self.handler = handler
@@ -56,6 +56,10 @@ class Binding:
         #: The body of one delivery, decoded and remembered in ``delivery.body``; DecodeError or ValidationFailed.
         self.load: Callable[[Delivery], Any] = _loader(signature.body, self.decoder)
         self.call: Call = _batch_call(self, signature) if batch else _single_call(self, signature)
+        #: The handler as a function of its body alone, when it takes nothing else; None when it does.
+        self.bare: Handler | None = None
+        if self.decoder is not None and not (batch or signature.wanted or signature.given):
+            self.bare = _body_by_place(handler, signature)
 
     def decode(self, body: bytes, content_type: str = JSON) -> Any:
         """A body as the handler's type; DecodeError or ValidationFailed."""

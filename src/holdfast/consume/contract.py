@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from .._base.message import Message
 
 
@@ -45,53 +47,6 @@ class Abilities:
     delivery_counter: bool
 
 
-class Delivery:
-    """One message, delivered once to this incarnation.
-
-    ``fence`` is opaque to the worker. ``attempts`` counts attempts that ended before this one; ``crashes`` counts
-    process deaths charged to this message; a ``suspect`` was in the hands of a process that died and runs alone.
-    ``first_failed_ms``/``history`` come from the broker's notes on earlier attempts.
-    """
-
-    __slots__ = ("attempts", "body", "crashes", "entry_id", "fence", "message", "note", "origin", "received_at",
-                 "started_at", "suspect")
-
-    def __init__(
-        self,
-        origin: Origin,
-        entry_id: bytes,
-        message: Message,
-        fence: Any,
-        received_at: float = 0.0,
-        attempts: int = 0,
-        crashes: int = 0,
-        suspect: bool = False,
-        note: Note | None = None,
-    ) -> None:
-        self.origin = origin
-        self.entry_id = entry_id
-        self.message = message
-        self.fence = fence
-        self.attempts = attempts
-        self.crashes = crashes
-        self.suspect = suspect
-        self.note = note
-        #: Monotonic seconds at which this process received it.
-        self.received_at = received_at
-        #: Monotonic seconds at which the handler was started; None before.
-        self.started_at: float | None = None
-        #: The decoded body once it was decoded; handlers, middleware and effects share it.
-        self.body: Any = None
-
-    @property
-    def attempt(self) -> int:
-        """Number of the attempt now running, from 1."""
-        return self.attempts + 1
-
-    def __repr__(self) -> str:
-        return f"<Delivery {self.message.stream} {self.entry_id.decode()} attempt {self.attempts + 1}>"
-
-
 @dataclass(slots=True)
 class Note:
     """What is remembered beside a pending entry between attempts. Times are wall ms.
@@ -107,6 +62,35 @@ class Note:
     reason: str = ""
     deaths: list[list[Any]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+
+
+class Delivery(msgspec.Struct, eq=False):
+    """One message, delivered once to this incarnation.
+
+    ``fence`` is opaque to the worker. ``attempts`` counts attempts that ended before this one; ``crashes`` counts
+    process deaths charged to this message; a ``suspect`` was in the hands of a process that died and runs alone.
+    ``note`` is what the broker remembers of earlier attempts. ``received_at``: instant at which this process got it.
+    ``body`` is the decoded body once it was decoded; handlers, middleware and effects share it.
+    """
+
+    origin: Origin
+    entry_id: bytes
+    message: Message
+    fence: Any
+    received_at: float = 0.0
+    attempts: int = 0
+    crashes: int = 0
+    suspect: bool = False
+    note: Note | None = None
+    body: Any = None
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt now running, from 1."""
+        return self.attempts + 1
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.message.stream} {self.entry_id.decode()} attempt {self.attempts + 1}>"
 
 
 class Verb(enum.IntEnum):

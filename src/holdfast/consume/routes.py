@@ -8,7 +8,7 @@ that knows it, because during a deploy it is the worker that is old, not the mes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,13 @@ class Routes:
         """The common consumer: one handler for everything, at version 1. Only a version field needs a second look."""
         sole = None if self._by_type else self._any
         return sole if sole is not None and sole.version in (None, 1) else None
+
+    def only_json(self) -> tuple[Callable[[Any], Any], Callable[[bytes], Any]] | None:
+        """Handler and JSON decoder, when there is one handler, at version 1, and it takes its body and nothing else."""
+        found = self._plain.binding if self._plain is not None else None
+        if found is None or found.bare is None or found.decoder is None or _reads_raw(found):
+            return None
+        return found.bare, found.decoder.json
 
     def __iter__(self) -> Iterator[Route]:
         yield from self._by_type.values()

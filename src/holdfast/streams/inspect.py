@@ -153,8 +153,8 @@ async def physical_streams(server: Server, stream: str) -> list[str]:
 async def partitions_of(server: Server, stream: str) -> int:
     """How many partitions ``stream`` has; 0 when it is not partitioned.
 
-    Every partition knows the number, but a partition that nothing was published to may not be there yet: where partition
-    0 does not know, the key space is searched for one that does.
+    Every partition knows the number, but a partition that nothing was published to may not be there yet: where
+    partition 0 does not know, the key space is searched for one that does.
     """
     found = await _partitions_at(server, physical(stream, 0, 1))
     if found or await server.shared(stream.encode()).call("EXISTS", stream):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base import points
@@ -28,11 +27,24 @@ _SETTLE = load_script("holdfast.streams", "settle")
 _MARK = load_script("holdfast.streams", "mark")
 _RECONCILE = load_script("holdfast.streams", "reconcile")
 
-_entry_id = attrgetter("entry_id")
+def _numeric(entry_id: bytes) -> tuple[int, bytes]:
+    return len(entry_id), entry_id
 
 
-def _id_length(delivery: Delivery) -> int:
-    return len(delivery.entry_id)
+def lookup_range(ids: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Where the owners of ``ids`` are looked up: from the lowest id to the end of the highest one's millisecond.
+
+    Ids are pairs of numbers: as text ``-100`` sorts before ``-99``, and a range taken from text order would miss entries.
+    Text finds the lowest millisecond at C speed; inside it, shorter is lower. Ids of unequal millisecond length (not from
+    a server's clock) may get too short a range, which costs a second look each in the script and nothing else.
+    """
+    if not ids:
+        return b"-", b"+"
+    head = min(ids)
+    head = head[: head.index(b"-") + 1]
+    lowest = min([i for i in ids if i.startswith(head)], key=_numeric)
+    highest = max(ids)
+    return lowest, highest[: highest.index(b"-")]
 
 
 class Fence(NamedTuple):
@@ -253,13 +265,10 @@ class Lane:
 
     async def _settle_as(self, incarnation: str, epoch: int | None, acks: list[Delivery], others: Sequence[Settlement],
                          *, check_lease: bool = True) -> list[tuple[Delivery, Settled]]:
-        # Numeric order of ids, at C speed: equal lengths compare as text. Ids of unequal length are rare and only cost a
-        # second look in the script.
-        acks.sort(key=_entry_id)
-        acks.sort(key=_id_length)
         if self.stow_ms is not None and others:
             others = [self._stowed(s) if s.verb is Verb.PARK and s.due_in_ms > self.stow_ms else s for s in others]
-        args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease), len(acks)]
+        args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease),
+                           *lookup_range([d.entry_id for d in acks]), len(acks)]
         for d in acks:
             args += (d.entry_id, d.fence[1])
         for s in others:

@@ -3,7 +3,8 @@
 -- KEYS  1 stream_key  2 leases  3 due  4 notes  5 marks  6 dead  7 letters  8 owner  9 parked  10 parked_due  11 door
 -- ARGV  1 group  2 incarnation  3 epoch ('' = unpartitioned)  4 'keep' or 'delete' what is acknowledged
 --       5 check lease (0 only when a dead incarnation's entry without payload is buried)
---       6 number n of plain acknowledgements, then n times: id, delivery count; ids in numeric order
+--       6 7 range of ids that holds most of the acknowledged ones (see lane.lookup_range)
+--       8 number n of plain acknowledgements, then n times: id, delivery count
 --       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow),
 --       due in ms, note ('' = none), letter id, number of fields, fields
 -- returns {now in ms, index, code, index, code, …} for those that are not OK, indexes from 1 in order of ARGV.
@@ -20,8 +21,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- 1. parse
 local ids, counts, rest = {}, {}, {}
-local acks = tonumber(ARGV[6])
-local at = 7
+local acks = tonumber(ARGV[8])
+local at = 9
 for i = 1, acks do
   ids[i], counts[i] = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
@@ -54,7 +55,7 @@ if ARGV[3] ~= '' and redis.call('HGET', KEYS[8], 'epoch') ~= ARGV[3] then return
 --    is looked up alone. NOGROUP is raised here, before anything was written.
 local owned = {}
 if acks > 1 then
-  for _, row in ipairs(redis.call('XPENDING', stream, group, ids[1], ids[acks], acks, me)) do owned[row[1]] = row[4] end
+  for _, row in ipairs(redis.call('XPENDING', stream, group, ARGV[6], ARGV[7], acks + 50, me)) do owned[row[1]] = row[4] end
 end
 local function settle_allowed(i)
   local id = ids[i]
