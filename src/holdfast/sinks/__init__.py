@@ -3,7 +3,7 @@
 
 ::
 
-    from holdfast._base.events import Events
+    from holdfast import Events
     from holdfast.sinks import JsonLines, LogSink, PrometheusSink
 
     events = Events(LogSink(), PrometheusSink(), JsonLines("events.jsonl"))

@@ -28,7 +28,7 @@ from .._base import events, letter
 
 #: In place of a field: one each time the event occurs.
 ONE = "1"
-#: In place of a field: the wall time of the event in seconds since 1970; ``now-idle_s`` is that less a field.
+#: In place of a field: the wall time of the event in seconds since 1970.
 NOW = "now"
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -37,7 +37,7 @@ Across = Literal["latest", "max", "sum"]
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One event that feeds a metric. ``value`` is a field of it, or ``ONE``, ``NOW``, ``now-<field>``.
+    """One event that feeds a metric. ``value`` is a field of it, ``ONE`` or ``NOW``.
 
     ``fixed`` are labels the event does not carry; ``renamed`` maps a label to the field it is read from.
     """
@@ -53,16 +53,10 @@ class Feed:
         return getattr(events, self.event, None)
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Fields that the value is made of."""
-        rest = self.value.removeprefix(NOW).removeprefix("-") if self.value.startswith(NOW) else self.value
-        return () if rest in {"", ONE} else (rest,)
-
-    @property
     def waits(self) -> bool:
         """Is the event, or what is asked of it, not there yet?"""
         found = self.type
-        return found is None or not set(self.fields) <= set(found.__struct_fields__)
+        return found is None or self.value not in {ONE, NOW, *found.__struct_fields__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +140,8 @@ BACKLOG = (
     _gauge("holdfast_group_sweep_timestamp_seconds", NOW,
            "When a consumer of the group last swept. A group that stops sweeping has no live consumer.",
            unit="seconds", across="max"),
-    Metric("holdfast_group_seen_timestamp_seconds", "gauge",
-           "When a consumer of the group was last seen, by its own sweep or by another group's.", _GROUP,
-           (Feed("Sweep", NOW), Feed("GroupUnseen", "now-idle_s")), "seconds", "max"),
+    _count("holdfast_group_unseen_total", "GroupUnseen", ONE,
+           "Reports by other groups that this one has had no consumer for over an hour and holds back trimming."),
 )
 
 SETTLING = (
@@ -216,7 +209,7 @@ RECOVERY = (
     _count("holdfast_groups_healed_total", "GroupHealed", ONE,
            "Times the group was re-created after it, or its stream, had gone."),
     _count("holdfast_entries_missing_total", "EntriesMissing", "count",
-           "Entries that somebody else trimmed before this group had read them."),
+           "Entries, at least so many, that somebody else trimmed before this group had read them."),
     _count("holdfast_trimmed_total", "Trimmed", "count", "Entries we trimmed, all groups being past them.",
            labels=_STREAM),
 )

@@ -74,10 +74,7 @@ def _label(metric: Metric, name: str) -> str:
 
 
 def _fed(feed: Feed) -> str:
-    value = {ONE: "", NOW: " (its time)"}.get(feed.value)
-    if value is None:
-        value = f".{feed.fields[0]}" if not feed.value.startswith(NOW) else f" (its time less `{feed.fields[0]}`)"
-    named = f"`{feed.event}{value}`" if value.startswith(".") else f"`{feed.event}`{value}"
+    named = {ONE: f"`{feed.event}`", NOW: f"`{feed.event}` (its time)"}.get(feed.value, f"`{feed.event}.{feed.value}`")
     return f"{named}, which is not emitted yet" if feed.waits else named
 
 

@@ -101,15 +101,12 @@ class PrometheusSink:
     def _valuer(self, metric: Metric, feed: Feed) -> Callable[[Event], Any]:
         if feed.value == ONE:
             return lambda _event: 1
-        if feed.value.startswith(NOW):
-            return lambda event: self._wall_s() - sum(number(getattr(event, n)) or 0.0 for n in feed.fields)
-        (name,) = feed.fields
+        if feed.value == NOW:
+            return lambda _event: self._clock.wall_ms() / 1000
+        name = feed.value
         if metric.codes:
             return lambda event: metric.codes.get(str(getattr(event, name)))
         return lambda event: getattr(event, name)
-
-    def _wall_s(self) -> float:
-        return self._clock.wall_ms() / 1000
 
     def _greet(self, event: Event) -> None:
         """Counters of a stream or group seen for the first time start at zero (the reason is in ``metrics``)."""
