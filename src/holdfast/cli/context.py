@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .output import say
 
@@ -34,6 +35,8 @@ class Settings:
     data_dir: Path | None = None
     sql: str | None = None
     debug: bool = False
+    #: Names that the command line gave; the others come from the environment.
+    typed: set[str] = field(default_factory=set)
 
     @property
     def own_prefix(self) -> str:
@@ -41,6 +44,13 @@ class Settings:
         from .._redis.keys import DEFAULT_PREFIX
 
         return self.prefix or DEFAULT_PREFIX
+
+    def named(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Which server was named: by the command line, and by the environment."""
+        values = {name: getattr(self, name) for name in ("url", "prefix", "data_dir")}
+        said = {name: str(value) for name, value in values.items() if value is not None}
+        return ({name: value for name, value in said.items() if name in self.typed},
+                {name: value for name, value in said.items() if name not in self.typed})
 
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -75,7 +85,10 @@ def _option(flag: str, text: str, *, at_root: bool = False, envvar: str | None =
 
     def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         if value is not None:
-            setattr(ctx.find_root().ensure_object(Settings), name, value)
+            said = ctx.find_root().ensure_object(Settings)
+            setattr(said, name, value)
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                said.typed.add(name)
 
     more = {"is_flag": False, "metavar": name.upper().replace("_", "-"), **more} if not more.get("is_flag") else more
     shown = text if name == "debug" else f"{text}  [{variable}]"

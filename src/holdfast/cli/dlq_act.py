@@ -164,8 +164,8 @@ def discard(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool
     say(f"{len(gone)} {'would be ' if dry_run else ''}discarded")
 
 
-async def _discarded(stream: str, group: str, letter_ids: tuple[str, ...], *, choice: Choice, limit: int | None, by: str,
-                     why: str, dry_run: bool) -> list[str]:
+async def _discarded(stream: str, group: str, letter_ids: tuple[str, ...], *, choice: Choice, limit: int | None,
+                     by: str, why: str, dry_run: bool) -> list[str]:
     from ..deadletters import discard as remove
     from ..deadletters import discard_many
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -44,21 +44,29 @@ class Edge(click.Group):
         return found
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
-        except HoldfastError as error:
-            if ctx.ensure_object(Settings).debug:
-                raise
-            say(f"error: {one_line(str(error))}")
-            code = error.exit_code
-        except KeyboardInterrupt:
-            say("interrupted")
-            code = INTERRUPTED
-        except BrokenPipeError:
-            _close_stdout()
-            code = PIPE_CLOSED
-        return ctx.exit(code if isinstance(code, int) else 0)
+        def work() -> Any:
+            return super(Edge, self).invoke(ctx)
+
+        return ctx.exit(exit_code(work, debug=lambda: ctx.ensure_object(Settings).debug))
+
+
+def exit_code(work: Callable[[], Any], *, debug: Callable[[], bool]) -> int:
+    """Runs ``work`` and answers the exit code of what it answers or raises; errors on purpose become one line."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except HoldfastError as error:
+        if debug():
+            raise
+        say(f"error: {one_line(str(error))}")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        _close_stdout()
+        code = PIPE_CLOSED
+    return code if isinstance(code, int) else 0
 
 
 def _close_stdout() -> None:

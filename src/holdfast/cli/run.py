@@ -31,10 +31,12 @@ def command(*, app: str, processes: int, reload: bool, uvloop: bool | None, heal
     settles. With several processes a crashed one is replaced; one that crashes at once, again and again, ends the run
     with 1.
     """
-    from .supervise import Plan, run_alone, supervise
+    from .plan import Plan
+    from .supervise import supervise
+    from .work import run_alone
 
-    said = settings()
+    over, unless = settings().named()
     plan = Plan(app=app, processes=processes, reload=reload, uvloop=uvloop, health=health, metrics=metrics,
-                drain_s=drain_s, limits=limits, url=said.url, prefix=said.prefix, data_dir=said.data_dir, sql=said.sql,
-                debug=said.debug)
+                drain_s=drain_s, limits=None if limits is None else str(limits), over=over, unless=unless,
+                debug=settings().debug)
     return supervise(plan) if processes > 1 or reload else run_alone(plan)

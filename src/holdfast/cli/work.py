@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One worker process: a Holdfast from its start to its orderly end.
+
+The first SIGTERM or Ctrl-C ends it in good order: no new work, hand back, finish within the drain, settle. A second
+Ctrl-C ends it at once; what was running stays pending and is taken over by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from .._base import events as ev
+from ..errors import MissingExtra
+from .health import Page, Readiness, live, ready, serve
+from .output import say
+from .plan import Plan, find
+
+if TYPE_CHECKING:
+    from ..app import Holdfast
+
+#: A source that has not swept for so many seconds is not ready: its settles do not go through either.
+SWEPT_S = 15.0
+INTERRUPTED = 130
+
+
+def run_alone(plan: Plan) -> int:
+    """The whole run in this process."""
+    hf = find(plan)
+    life = Life(hf, plan)
+    return with_loop(plan, life.run_serving)
+
+
+def with_loop(plan: Plan, work: Callable[[], Any]) -> int:
+    """Runs ``work()`` on the event loop that was asked for."""
+    with asyncio.Runner(loop_factory=_loop_factory(plan.uvloop)) as runner:
+        code: int = runner.run(work())
+        return code
+
+
+def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if wanted is False:
+        return None
+    try:
+        import uvloop
+    except ImportError as error:
+        if wanted:
+            raise MissingExtra("fast", "--uvloop") from error
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class Life:
+    """A Holdfast at work in this process. ``worker``: its number under a supervisor, which talks instead; 0 without."""
+
+    def __init__(self, hf: Holdfast, plan: Plan, *, worker: int = 0) -> None:
+        self._worker = worker
+        self.hf = hf
+        self.plan = plan
+        self._task: asyncio.Task[None] | None = None
+        self._interrupts = 0
+        self._stopping = False
+        self._swept: dict[tuple[str, str], float] = {}
+        self._prometheus: Any = None
+        hf.events.subscribe(self._hear)
+        _log_events(hf)
+        if plan.measured:
+            from ..sinks.prometheus import PrometheusSink
+
+            self._prometheus = PrometheusSink()
+            hf.events.subscribe(self._prometheus)
+
+    async def run_serving(self) -> int:
+        """Works, and serves health and metrics meanwhile."""
+        async with self.serving():
+            return await self.run()
+
+    async def run(self) -> int:
+        """Works until a signal or ``stop``; answers the exit code. Raises what ended it otherwise."""
+        from .limits import limited
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        async with limited(self.hf, self.plan.limits):
+            self._task = asyncio.create_task(self._open_and_run())
+            try:
+                await self._task
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+            finally:
+                await self.hf.close()
+        if self._interrupts > 1:
+            say("interrupted: what was running stays pending, others take it over")
+            return INTERRUPTED
+        return 0
+
+    async def _open_and_run(self) -> None:
+        server = await self.hf.open()
+        if server.kind == "embedded" and self._worker < 2:
+            say(f"no URL: using the embedded server of this folder ({server.url})")
+        await self.hf.run(drain_s=self.plan.drain_s)
+
+    def stop(self) -> None:
+        """Begins the orderly end. Safe to call again."""
+        self._stopping = True
+        if self.hf.worker is not None:
+            self.hf.stop()
+        elif self._task is not None:
+            self._task.cancel()  # still connecting: there is nothing to hand back
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGINT:
+            self._interrupts += 1
+        if self._interrupts > 1 and self._task is not None:
+            self._task.cancel()
+        elif not self._stopping:
+            if not self._worker:
+                say(f"stopping: running handlers may take {self.plan.drain_s:g} s; Ctrl-C again ends at once")
+            self.stop()
+
+    # -- how it is doing
+
+    def _hear(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Sweep):
+            self._swept[event.stream, event.group] = time.monotonic()
+
+    def readiness(self) -> Readiness:
+        """Has every source a lease, and has it swept lately?"""
+        worker = self.hf.worker
+        if worker is None or not worker.started.is_set():
+            return Readiness(ready=False, why=["starting"])
+        sources = [s for running in worker._running for s in running.sources]  # noqa: SLF001 - a view of the worker
+        why = [line for source in sources for state in _states(source.inspect()) if (line := self._missing(state))]
+        return Readiness(ready=not why, why=why)
+
+    def _missing(self, state: Any) -> str:
+        if not state.consumer:
+            return f"{state.stream}/{state.group}: not joined yet"
+        if state.lost or state.lease_left_s <= 0:
+            return f"{state.stream}/{state.group}: its lease was lost"
+        since = time.monotonic() - self._swept.get((state.stream, state.group), float("-inf"))
+        if since > SWEPT_S:
+            return f"{state.stream}/{state.group}: no sweep went through for more than {SWEPT_S:g} s"
+        return ""
+
+    def metrics(self) -> Page:
+        """This process's metrics."""
+        return Page(200, self._prometheus.content_type(), self._prometheus.text())
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Health and metrics, where they were asked for."""
+        async with contextlib.AsyncExitStack() as servers:
+            for flag, address, pages in (
+                ("--health", self.plan.health, {"/live": live, "/ready": lambda: ready(self.readiness()),
+                                                "/metrics": self.metrics}),
+                ("--metrics", self.plan.metrics, {"/metrics": self.metrics}),
+            ):
+                if address is not None:
+                    servers.push_async_callback(_closed, await serve(flag, address, pages))
+            yield
+
+
+async def _closed(server: asyncio.Server) -> None:
+    server.close()
+
+
+def _states(found: Any) -> list[Any]:
+    """One state, or one a partition owned here."""
+    return found if isinstance(found, list) else [found]
+
+
+def _log_events(hf: Holdfast) -> None:
+    """Events go to stderr as a service's log, unless the module has set up logging itself."""
+    from ..sinks.logs import LogSink
+
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    hf.events.subscribe(LogSink())
