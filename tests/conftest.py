@@ -30,23 +30,27 @@ T = TypeVar("T")
 #: A coroutine under test that takes longer than this hangs.
 ARUN_S = 60.0
 
-_DATA = pytest.StashKey[str | None]()
+#: Says that the built wheel is under test; read by tests/house when it is collected.
+_WHEEL = "HOLDFAST_WHEEL"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("holdfast tests")
     group.addoption("--servers", default="valkey", help=f"kinds for the backend fixture: {','.join(KINDS)}, or all")
     group.addoption("--seed", type=int, default=None, help="repeats the chances of an earlier run")
+    group.addoption("--data", default=None, help="folder of sample data (default: HOLDFAST_DATA, ../shared/data)")
     group.addoption("--uvloop", action="store_true", help="coroutines run on uvloop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.seed is None:  # workers of pytest-xdist are handed the controller's
+    # Workers of pytest-xdist are handed the options of their controller, whose environment is stripped by then.
+    if config.option.seed is None:
         config.option.seed = secrets.randbits(32)
+    if config.option.data is None:
+        config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
-    # A developer's own settings must not decide a test: the library would read them at the command line's edge.
-    config.stash[_DATA] = os.environ.get("HOLDFAST_DATA")
-    for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
+    # A developer's own settings must not decide a test: the command line reads them.
+    for name in [name for name in os.environ if name.startswith("HOLDFAST_") and name != _WHEEL]:
         del os.environ[name]
 
 
@@ -153,9 +157,8 @@ def rng(seed: str) -> random.Random:
 
 @pytest.fixture(scope="session")
 def data_dir(request: pytest.FixtureRequest) -> Path:
-    """The folder of sample data: HOLDFAST_DATA, else ``shared/data`` beside the checkout."""
-    named = request.config.stash[_DATA]
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    """The folder of sample data: ``--data``, else HOLDFAST_DATA, else ``shared/data`` beside the checkout."""
+    folder = Path(request.config.option.data)
     if not folder.is_dir():
-        missing(f"no sample data at {folder}: set HOLDFAST_DATA to the folder that holds traces/ and logs/")
+        missing(f"no sample data at {folder}: name the folder with traces/ and logs/ by --data or HOLDFAST_DATA")
     return folder

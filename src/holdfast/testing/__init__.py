@@ -17,7 +17,7 @@ Servers are real and need their binaries (``ServerMissing`` says which); nothing
 from __future__ import annotations
 
 from . import points
-from .binaries import FLAVOURS, Binary, ServerMissing, find_server
+from .binaries import Binary, ServerMissing, find_server
 from .clock import FakeChance, ManualClock
 from .cluster import Cluster
 from .history import Record, Verdict, check
@@ -31,7 +31,6 @@ from .udp import UdpProxy
 from .waiting import NotReached, wait_until, wait_until_async
 
 __all__ = [
-    "FLAVOURS",
     "Binary",
     "Cluster",
     "FakeChance",

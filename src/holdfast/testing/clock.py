@@ -23,9 +23,11 @@ class ManualClock:
         self._wall_ms = float(wall_ms)
 
     def now(self) -> Instant:
+        """Seconds; they stand until ``advance``."""
         return Instant(self._now_s)
 
     def wall_ms(self) -> WallMs:
+        """Milliseconds since 1970."""
         return WallMs(int(self._wall_ms))
 
     def advance(self, seconds: float) -> None:
@@ -52,6 +54,7 @@ class FakeChance:
         self._bits = list(bits)
 
     def random(self) -> float:
+        """The next of the values."""
         return self._values.pop(0)
 
     def getrandbits(self, k: int, /) -> int:

@@ -43,6 +43,7 @@ class Cluster(Group):
 
     @property
     def url(self) -> str:
+        """Names every node."""
         hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes)
         return f"redis://{hosts}"
 
@@ -97,6 +98,7 @@ class Cluster(Group):
         wait_until(ok, deadline_s, f"{self!r} is ok", errors=driver_errors())
 
     def id_of(self, node: Single) -> str:
+        """The node's id in the cluster."""
         return _say(node, "CLUSTER", "MYID")
 
     def owner_of(self, slot: int) -> Single:
@@ -107,6 +109,7 @@ class Cluster(Group):
         raise LookupError(f"no living node owns slot {slot}")
 
     def owner_of_key(self, key: bytes) -> Single:
+        """The node that owns the key's slot."""
         return self.owner_of(slot_of(key))
 
     def moving(self, slot: int, to: Single, batch: int = 10) -> Iterator[bytes]:
@@ -148,6 +151,7 @@ class Cluster(Group):
                 node.admin.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
 
     def close(self) -> None:
+        """Ends all nodes and removes their folders."""
         self._hang_up()
         super().close()
 

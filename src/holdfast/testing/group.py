@@ -28,6 +28,7 @@ class Group:
 
     @property
     def pids(self) -> list[int]:
+        """Of the nodes that live."""
         return [node.pid for node in self.nodes if node.alive]
 
     def node_at(self, port: int) -> Single:
@@ -35,6 +36,7 @@ class Group:
         return next(node for node in self.nodes if node.port == port)
 
     def close(self) -> None:
+        """Ends all nodes and removes their folders."""
         for node in self.nodes:
             node.close()
 

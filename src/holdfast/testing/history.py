@@ -54,6 +54,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
+        """Nothing was found."""
         return not (self.lost or self.applied_twice or self.in_two_places or self.out_of_order or self.unknown)
 
     def explain(self) -> str:

@@ -35,12 +35,23 @@ class LoopThread:
         """Ends everything and joins the thread. A second call does nothing."""
         if self._thread.is_alive():
             try:
-                self.wait_for(self._closing())
+                self.wait_for(self._finish())
             finally:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join(_CALL_S)
         if not self._loop.is_closed() and not self._loop.is_running():
             self._loop.close()
+
+    async def _finish(self) -> None:
+        """Nothing may be left half done in a loop that will not turn again: sockets would stay open."""
+        await self._closing()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            # Transports close one turn after they were told to, and a connection that was being accepted starts a task.
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _opened(self) -> None:
         raise NotImplementedError

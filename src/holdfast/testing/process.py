@@ -38,6 +38,7 @@ class Hurtable:
 
     @property
     def pid(self) -> int:
+        """Its process id."""
         return self.popen.pid
 
     @property
@@ -56,6 +57,7 @@ class Hurtable:
         self.paused = self.alive
 
     def resume(self) -> None:
+        """SIGCONT."""
         self.signal(signal.SIGCONT)
         self.paused = False
 

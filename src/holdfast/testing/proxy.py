@@ -19,8 +19,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from .loop_thread import LoopThread
 from .pipe import Lane, Pipe, Way
@@ -56,6 +56,7 @@ class Proxy(LoopThread):
 
     @property
     def address(self) -> tuple[str, int]:
+        """Where clients connect: ``(host, port)``."""
         return self.host, self.port
 
     def through(self, url: str) -> str:
@@ -85,7 +86,8 @@ class Proxy(LoopThread):
         """Lets matching requests through and swallows their replies, ``count`` times.
 
         to: the command's name in any case, or a function of the request's words.
-        then: ``cut`` resets the connection once the reply was swallowed; ``hang`` keeps it open and silent.
+        then: ``cut`` resets the connection once the reply was swallowed, and what was under way just before it may go
+            too, as in any reset; ``hang`` keeps the connection open and silent.
 
         A nil reply is passed on and not counted. Only requests sent from now on are matched.
         """
@@ -135,6 +137,7 @@ class Proxy(LoopThread):
 
     @property
     def bytes_down(self) -> int:
+        """Bytes passed on to clients, over all connections."""
         return self.lanes[Way.DOWN].bytes
 
     # -- how
@@ -154,9 +157,7 @@ class Proxy(LoopThread):
 
     async def _closing(self) -> None:
         await self._stop_listening()
-        tasks = [link.task for link in self._links if link.task is not None]
         self._each_link(_Link.cut)
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _each_lane(self, ways: tuple[Way, ...], act: Callable[[Lane], None]) -> None:
         def run() -> None:
@@ -178,11 +179,20 @@ class Proxy(LoopThread):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            await self._forward(reader, writer)
+        except asyncio.CancelledError:
+            _reset(writer)  # we are closing; before Python 3.12 asyncio takes a cancelled server task for a failure
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_writer: asyncio.StreamWriter | None = None
+        try:
             up_reader, up_writer = await asyncio.open_connection(*self.target)
         except OSError:
-            _reset(writer)  # what a client sees when the way leads to nobody
-            return
-        link = _Link(asyncio.current_task(), writer, up_writer, Turns(lambda: self._traps))
+            return  # the way leads to nobody
+        finally:
+            if up_writer is None:
+                _reset(writer)
+        link = _Link(writer, up_writer, Turns(lambda: self._traps))
         self._links.add(link)
         try:
             await link.carry(reader, up_reader, self.lanes)
@@ -194,16 +204,14 @@ class Proxy(LoopThread):
 class _Link:
     """One client's connection and its counterpart to the server."""
 
-    def __init__(
-        self, task: asyncio.Task[Any] | None, client: asyncio.StreamWriter, server: asyncio.StreamWriter, turns: Turns
-    ) -> None:
-        self.task = task
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter, turns: Turns) -> None:
         self._client, self._server, self._turns = client, server, turns
         self._client_port: int = client.get_extra_info("peername")[1]
         self._half_open = False
         self._pipes: list[asyncio.Task[None]] = []
 
     def state(self) -> Connection:
+        """As ``Proxy.connections`` shows it."""
         return Connection(self._client_port, self._half_open)
 
     async def carry(
@@ -233,8 +241,9 @@ class _Link:
 
     async def _linger(self, reader: asyncio.StreamReader) -> None:
         """Holds the client's side open, swallowing what it says, until it gives up or is cut."""
-        while await reader.read(65536):
-            continue
+        with suppress(OSError):
+            while await reader.read(65536):
+                continue
 
     def half_open(self) -> None:
         # The pipes go first: they would tell the client that the server has closed.

@@ -57,10 +57,12 @@ class Replicated(Group):
 
     @property
     def admin(self) -> Any:
+        """A synchronous client of the present master."""
         return self.master.admin
 
     @property
     def masters(self) -> list[Single]:
+        """The present master, in a list, as other topologies have it."""
         return [self.master]
 
     def _start(self) -> None:
@@ -99,6 +101,7 @@ class Replicated(Group):
         return self.master
 
     def close(self) -> None:
+        """Ends all servers and links."""
         super().close()
         for link in self.links:
             link.close()

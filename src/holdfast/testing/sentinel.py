@@ -18,7 +18,9 @@ _QUORUM = 2
 #: Sentinels ping once a second, or once in down-after if that is shorter, and a master they have just switched to is
 #: not pinged before one such period is over. Where the two are equal each switch is followed by a false alarm, now and
 #: then by a second failover. From 7.0 on the periods can be set; before, the master has to be down longer than one.
-_PERIODS_MS = {"PING-PERIOD": 100, "PUBLISH-PERIOD": 500, "INFO-PERIOD": 1000}
+#: Not below 200 for pings: what a Sentinel knows of a replica, asked once a second, counts as stale after five ping
+#: periods, and a stale replica is not elected.
+_PERIODS_MS = {"PING-PERIOD": 250, "PUBLISH-PERIOD": 500, "INFO-PERIOD": 1000}
 _DOWN_AFTER_MS = {True: 500, False: 1500}
 
 #: One Sentinel asks the others more often than they ask it: it mostly stands alone in the election. Two candidates at

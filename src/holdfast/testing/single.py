@@ -68,15 +68,18 @@ class Single:
 
     @property
     def flavour(self) -> str:
+        """As asked for: ``valkey``, ``redis62``, ``redis70``."""
         return self.binary.flavour
 
     @property
     def url(self) -> str:
+        """``redis://…``, with the password if one is required."""
         password = self.config.get("requirepass")
         return f"redis://{f':{password}@' if password else ''}{HOST}:{self.port}/0"
 
     @property
     def address(self) -> tuple[str, int]:
+        """``(host, port)``, as a proxy wants it."""
         return HOST, self.port
 
     @property
@@ -88,10 +91,12 @@ class Single:
 
     @property
     def pid(self) -> int:
+        """Of the running server. Raises ``ServerUnreachable`` when none runs."""
         return self._running().pid
 
     @property
     def alive(self) -> bool:
+        """Running; a paused server is alive."""
         return self._process is not None and self._process.alive
 
     @property
@@ -136,10 +141,12 @@ class Single:
         self._running().pause()
 
     def resume(self) -> None:
+        """SIGCONT."""
         self._running().resume()
 
     @property
     def paused(self) -> bool:
+        """Stopped by ``pause`` and not resumed."""
         return self._process is not None and self._process.paused
 
     def restart(self) -> None:

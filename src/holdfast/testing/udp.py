@@ -37,6 +37,7 @@ class UdpProxy(LoopThread):
 
     @property
     def address(self) -> tuple[str, int]:
+        """Where clients send to: ``(host, port)``."""
         return self.host, self.port
 
     def set(
