@@ -16,6 +16,7 @@ from msgspec import MsgspecError
 
 from .._base import points
 from .._base.message import F_BODY, F_CONTENT_TYPE, F_VERSION
+from .binding import Binding
 from .contract import Delivery, Effect, EffectContext
 from .middleware import Middleware, compose
 from .outcome import Done
@@ -67,7 +68,7 @@ def _direct(routes: Routes) -> Attempt:
 
 def _called(routes: Routes, executor: Executor) -> Inner:
     async def call(delivery: Delivery, context: EffectContext | None) -> Any:
-        binding = routes.prepare(delivery)
+        binding = _decoded(routes, delivery)
         points.reached("handler.before")
         if binding.is_async:
             answer = await binding.call(delivery, context)
@@ -80,6 +81,16 @@ def _called(routes: Routes, executor: Executor) -> Inner:
     return call
 
 
+def _decoded(routes: Routes, delivery: Delivery) -> Binding:
+    """The handler for a delivery whose body lies decoded in it."""
+    binding = routes.prepare(delivery)
+    if binding.decoder is not None and delivery.body is None:
+        points.reached("decode.before")
+        binding.load(delivery)
+        points.reached("decode.after")
+    return binding
+
+
 def _alone(inner: Inner) -> Attempt:
     def run(delivery: Delivery) -> Awaitable[Any]:
         return inner(delivery, None)
@@ -89,9 +100,7 @@ def _alone(inner: Inner) -> Attempt:
 
 def _within(inner: Inner, effect: Effect, routes: Routes) -> Attempt:
     async def run(delivery: Delivery) -> Any:
-        binding = routes.prepare(delivery)
-        if binding.decoder is not None and delivery.body is None:
-            binding.load(delivery)  # a body that cannot be decoded must not open a transaction
+        _decoded(routes, delivery)  # a body that cannot be decoded must not open a transaction
         answer: Any = None
 
         async def body(context: EffectContext) -> Any:

@@ -47,6 +47,7 @@ class Conclusions:
         effect = self._subscription.effect
         busy = effect is not None and isinstance(outcome, Failed) and effect.transient(outcome.error)
         at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
+        points.reached("decide.before")
         decision = decide(outcome, attempts=delivery.attempts, crashes=delivery.crashes,
                           age_s=0.0 if at_ms is None else max(0.0, (now - at_ms) / 1000),
                           policy=self._subscription.policy, now=now, chance=self._chance, effect_transient=busy,

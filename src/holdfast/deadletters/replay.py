@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from .._base import events as ev
+from .._base import points
 from .._base.clock import Clock, SystemClock
 from .._base.letter_lineage import replay_fields
 from .._base.letter_text import utf8
@@ -169,9 +170,11 @@ class Replayer:
                              prefix=self._shelf.prefix)
 
     async def _back(self, keys: GroupKeys, letter: LetterInfo, fields: list[bytes]) -> bytes:
+        points.reached("replay.before")
         entry: bytes = await self._shelf.link(keys).run(
             _REPLAY, (keys.dead, keys.letters, keys.replay, keys.door),
             (keys.group, letter.id, letter.entry_id, *fields))
+        points.reached("replay.after")
         return entry
 
     async def _redirect(self, keys: GroupKeys, letter: LetterInfo, target: str, fields: list[bytes]) -> bytes:
