@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base import events as ev
 from ..errors import MissingExtra
+from ..streams.sweeper import CLOSELY_EVERY
 from .health import Page, Readiness, live, ready, serve
 from .output import say
 from .plan import Plan, find
@@ -26,8 +27,8 @@ from .plan import Plan, find
 if TYPE_CHECKING:
     from ..app import Holdfast
 
-#: A source that has not swept for so many seconds is not ready: its settles do not go through either.
-SWEPT_S = 15.0
+#: A source is not ready when its gauges are so many times older than they should be: its settles do not go through.
+LATE = 3
 INTERRUPTED = 130
 
 
@@ -68,6 +69,7 @@ class Life:
         self._task: asyncio.Task[None] | None = None
         self._interrupts = 0
         self._stopping = False
+        self._late_s = LATE * CLOSELY_EVERY * hf.settings.sweep_ms / 1000
         self._swept: dict[tuple[str, str], float] = {}
         self._prometheus: Any = None
         hf.events.subscribe(self._hear)
@@ -149,8 +151,8 @@ class Life:
         if state.lost or state.lease_left_s <= 0:
             return f"{state.stream}/{state.group}: its lease was lost"
         since = time.monotonic() - self._swept.get((state.stream, state.group), float("-inf"))
-        if since > SWEPT_S:
-            return f"{state.stream}/{state.group}: no sweep went through for more than {SWEPT_S:g} s"
+        if since > self._late_s:
+            return f"{state.stream}/{state.group}: no sweep went through for more than {self._late_s:g} s"
         return ""
 
     def metrics(self) -> Page:
