@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from .consume.policy import RetryPolicy
     from .consume.upcast import Upcasters
     from .errors import HoldfastError
-    from .streams.producer import Outgoing, Receipt
+    from .streams.entry import Outgoing
+    from .streams.producer import Receipt
     from .streams.settings import StreamSettings
 
 _WHERE = {
     "Delivery": "consume.contract", "Drop": "consume.outcome", "Event": "_base.events", "Events": "_base.events",
     "Exponential": "consume.backoff", "Fixed": "consume.backoff", "Holdfast": "app", "HoldfastError": "errors",
-    "Immediate": "consume.backoff", "Linear": "consume.backoff", "Message": "_base.message", "Outgoing": "streams.producer",
+    "Immediate": "consume.backoff", "Linear": "consume.backoff", "Message": "_base.message", "Outgoing": "streams.entry",
     "Receipt": "streams.producer", "Reject": "consume.outcome", "Retry": "consume.outcome",
     "RetryPolicy": "consume.policy", "Schedule": "consume.backoff", "Secret": "_base.secret",
     "StreamSettings": "streams.settings", "Upcasters": "consume.upcast",
@@ -58,7 +59,7 @@ def __getattr__(name: str) -> Any:
     """Rooms are opened when first asked for: importing the package costs milliseconds."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     found = getattr(import_module(f".{_WHERE[name]}", __name__), name)
     globals()[name] = found

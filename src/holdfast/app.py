@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ._base import events as ev
 from ._base.chance import Chance, system_chance
@@ -25,13 +25,14 @@ from ._redis.heart import Heart
 from ._redis.keys import DEFAULT_PREFIX
 from ._redis.open import open_server
 from .consume.attempt import attempt_of
-from .consume.binding import bind, name_of
 from .consume.batch import batch_attempt_of
+from .consume.binding import bind, name_of
 from .consume.consumer import Consumer, Parts
 from .consume.contract import Effect, Source
 from .consume.gate import Gate
 from .consume.letters import Letters
 from .consume.limits_file import Limits
+from .consume.memory import MemoryBroker
 from .consume.middleware import Middleware
 from .consume.outcome import Retry
 from .consume.policy import RetryPolicy, policy_of
@@ -40,8 +41,10 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
 from .errors import ConfigurationError
+from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.open import open_sources
-from .streams.producer import LIMIT_BYTES, Outgoing, Producer, Receipt
+from .streams.producer import Producer, Receipt
+from .streams.scene import Scene
 from .streams.settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -93,6 +96,8 @@ class Holdfast:
         self._server: Server | None = None
         self._producer: Producer | None = None
         self._opening = asyncio.Lock()
+        self._memory = MemoryBroker(self._clock) if url is not None and url.startswith("memory:") else None
+        self._new_id = UlidFactory(self._clock)
         self.worker: Worker | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------
@@ -141,16 +146,21 @@ class Holdfast:
                       replicas: int = 0, wait_s: float = 1.0, at: datetime | None = None, delay_s: float = 0,
                       limit_bytes: int = LIMIT_BYTES, traceparent: str | None = None) -> Receipt:
         """Publishes one message: see ``Producer.publish``."""
+        out = Outgoing(value=value, key=key, id=id, type=type, headers=headers, traceparent=traceparent)
+        if self._memory is not None:
+            return self._remember(stream, out, at, delay_s)
         producer = await self._producing()
         return await producer.publish(
-            stream, Outgoing(value=value, key=key, id=id, type=type, headers=headers, traceparent=traceparent),
+            stream, out,
             partitions=self._partitions.get(stream, 0), window_s=window_s, replicas=replicas, wait_s=wait_s, at=at,
             delay_s=delay_s, limit_bytes=limit_bytes)
 
     async def publish_many(self, stream: str, outs: Sequence[Outgoing | Any]) -> list[Receipt]:
         """Publishes many messages in few writes: ``Outgoing`` values, or bare values."""
-        producer = await self._producing()
         made = [o if isinstance(o, Outgoing) else Outgoing(value=o) for o in outs]
+        if self._memory is not None:
+            return [self._remember(stream, out, None, 0) for out in made]
+        producer = await self._producing()
         return await producer.publish_many(stream, made, partitions=self._partitions.get(stream, 0))
 
     async def cancel(self, stream: str, message_id: str, *, key: str | None = None) -> bool:
@@ -161,13 +171,23 @@ class Holdfast:
     async def _producing(self) -> Producer:
         if self._producer is None:
             server = await self.open()
-            self._producer = Producer(server, self.events, self._clock, UlidFactory(self._clock, None))
+            self._producer = Producer(server, self.events, self._clock, self._new_id)
         return self._producer
+
+    def _remember(self, stream: str, out: Outgoing, at: datetime | None, delay_s: float) -> Receipt:
+        """Publishing in memory."""
+        if self._memory is None or at is not None or delay_s:
+            raise ConfigurationError("memory:// publishes at once: it has no messages for later")
+        message_id = out.id or self._new_id()
+        entry_id = self._memory.add(stream, entry_of(out, message_id, self._clock.wall_ms()))
+        return Receipt(id=message_id, stream=stream, entry_id=entry_id.decode())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def open(self) -> Server:
         """Connects, once. Everything else calls it by itself."""
+        if self._memory is not None:
+            raise ConfigurationError("memory:// has no server")
         async with self._opening:
             if self._server is None:
                 self._server = await open_server(self.url, prefix=self.prefix, data_dir=self._data_dir,
@@ -180,8 +200,9 @@ class Holdfast:
             await self._server.close()
             self._server = self._producer = None
 
-    async def __aenter__(self) -> Holdfast:
-        await self.open()
+    async def __aenter__(self) -> Self:
+        if self._memory is None:
+            await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -191,9 +212,10 @@ class Holdfast:
         """Runs all declared consumers until ``stop``. ``signals``: SIGTERM and SIGINT stop them too."""
         if not self._declared:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
-        server = await self.open()
-        heart = Heart(server, self._clock, self.events)
-        heart.start()
+        server = await self.open() if self._memory is None else None
+        heart = None if server is None else Heart(server, self._clock, self.events)
+        if heart is not None:
+            heart.start()
         gate = Gate()
         with ThreadPoolExecutor(sum(d.subscription.limits.concurrency for d in self._declared) or 1,
                                 thread_name_prefix="holdfast-handler") as executor:
@@ -205,7 +227,8 @@ class Holdfast:
             try:
                 await worker.run(drain_s=drain_s)
             finally:
-                await heart.stop()
+                if heart is not None:
+                    await heart.stop()
                 self.worker = None
 
     def stop(self) -> None:
@@ -227,26 +250,45 @@ class Holdfast:
                     await task
             await self.close()
 
-    def _running(self, d: _Declared, server: Server, heart: Heart, gate: Gate, executor: ThreadPoolExecutor) -> Running:
+    @asynccontextmanager
+    async def testing(self) -> AsyncIterator[MemoryBroker]:
+        """Runs the declared consumers on ``memory://`` for the length of a test, and gives the broker to look at."""
+        if self._memory is None:
+            raise ConfigurationError('testing() needs Holdfast("memory://")')
+        task = asyncio.create_task(self.run(drain_s=1.0))
+        try:
+            yield self._memory
+        finally:
+            self.stop()
+            await task
+
+    def _sources(self, d: _Declared, server: Server | None, heart: Heart | None, letters: Letters) -> list[Source]:
+        s = d.subscription
+        if self._memory is not None:
+            return [self._memory.source(s.stream, s.group)]
+        if server is None or heart is None:
+            raise ConfigurationError("there is no server to consume from")
+        scene = Scene(server, heart, self.events, self._clock, self._chance, letters)
+        return open_sources(scene, s.stream, s.group, d.settings, partitions=d.partitions, ordered=s.ordered)
+
+    def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate, executor: ThreadPoolExecutor) -> Running:
         effect = self._effect(d)
         provides = effect.provides() if effect is not None else ()
         subscription = replace(d.subscription, effect=effect)
         routes = Routes([route(bind(h, provides=provides, batch=subscription.batch), t, v) for h, t, v in d.handlers],
                         d.upcasters)
-        letters = Letters(self._clock, site=self._site)
+        letters = Letters(self._clock, prefix=d.settings.letter_prefix, site=self._site)
         parts = Parts(gate, letters, self.events, self._clock, self._chance, stale_s=d.settings.lease_ms / 1000,
                       batch=batch_attempt_of(routes, effect, executor) if subscription.batch else None)
         consumer = Consumer(subscription, attempt_of(routes, effect, subscription.middleware, executor), routes, parts,
                             name=f"{subscription.stream}/{subscription.group}")
-        sources: list[Source] = open_sources(server, heart, subscription.stream, subscription.group, d.settings,
-                                             self.events, self._clock, self._chance, letters,
-                                             partitions=d.partitions, ordered=subscription.ordered)
+        sources = self._sources(d, server, heart, letters)
         return Running(consumer, sources, effect)
 
     def _effect(self, d: _Declared) -> Effect | None:
         if d.once is None or not isinstance(d.once, str):
             return d.once
-        from .once.sql import SqlOnce  # noqa: PLC0415 - needs the extra `sql`
+        from .once.sql import SqlOnce
 
         if self._sql is None:
             raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
@@ -266,8 +308,8 @@ def _provided(once: Any, sql: Any) -> tuple[type, ...]:
         raise ConfigurationError(f'once={once!r} is unknown: use "sql", or an effect')
     if sql is None:
         raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-    from sqlalchemy.engine import Connection  # noqa: PLC0415
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession  # noqa: PLC0415
-    from sqlalchemy.orm import Session  # noqa: PLC0415
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
 
     return (AsyncSession, AsyncConnection, Session, Connection)

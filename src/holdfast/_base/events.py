@@ -54,7 +54,8 @@ class PublishFailed(Event, frozen=True, kw_only=True):
 
 
 class Settled(OfGroup, frozen=True, kw_only=True):
-    """One settle call. ``refused`` are deliveries this incarnation no longer owned; ``seconds`` is the call's time."""
+    """One settle call. ``refused`` are deliveries this incarnation no longer owned; ``seconds`` is the call's time;
+    ``attempts``: how many each acknowledged message took, for those that took more than one."""
 
     acked: int = 0
     dropped: int = 0
@@ -65,6 +66,7 @@ class Settled(OfGroup, frozen=True, kw_only=True):
     refused: int = 0
     seconds: float = 0.0
     handle_s: tuple[float, ...] = ()
+    attempts: tuple[int, ...] = ()
     level: int = logging.DEBUG
 
 
@@ -222,13 +224,21 @@ class BreakerChanged(Event, frozen=True, kw_only=True):
     level: int = logging.WARNING
 
 
+class LettersExpired(OfGroup, frozen=True, kw_only=True):
+    """Dead letters beyond the number or age that is kept were removed for good."""
+
+    count: int
+    level: int = logging.WARNING
+
+
 class Replayed(OfGroup, frozen=True, kw_only=True):
     letter_id: str
     by: str
 
 
 class Sweep(OfGroup, frozen=True, kw_only=True):
-    """Gauges of one group, taken each sweep."""
+    """Gauges of one group, taken every few sweeps. ``lag``: -1 when the server cannot say; ``consumers``: with a lease;
+    ``pending_max``: the most that one consumer holds; ``in_flight``: queued or running in this process."""
 
     consumer: str
     length: int
@@ -239,6 +249,9 @@ class Sweep(OfGroup, frozen=True, kw_only=True):
     dead: int
     oldest_pending_s: float
     consumers: int
+    dead_oldest_s: float = 0.0
+    pending_max: int = 0
+    in_flight: int = 0
     level: int = logging.DEBUG
 
 

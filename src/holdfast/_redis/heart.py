@@ -43,15 +43,15 @@ _BEAT = load_script("holdfast._redis", "beat")
 class Pulse:
     """One lease kept alive: an incarnation in one leases set."""
 
-    def __init__(self, heart: Heart, leases: bytes, door: bytes, member: str, lease_ms: int,
-                 on_lost: Callable[[str], None]) -> None:
-        self._heart = heart
-        self.keys = (leases, door)
+    def __init__(self, clock: Clock, keys: tuple[bytes, bytes], member: str, lease_ms: int,
+                 on_lost: Callable[[str], object]) -> None:
+        #: Leases set and door, as the script wants them.
+        self.keys = keys
         self.member = member
         self.lease_ms = lease_ms
         self._on_lost = on_lost
         self.lost = False
-        now = heart.clock.now()
+        now = clock.now()
         #: Until this instant the lease is certainly ours.
         self.deadline = Instant(now + self._span(lease_ms))
         self.confirmed_at = now
@@ -125,9 +125,9 @@ class Heart:
 
     def add(self, leases: bytes, door: bytes, member: str, lease_ms: int, on_lost: Callable[[str], None]) -> Pulse:
         """Keeps ``member`` of ``leases`` alive from now on. ``on_lost(cause)`` is called in the loop, once."""
-        loop = self._loop or asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self._tick_s = min(self._tick_s, lease_ms / 10_000)
-        pulse = Pulse(self, leases, door, member, lease_ms,
+        pulse = Pulse(self.clock, (leases, door), member, lease_ms,
                       lambda cause: loop.call_soon_threadsafe(on_lost, cause))
         self._pulses = [*self._pulses, pulse]
         self._wake.set()
@@ -153,7 +153,7 @@ class Heart:
             self._wake.wait(max(0.0, min(nearest - now, 1.0)))
             self._wake.clear()
             for pulse in self._pulses:
-                if not (self._stopping or pulse.lost) and pulse.next_at <= self.clock.now():
+                if not pulse.lost and pulse.next_at <= self.clock.now():
                     self._beat(pulse)
             self._watch_loop()
         for link in self._links.values():

@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .._base import events as ev
 from .._base.chance import Chance
@@ -301,7 +302,7 @@ class Consumer:
                 outcome = self._outcome_of_error(slot, error)
             finally:
                 gate.running -= 1
-            if not gate.open:
+            if gate.awaited:
                 gate.left()
             ended = clock()
             if outcome is DONE and slot.cut is None and admission is None:
@@ -434,7 +435,7 @@ class Consumer:
             outcomes = [self._outcome_of_error(slot, error)] * len(members)
         finally:
             self._gate.running -= 1
-        if not self._gate.open:
+        if self._gate.awaited:
             self._gate.left()
         return time.monotonic() - slot.started, outcomes
 
@@ -500,26 +501,26 @@ class Consumer:
         delivery = slot.deliveries[0]
         if slot.cut is not None or slot.overdue:
             return
-        self._cut(slot, "timeout")
-        if slot.overdue:
+        if not self._cut(slot, "timeout"):
             self._events.emit(ev.HandlerOverdue(
                 stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
                 handler=self._conclusions.handler_name(delivery), seconds=round(ran_s, 3)))
 
-    def _cut(self, slot: Slot, why: str) -> None:
-        """Cancels a running attempt. A thread cannot be cancelled: it is overdue, its entry stays in flight."""
+    def _cut(self, slot: Slot, why: str) -> bool:
+        """Cancels a running attempt. A thread cannot be cancelled: False, it is overdue, its entry stays in flight."""
         if slot.task is None:
-            return
+            return False
         if not self._routes.find(slot.deliveries[0].message).binding.is_async:
             slot.overdue = True
             if why == "revoked":
                 slot.cut = why  # its outcome, when the thread is through, is not settled
-            return
+            return False
         slot.cut = why
         slot.task.cancel()
+        return True
 
-    def _aside(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
 

@@ -20,6 +20,8 @@ class Gate:
         self.running = 0
         #: False while a suspect runs or waits for the others to end.
         self.open = True
+        #: True while a suspect waits for the running ones to end: who ends then calls ``left``.
+        self.awaited = False
         self._quiet = asyncio.Event()
         self._alone = asyncio.Lock()
         self._on_open: list[Callable[[], None]] = []
@@ -29,7 +31,7 @@ class Gate:
         self._on_open.append(wake)
 
     def left(self) -> None:
-        """To be called after ``running`` went down while the gate is closed."""
+        """To be called after ``running`` went down while the gate is ``awaited``."""
         if self.running == 0:
             self._quiet.set()
 
@@ -39,11 +41,13 @@ class Gate:
         async with self._alone:
             self.open = False
             try:
+                self.awaited = True
                 while self.running:
                     self._quiet.clear()
                     await self._quiet.wait()
+                self.awaited = False
                 yield
             finally:
-                self.open = True
+                self.open, self.awaited = True, False
                 for wake in self._on_open:
                     wake()

@@ -157,7 +157,7 @@ class Settler:
             stream=self.origin.stream, group=self.origin.group, acked=acked - self.dropped - self.duplicates,
             dropped=self.dropped, duplicates=self.duplicates, retried=counts[Verb.PARK] + counts[Verb.STOW],
             buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
-            handle_s=tuple(times)))
+            handle_s=tuple(times), attempts=tuple([d.attempt for d in acks if d.attempts])))
         self.dropped = self.duplicates = 0
         if self._on_settled is not None:
             unsettled = {id(d) for d, answer in refused if answer is not Settled.GONE}

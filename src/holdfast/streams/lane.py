@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from .._base import points
 from .._base.message import F_ID, F_IDENTITY, F_NOTE, Message
@@ -47,7 +49,7 @@ def lookup_range(ids: Sequence[bytes]) -> tuple[bytes, bytes]:
     return lowest, highest[: highest.index(b"-")]
 
 
-class Fence(NamedTuple):
+class Fence(msgspec.Struct, frozen=True, order=True):
     """What a settle must still find: this incarnation owns the entry, delivered this many times, in this epoch."""
 
     incarnation: str
@@ -55,7 +57,7 @@ class Fence(NamedTuple):
     epoch: int | None = None
 
 
-class Missing(NamedTuple):
+class Missing(msgspec.Struct, frozen=True):
     """A pending entry whose payload was trimmed: it can only be buried."""
 
     entry_id: bytes
@@ -79,7 +81,8 @@ class Swept:
     missing: list[Missing]
     reaped: list[str]
     next_later_ms: int | None
-    consumers: list[tuple[str, int, int]] = field(default_factory=list)
+    #: (name, pending, idle ms, has a lease)
+    consumers: list[tuple[str, int, int, bool]] = field(default_factory=list)
 
 
 def _number(raw: bytes) -> int | None:
@@ -180,7 +183,7 @@ class Lane:
             dead=[(dead[i].decode(), dead[i + 1]) for i in range(0, len(dead), 2)],
             taken=self._again_all(reply[8], now), missing=_triples(reply[9]), reaped=[n.decode() for n in reply[10]],
             next_later_ms=_number(reply[11]),
-            consumers=[(seen[i].decode(), seen[i + 1], seen[i + 2]) for i in range(0, len(seen), 3)])
+            consumers=[(seen[i].decode(), seen[i + 1], seen[i + 2], bool(seen[i + 3])) for i in range(0, len(seen), 4)])
 
     async def claim_due(self, wanted: int, now: float) -> tuple[int, int | None, list[Delivery], list[Missing], int, int]:
         """Parked entries whose time has come: (server now, next due, deliveries, missing, restored, stale)."""
@@ -238,10 +241,10 @@ class Lane:
     async def mark_started(self, delivery: Delivery) -> bool:
         """Writes the start mark: from here on a crash is charged to this entry."""
         fence: Fence = delivery.fence
+        points.reached("mark.before")
         done = await self.link.run(_MARK, (self.key, self.keys.leases, self._marks, self.keys.door),
                                    (self._group, fence.incarnation, delivery.entry_id, fence.count))
         points.reached("mark.after")
-        points.reached("mark.before")
         return bool(done)
 
     async def settle(self, acks: list[Delivery], others: Sequence[Settlement]
@@ -249,7 +252,7 @@ class Lane:
         """See ``consume.contract.Origin.settle``. One script for the whole batch of one incarnation."""
         refused: list[tuple[Delivery, Settled]] = []
         own = self._first_fence
-        if all(d.fence is own for d in acks) and all(s.delivery.fence[0] == own[0] for s in others):
+        if all(d.fence is own for d in acks) and all(s.delivery.fence.incarnation == own.incarnation for s in others):
             return await self._settle_as(own.incarnation, own.epoch, acks, others)
         for incarnation, epoch in {(d.fence.incarnation, d.fence.epoch) for d in acks} | {
                 (s.delivery.fence.incarnation, s.delivery.fence.epoch) for s in others}:
@@ -275,7 +278,7 @@ class Lane:
         args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease),
                            *lookup_range([d.entry_id for d in acks]), len(acks)]
         for d in acks:
-            args += (d.entry_id, d.fence[1])
+            args += (d.entry_id, d.fence.count)
         for s in others:
             args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
                      b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)

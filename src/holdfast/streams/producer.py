@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from .._base import events as ev
-from .._base.codec import encode, type_version
 from .._base.clock import Clock
-from .._base.message import (
-    F_AT, F_BODY, F_CONTENT_TYPE, F_ID, F_KEY, F_TRACEPARENT, F_TYPE, F_VERSION, HEADER, JSON,
-)
 from .._base.ulid import UlidFactory
 from .._redis.keys import StreamKeys
 from .._redis.scripts import load_script
 from ..errors import (
-    ConfigurationError, InDoubt, MessageTooLarge, NotReplicated, PartitionMismatch, ServerError, ServerUnreachable,
+    ConfigurationError,
+    InDoubt,
+    NotReplicated,
+    PartitionMismatch,
+    ServerError,
+    ServerUnreachable,
 )
+from .entry import LIMIT_BYTES, Outgoing, entry_of
 
 if TYPE_CHECKING:
     from .._redis.link import Link
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 _ONCE = load_script("holdfast.streams", "publish_once")
 _SCHEDULE = load_script("holdfast.streams", "schedule")
 
-#: Bytes of one message at most, unless told otherwise: a larger one slows every reader; put it elsewhere and send a reference.
-LIMIT_BYTES = 1_000_000
 #: Messages in one write of ``publish_many``.
 CHUNK = 500
 
@@ -50,24 +50,6 @@ class Receipt:
     stream: str
     entry_id: str
     duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
-    """One message on its way out. ``value`` is encoded by its type; the rest is optional.
-
-    id: the caller's own identity, for example an order's number; a ULID when absent. key: orders and partitions.
-    type: defaults to the class's name for typed values.
-    """
-
-    value: Any
-    key: str | None = None
-    id: str | None = None
-    type: str | None = None
-    version: int | None = None
-    headers: Mapping[str, str] | None = None
-    content_type: str | None = None
-    traceparent: str | None = None
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -96,30 +78,9 @@ class Producer:
         self._pinned: dict[str, tuple[Link, asyncio.Lock]] = {}
 
     def fields(self, out: Outgoing, limit_bytes: int = LIMIT_BYTES) -> tuple[str, list[bytes]]:
-        """The message's id and its entry. Raises MessageTooLarge."""
-        body, content_type, type_name = encode(out.value, out.content_type)
+        """The message's id and its entry."""
         message_id = out.id or self._new_id()
-        found = [F_ID, message_id.encode()]
-        if out.key is not None:
-            found += (F_KEY, out.key.encode())
-        if out.type or type_name:
-            found += (F_TYPE, (out.type or type_name or "").encode())
-        version = out.version or type_version(type(out.value))
-        if version != 1:
-            found += (F_VERSION, b"%d" % version)
-        found += (F_AT, b"%d" % self._clock.wall_ms())
-        if content_type != JSON:
-            found += (F_CONTENT_TYPE, content_type.encode())
-        if out.traceparent:
-            found += (F_TRACEPARENT, out.traceparent.encode())
-        for name, value in (out.headers or {}).items():
-            found += (HEADER + name.encode(), value.encode())
-        found += (F_BODY, body)
-        size = sum(map(len, found))
-        if size > limit_bytes:
-            raise MessageTooLarge(f"message {message_id} has {size} bytes and the limit is {limit_bytes}: "
-                                  f"store the payload elsewhere and publish a reference, or raise limit_bytes")
-        return message_id, found
+        return message_id, entry_of(out, message_id, self._clock.wall_ms(), limit_bytes)
 
     def place(self, stream: str, key: str | None, partitions: int) -> str:
         """The physical stream for a key; without a key, partitions take turns."""

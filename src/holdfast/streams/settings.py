@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._base.letter import DEFAULT_PREFIX, checked_prefix
 from ..errors import ConfigurationError
 
 
@@ -24,6 +25,7 @@ class StreamSettings:
         entries of a slow foreign consumer that is alive would be run twice, so this needs to be longer than its slowest.
     stow_ms: an entry parked for longer than this moves beside the stream with its payload, so that trimming goes on.
     take_max: entries taken over in one step; more make longer scripts.
+    letter_prefix: begins the name of every metadata field of a letter.
     letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
     """
 
@@ -37,6 +39,7 @@ class StreamSettings:
     take_max: int = 200
     letters_max: int = 100_000
     letters_days: float = 30.0
+    letter_prefix: str = DEFAULT_PREFIX
 
     def __post_init__(self) -> None:
         for name in ("lease_ms", "sweep_ms", "block_ms", "stow_ms", "take_max"):
@@ -44,5 +47,6 @@ class StreamSettings:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
         if self.lease_ms < 100:
             raise ConfigurationError(f"lease_ms is {self.lease_ms}: below 100 ms an ordinary pause would look like a death")
+        checked_prefix(self.letter_prefix)
         if self.foreign_idle_ms < 0 or self.letters_max < 0 or self.letters_days < 0:
             raise ConfigurationError("foreign_idle_ms, letters_max and letters_days are 0 or more")

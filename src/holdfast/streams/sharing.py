@@ -17,24 +17,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
 from .._base import events as ev
-from .._base.chance import Chance
-from .._base.clock import Clock, Instant
-from .._redis.heart import Heart
+from .._base import points
+from .._base.clock import Instant
 from .._redis.keys import GroupKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox
 from ..errors import ServerError, ServerUnreachable
 from .names import new_incarnation
 from .producer import physical
+from .scene import Scene
 from .settings import StreamSettings
 from .share import moves
-from .source import Entomb, StreamSource
-
-if TYPE_CHECKING:
-    from .._redis.server import Server
+from .source import StreamSource
 
 _OWN = load_script("holdfast.streams", "own")
 _MEMBERS = load_script("holdfast.streams", "members")
@@ -60,24 +56,21 @@ class Partition:
 class SharedSource:
     """All partitions of one stream for one group in one process. Fulfils ``consume.contract.Source``."""
 
-    def __init__(self, server: Server, heart: Heart, stream: str, group: str, partitions: int, settings: StreamSettings,
-                 events: ev.Events, clock: Clock, chance: Chance, entomb: Entomb, *, single: bool = False) -> None:
-        self._server = server
-        self._heart = heart
+    def __init__(self, scene: Scene, stream: str, group: str, partitions: int, settings: StreamSettings, *,
+                 single: bool = False) -> None:
+        self._scene = scene
+        self._server = scene.server
+        self._events, self._clock, self._chance = scene.events, scene.clock, scene.chance
         self.stream = stream
         self.group = group
         self._settings = settings
-        self._events = events
-        self._clock = clock
-        self._chance = chance
-        self._entomb = entomb
         self._count = 0 if single else partitions
-        self._partitions = [Partition(n, GroupKeys(server.prefix, physical(stream, n, self._count), group))
+        self._partitions = [Partition(n, GroupKeys(scene.server.prefix, physical(stream, n, self._count), group))
                             for n in range(partitions)]
-        self._name = new_incarnation(chance)
+        self._name = new_incarnation(scene.chance)
         self._members = self._partitions[0].keys.members
         self._door = self._partitions[0].keys.door
-        self._began_at = clock.now()
+        self._began_at = scene.clock.now()
         self._stopping = asyncio.Event()
         self._inbox: Inbox | None = None
 
@@ -137,13 +130,13 @@ class SharedSource:
         return not alive and not (newcomer and epoch)
 
     async def _take(self, p: Partition, inbox: Inbox) -> None:
-        source = StreamSource(self._server, self._heart, p.keys, self._settings, self._events, self._clock, self._chance,
-                              self._entomb, partitions=self._count)
+        source = StreamSource(self._scene, p.keys, self._settings, partitions=self._count)
         sent_at = self._clock.now()
         incarnation = new_incarnation(self._chance)
         taken, epoch, _ = await self._ask(p, incarnation)
         if not taken:
             return
+        points.reached("partition.taken.after")
         source.own(incarnation, epoch, sent_at)
         p.source = source
         p.task = asyncio.create_task(source.run(inbox), name=f"partition {p.keys.stream}")
@@ -163,6 +156,7 @@ class SharedSource:
                 inbox.revoke(lane, "moved")
             with contextlib.suppress(ServerError):
                 await p.source.close(inbox)
+            points.reached("partition.given.after")
             if p.task is not None:
                 await p.task
         self._let_go(p, "moved")

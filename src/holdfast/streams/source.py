@@ -16,60 +16,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._base import events as ev
 from .._base import points
-from .._base.chance import Chance
-from .._base.clock import Clock, Instant
-from .._redis.heart import Heart, Pulse
+from .._base.clock import Instant
+from .._base.letter_build import Letter
+from .._redis.heart import Pulse
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox, Settlement, Verb
 from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused, ServerUnreachable
-from .lane import Lane
+from .lane import Lane, Missing
 from .names import new_incarnation
+from .scene import Scene
 from .settings import StreamSettings
 from .sweeper import Sweeper
 
 if TYPE_CHECKING:
     from .._redis.link import Link
-    from .._redis.server import Server
-    from .lane import Missing
 
 #: Version of what Holdfast keeps beside a stream. A newer one is refused, an older one is understood.
 SCHEMA = 1
 _JOIN = load_script("holdfast.streams", "join")
 _LEAVE = load_script("holdfast.streams", "leave")
 
-#: Makes the letter of an entry whose payload is gone: (lane, missing) → (letter id, fields).
-Entomb = Callable[[Lane, "Missing"], tuple[str, Sequence[bytes]]]
-
-
 class StreamSource:
     """Fulfils ``consume.contract.Source`` on a Redis or Valkey stream."""
 
-    def __init__(self, server: Server, heart: Heart, keys: GroupKeys, settings: StreamSettings, events: ev.Events,
-                 clock: Clock, chance: Chance, entomb: Entomb, *, partitions: int = 0) -> None:
-        self._server = server
-        self._heart = heart
+    def __init__(self, scene: Scene, keys: GroupKeys, settings: StreamSettings, *, partitions: int = 0) -> None:
+        self._scene = scene
+        self._server = scene.server
+        self._heart = scene.heart
+        self.events, self.clock, self.chance = scene.events, scene.clock, scene.chance
         self.keys = keys
         self.settings = settings
-        self.events = events
-        self.clock = clock
-        self.chance = chance
-        self.entomb = entomb
         self._partitions = partitions
         self.stream, self.group = keys.stream, keys.group
         beside = StreamKeys(keys.prefix, keys.stream)
         self._meta, self.later, self.later_body = beside.meta, beside.later, beside.later_body
-        self.link: Link = server.shared(beside.stream_key)
+        self.link: Link = scene.server.shared(beside.stream_key)
         self.main = Lane(self.link, keys, replay=False, delete=not settings.keep, stow_ms=settings.stow_ms)
         self.replay = Lane(self.link, keys, replay=True, delete=True, stow_ms=settings.stow_ms)
         self.incarnation = ""
         self.epoch: int | None = None
-        self._granted_at = clock.now()
+        self._granted_at = scene.clock.now()
         self._cause = "server"
         self.pulse: Pulse | None = None
         self._reader: Link | None = None
@@ -80,6 +72,11 @@ class StreamSource:
         self.read_ended = 0
         self.sweeper = Sweeper(self)
         self.main.on_parked = self.replay.on_parked = self.sweeper.parked
+
+    def entomb(self, lane: Lane, missing: Missing) -> Letter:
+        """The letter of an entry whose payload is gone."""
+        return self._scene.letters.of_missing(lane.stream, lane.group, missing.entry_id, missing.owner.decode(),
+                                              missing.count, is_replay=lane.is_replay)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -112,10 +109,12 @@ class StreamSource:
             self.incarnation = new_incarnation(self.chance)
         name = self.incarnation
         sent_at = self.clock.now()
+        points.reached("join.before")
         answer, _, start, cause, found = await self.link.run(
             _JOIN,
             (self.main.key, self.keys.leases, self.keys.low, self._meta, self.keys.replay, self.keys.door),
             (self.group, "" if self.epoch is not None else name, self.settings.lease_ms, self.settings.start, SCHEMA, self._partitions))
+        points.reached("join.after")
         if answer == b"schema":
             raise SchemaTooNew(f"stream {self.stream!r} has schema {found.decode()}, this Holdfast knows {SCHEMA}: upgrade it")
         if answer == b"partitions":
@@ -211,10 +210,14 @@ class StreamSource:
             raise
         finally:
             self.read_ended = max(self.read_ended, number)
+        if not reply:
+            return
         points.reached("read.after")
         now = self.clock.now()
-        for key, entries in reply or ():
+        for key, entries in reply:
             lane = self.main if key == self.main.key else self.replay
+            if lane is self.replay:
+                points.reached("read.replayed.after")
             inbox.deliver(lane.fresh(entries, now))
         points.reached("read.delivered.after")
 
@@ -237,8 +240,10 @@ class StreamSource:
         with contextlib.suppress(ServerUnreachable):
             if self.incarnation and not self._lost.is_set():
                 handed_back = await self._release_all(self.main, inbox) + await self._release_all(self.replay, inbox)
+                points.reached("leave.before")
                 await self.link.run(_LEAVE, (self.main.key, self.keys.leases, self.replay.key),
                                     (self.group, self.incarnation))
+                points.reached("leave.after")
         self._closing.set()
         self.events.emit(ev.ConsumerStopped(stream=self.stream, group=self.group, consumer=self.incarnation,
                                             handed_back=handed_back))
@@ -249,7 +254,7 @@ class StreamSource:
         released, after = 0, b"-"
         while page := await lane.own_pending(after, 500):
             found = [await lane.fetch(entry_id, count, 0.0) for entry_id, count in page if not inbox.holds(lane, entry_id)]
-            back = [Settlement(d, Verb.RELEASE, note=d.note) for d in found if not isinstance(d, tuple)]
+            back = [Settlement(d, Verb.RELEASE, note=d.note) for d in found if not isinstance(d, Missing)]
             if back:
                 await lane.settle([], back)
             released += len(back)
@@ -263,7 +268,7 @@ class StreamSource:
 
     def inspect(self) -> Any:
         """A frozen record of this consumer's life."""
-        from .inspect import ConsumerState  # noqa: PLC0415 - inspect stands on sources, not the other way round
+        from .inspect import ConsumerState
 
         deadline = self.pulse.deadline if self.pulse else Instant(0.0)
         return ConsumerState(stream=self.stream, group=self.group, consumer=self.incarnation,

@@ -12,11 +12,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from .._base import events as ev
+from .._base import points
+from .._redis.keys import PARKED
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox
-from ..errors import ServerUnreachable
+from ..errors import ServerFull, ServerUnreachable
 from .lane import Lane, Missing, Swept
 from .lost_replies import LostReplies
+from .retention import retain
 
 if TYPE_CHECKING:
     from .source import StreamSource
@@ -25,7 +28,10 @@ _LATER = load_script("holdfast.streams", "later")
 _LOW = load_script("holdfast.streams", "low")
 
 #: Every how many sweeps consumers are looked at even when nothing is pending, and the low-water mark is recorded.
-CLOSELY_EVERY = 10
+CLOSELY_EVERY = 5
+#: A group none of whose consumers was seen for this long holds back trimming, and is reported.
+UNSEEN_MS = 3_600_000
+PARKED_NAME = PARKED.decode()
 _PAGE = 200
 
 
@@ -73,7 +79,7 @@ class Sweeper:
                     next_sweep = s.clock.now() if more else s.clock.now() + spread  # type: ignore[assignment]
                 elif self._due_at is not None and now >= self._due_at:
                     await self._claim_due(inbox)
-            except ServerUnreachable as error:
+            except (ServerUnreachable, ServerFull) as error:
                 ev.log.warning("sweeping %s: %s", s.stream, error)
                 next_sweep = s.clock.now() + min(0.5, s.settings.sweep_ms / 1000)  # type: ignore[assignment]
                 self._due_at = None
@@ -94,9 +100,8 @@ class Sweeper:
             await self._look(s.replay, inbox, closely=closely)
         await self._publish_later(swept)
         if closely:
-            await self._low_water()
+            await self._low_water(swept, inbox.held(s.main) + inbox.held(s.replay))
         self.last = swept
-        self._report(swept)
         return len(swept.taken) >= self._wanted()
 
     def _wanted(self) -> int:
@@ -164,10 +169,10 @@ class Sweeper:
     async def _bury(self, lane: Lane, missing: list[Missing]) -> None:
         s = self._source
         for one in missing:
-            letter_id, fields = s.entomb(lane, one)
-            if not await lane.bury_missing(one, fields, letter_id):
+            letter = s.entomb(lane, one)
+            if not await lane.bury_missing(one, letter.fields, letter.id):
                 s.events.emit(ev.Buried(
-                    stream=s.stream, group=s.group, message_id="", entry_id=one.entry_id.decode(), letter_id=letter_id,
+                    stream=s.stream, group=s.group, message_id="", entry_id=one.entry_id.decode(), letter_id=letter.id,
                     reason="payload_missing", stage="handle", error_type="", attempts=0))
 
     # -- parked, later, low water -----------------------------------------------------------------------------------
@@ -198,6 +203,7 @@ class Sweeper:
     async def _reconcile(self, lane: Lane) -> None:
         after, rank = self._pages[lane.is_replay]
         after, rank, undated, orphans = await lane.reconcile(after, rank, _PAGE)
+        points.reached("reconcile.after")
         self._pages[lane.is_replay] = (after or b"-", rank)
         if undated or orphans:
             self._source.events.emit(ev.ParkingReconciled(
@@ -213,15 +219,19 @@ class Sweeper:
 
     async def _move_later(self) -> None:
         s = self._source
+        points.reached("later.before")
         _, next_later, now = await s.link.run(_LATER, (s.main.key, s.later, s.later_body), (_PAGE,))
+        points.reached("later.after")
         self._later_waits = bool(next_later)
         self._note_due(int(float(next_later)) if next_later else None, int(now))
 
-    async def _low_water(self) -> None:
+    async def _low_water(self, swept: Swept, in_flight: int) -> None:
+        """Records how far the group has come, trims behind it, keeps the dead letters in bounds, and takes the gauges."""
         s = self._source
-        mark, trimmed, lag, length, _, others, edge, missed = await s.link.run(
-            _LOW, (s.main.key, s.keys.low, s.keys.door), (s.group, "keep" if s.settings.keep else "delete"))
-        del mark, lag, length
+        (_, trimmed, lag, length, _, others, edge, missed, oldest_ms, dead, dead_age_ms, due) = await s.link.run(
+            _LOW, (s.main.key, s.keys.low, s.keys.door, s.keys.dead, s.keys.due),
+            (s.group, "keep" if s.settings.keep else "delete"))
+        points.reached("low.after")
         if trimmed:
             s.events.emit(ev.Trimmed(stream=s.stream, count=trimmed, before=edge.decode()))
         if missed and missed != self._missed:
@@ -229,15 +239,22 @@ class Sweeper:
         self._missed = missed
         for i in range(0, len(others), 2):
             idle_ms = int(others[i + 1])
-            if idle_ms > 3_600_000 or idle_ms < 0:
-                s.events.emit(ev.GroupUnseen(stream=s.stream, group=others[i].decode(), idle_s=idle_ms / 1000))
-
-    def _report(self, swept: Swept) -> None:
-        s = self._source
-        oldest = max((idle for _, pending, idle in swept.consumers if pending), default=0)
+            if idle_ms > UNSEEN_MS or idle_ms < 0:  # -1: it has no consumer at all
+                s.events.emit(ev.GroupUnseen(stream=s.stream, group=others[i].decode(), idle_s=max(0, idle_ms) / 1000))
         s.events.emit(ev.Sweep(
-            stream=s.stream, group=s.group, consumer=s.incarnation, length=0, pending=swept.pending, lag=0,
-            parked=swept.parked, due=0, dead=0, oldest_pending_s=oldest / 1000, consumers=len(swept.consumers) // 1))
+            stream=s.stream, group=s.group, consumer=s.incarnation, length=length, pending=swept.pending, lag=lag,
+            parked=swept.parked, due=due, dead=dead, oldest_pending_s=oldest_ms / 1000, dead_oldest_s=dead_age_ms / 1000,
+            consumers=sum(alive for _, _, _, alive in swept.consumers),
+            pending_max=max((n for name, n, _, _ in swept.consumers if name != PARKED_NAME), default=0),
+            in_flight=in_flight))
+        await self._retain(dead, dead_age_ms, swept.now_ms)
+
+    async def _retain(self, dead: int, oldest_ms: int, now_ms: int) -> None:
+        settings, s = self._source.settings, self._source
+        most, age_ms = settings.letters_max, int(settings.letters_days * 86_400_000)
+        if (most and dead > most) or (age_ms and oldest_ms > age_ms):
+            count = await retain(s.link, s.keys, most, age_ms, now_ms, prefix=settings.letter_prefix)
+            s.events.emit(ev.LettersExpired(stream=s.stream, group=s.group, count=count))
 
 
 def inbox_closed(source: StreamSource) -> bool:

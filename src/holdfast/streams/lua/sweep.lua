@@ -7,7 +7,7 @@
 --       10 '1' to look closely: consumers too, even when nothing is pending
 -- returns {now, jumped ms, own pending, group pending, parked, next due or '', length of replay,
 --          {dead name, taken, …}, {id, count, fields, note, …}, {missing id, owner, count, …}, {reaped name, …},
---          next later or '', {consumer, pending, idle, …}}
+--          next later or '', {consumer, pending, idle, has a lease, …}}
 -- An expired lease is judged here, in the step that claims, never by what a client saw before.
 local stream, leases, notes, marks, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, me = ARGV[1], ARGV[2]
@@ -94,7 +94,8 @@ for _, info in ipairs(consumers) do
   for i = 1, #info, 2 do c[info[i]] = info[i + 1] end
   local till = alive[c.name]
   local seen = reply[13]
-  seen[#seen + 1], seen[#seen + 2], seen[#seen + 3] = c.name, c.pending, c.idle
+  local n = #seen
+  seen[n + 1], seen[n + 2], seen[n + 3], seen[n + 4] = c.name, c.pending, c.idle, till and till >= now and 1 or 0
   if c.name == me then
     reply[3] = c.pending
   elseif c.name == PARKED then
