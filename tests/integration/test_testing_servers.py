@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from holdfast._redis.slots import slot_of
 from holdfast.errors import ConfigurationError, ServerUnreachable
 from holdfast.testing.binaries import FLAVOURS, ServerMissing, find_server
 from holdfast.testing.servers import Cluster, Replicated, Sentinel, Single
-from holdfast.testing.waiting import wait_until
+from holdfast.testing.waiting import NotReached, wait_until
 
 
 def test_backend_is_empty_and_answers(backend, stream):
@@ -201,7 +203,7 @@ def test_servers_die_with_a_killed_parent_and_leave_no_folder(ending):
         pid, folder = parent.stdout.readline().split()
         assert is_running(int(pid))
         parent.kill()
-    wait_until(lambda: not is_running(int(pid)), 5, "the server is gone")
+    must_end(int(pid))
     wait_until(lambda: not Path(folder).exists(), 5, "its folder is gone")
 
 
@@ -211,7 +213,7 @@ def test_a_paused_server_dies_with_its_parent_too():
         pid, _ = parent.stdout.readline().split()
         assert parent.stdout.readline() == "paused\n"
         parent.kill()
-    wait_until(lambda: not is_running(int(pid)), 5, "the server is gone")
+    must_end(int(pid))
 
 
 def test_a_server_outlives_the_thread_that_started_it():
@@ -224,6 +226,15 @@ print(server.admin.ping()); server.close()
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert said.stdout == "True\n"
+
+
+def must_end(pid: int) -> None:
+    """Fails when the server lives on, and does not leave it behind either."""
+    try:
+        wait_until(lambda: not is_running(pid), 5, "the server is gone")
+    except NotReached:
+        os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def is_running(pid: int) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -155,11 +156,24 @@ class Single:
         self.start()
 
     def step_clock(self, offset_s: float) -> None:
-        """From now on the server's wall clock is ``offset_s`` off. Only when started with ``faketime_offset_s``."""
+        """From now on the server's wall clock is ``offset_s`` off; returns when its TIME says so.
+
+        Only when started with ``faketime_offset_s``.
+        """
         if self._faketime is None:
             raise ValueError("the server runs on the machine's clock: start it with faketime_offset_s=0.0")
         self._offset_s = offset_s
         self._write_offset()
+        if self.alive and not self.paused:
+            wait_until(self._has_stepped, 5, f"the clock of {self!r} is {offset_s:+} s off")
+
+    def _has_stepped(self) -> bool:
+        """Valkey answers TIME from a clock it has read a moment before: a step takes a moment to show."""
+        slack_s = 0.05
+        earliest = time.time() + self._offset_s - slack_s
+        seconds, micros = self.admin.time()
+        latest = time.time() + self._offset_s + slack_s
+        return bool(earliest <= seconds + micros / 1e6 <= latest)
 
     def close(self) -> None:
         """Kills it and removes its folder."""
