@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ from .consume.consumer import Consumer, Parts
 from .consume.contract import Effect, Source
 from .consume.gate import Gate
 from .consume.letters import Letters
-from .consume.limits_file import Limits
+from .consume.limits_file import Limits, LimitsReloader
 from .consume.memory import MemoryBroker
 from .consume.middleware import Middleware
 from .consume.outcome import Retry
@@ -49,6 +50,7 @@ from .streams.settings import StreamSettings
 
 if TYPE_CHECKING:
     from ._redis.server import Server
+    from .blocking import Blocking
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -61,7 +63,6 @@ class _Declared:
     settings: StreamSettings
     handlers: list[tuple[Callable[..., Any], str | None, int | None]]
     once: Any
-    partitions: int
     upcasters: Upcasters | None
 
 
@@ -72,14 +73,20 @@ class Holdfast:
         server in ``data_dir`` (default ``.holdfast`` here). client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
-    events: subscribe sinks to it.
+    events: subscribe sinks to it. limits_file: see the attribute. Anything else goes to ``open_server``: username, password,
+    tls_ca, tls_cert, tls_key, secrets.
     """
 
     def __init__(self, url: str | None = None, *, sql: Any = None, prefix: str = DEFAULT_PREFIX,
                  data_dir: Path | str | None = None, client: Any = None, settings: StreamSettings | None = None,
                  service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
-                 clock: Clock | None = None, chance: Chance | None = None, **connection: Any) -> None:
+                 clock: Clock | None = None, chance: Chance | None = None, limits_file: Path | str | None = None,
+                 **connection: Any) -> None:
+        self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "clock": clock,
+                                           "chance": chance, **connection}
         self.url = url
+        #: TOML file whose numbers go over those in code; changed numbers are taken over within a second.
+        self.limits_file = None if limits_file is None else Path(limits_file)
         self.prefix = prefix
         self.settings = settings or StreamSettings()
         self.events = events or ev.Events()
@@ -129,12 +136,15 @@ class Holdfast:
             bind(handler, provides=_provided(once, self._sql), batch=batch)
             for d in self._declared:
                 if (d.subscription.stream, d.subscription.group) == (stream, group):
+                    if batch or d.subscription.batch or how or middleware or not (retry is once is settings is upcasters is None):
+                        raise ConfigurationError(f"{name_of(handler)}: group {group!r} of {stream!r} has a consumer already; "
+                                                 f"how it runs is said at its first handler, here only `type` and `version`")
                     d.handlers.append((handler, type, version))
                     return handler
             subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
                                         middleware=tuple(middleware), **rest)
             self._declared.append(_Declared(subscription, settings or self.settings, [(handler, type, version)], once,
-                                            self._partitions.get(stream, 0), upcasters))
+                                            upcasters))
             return handler
 
         return declare
@@ -146,7 +156,8 @@ class Holdfast:
                       replicas: int = 0, wait_s: float = 1.0, at: datetime | None = None, delay_s: float = 0,
                       limit_bytes: int = LIMIT_BYTES, traceparent: str | None = None) -> Receipt:
         """Publishes one message: see ``Producer.publish``."""
-        out = Outgoing(value=value, key=key, id=id, type=type, headers=headers, traceparent=traceparent)
+        out = Outgoing(value=value, key=key, id=id, type=type, headers=headers,
+                       traceparent=traceparent or _current_traceparent())
         if self._memory is not None:
             return self._remember(stream, out, at, delay_s)
         producer = await self._producing()
@@ -219,7 +230,9 @@ class Holdfast:
         gate = Gate()
         with ThreadPoolExecutor(sum(d.subscription.limits.concurrency for d in self._declared) or 1,
                                 thread_name_prefix="holdfast-handler") as executor:
-            self.worker = worker = Worker([self._running(d, server, heart, gate, executor) for d in self._declared])
+            running = [self._running(d, server, heart, gate, executor) for d in self._declared]
+            self.worker = worker = Worker(running)
+            limits = asyncio.create_task(self._follow_limits(running))
             if signals:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -227,9 +240,20 @@ class Holdfast:
             try:
                 await worker.run(drain_s=drain_s)
             finally:
+                limits.cancel()
                 if heart is not None:
                     await heart.stop()
                 self.worker = None
+
+    def blocking(self) -> Blocking:
+        """This service's publishing for plain code, on connections and a thread of its own."""
+        from .blocking import Blocking
+
+        return Blocking(Holdfast(**self._made_with)._sharing(self))
+
+    def _sharing(self, other: Holdfast) -> Holdfast:
+        self._partitions, self.events, self._memory = other._partitions, other.events, other._memory
+        return self
 
     def stop(self) -> None:
         """Asks ``run`` to end: no new work, hand back, finish, settle, close."""
@@ -262,6 +286,20 @@ class Holdfast:
             self.stop()
             await task
 
+    async def _follow_limits(self, running: Sequence[Running]) -> None:
+        """Takes the limits file's numbers over, at the start and whenever it changes."""
+        if self.limits_file is None:
+            return
+        consumers = [r.consumer for r in running]
+        base = {c.name: c.subscription.limits for c in consumers}
+        file = LimitsReloader(self.limits_file, self.events, list(base))
+        changed = True
+        while True:
+            for consumer in consumers if changed else ():
+                consumer.adjust(file.current.over(base[consumer.name], consumer.name))
+            await asyncio.sleep(1.0)
+            changed = file.poll()
+
     def _sources(self, d: _Declared, server: Server | None, heart: Heart | None, letters: Letters) -> list[Source]:
         s = d.subscription
         if self._memory is not None:
@@ -269,7 +307,8 @@ class Holdfast:
         if server is None or heart is None:
             raise ConfigurationError("there is no server to consume from")
         scene = Scene(server, heart, self.events, self._clock, self._chance, letters)
-        return open_sources(scene, s.stream, s.group, d.settings, partitions=d.partitions, ordered=s.ordered)
+        return open_sources(scene, s.stream, s.group, d.settings, partitions=self._partitions.get(s.stream, 0),
+                            ordered=s.ordered)
 
     def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate, executor: ThreadPoolExecutor) -> Running:
         effect = self._effect(d)
@@ -292,9 +331,19 @@ class Holdfast:
 
         if self._sql is None:
             raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-        handler = d.handlers[0][0]
-        plain = not asyncio.iscoroutinefunction(handler)
-        return SqlOnce(self._sql).for_consumer(d.subscription.stream, d.subscription.group, name_of(handler), plain=plain)
+        # A group hands each message to one handler, so the group's name is name enough. A function's name would not be:
+        # renaming it in a deploy would make everything that was applied before look new.
+        plain = not bind(d.handlers[0][0], provides=_provided(d.once, self._sql), batch=d.subscription.batch).is_async
+        return SqlOnce(self._sql).for_consumer(d.subscription.stream, d.subscription.group, "", plain=plain)
+
+
+def _current_traceparent() -> str | None:
+    """The caller's span, if OpenTelemetry is in use; it is not imported for this."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from .sinks.otel import current_traceparent
+
+    return current_traceparent()
 
 
 def _provided(once: Any, sql: Any) -> tuple[type, ...]:

@@ -23,28 +23,29 @@ ASIDE = -1.0
 class Admission:
     """The limits of one consumer in one process."""
 
-    def __init__(self, name: str, limits: Limits, breaker: BreakerSettings | None, events: ev.Events, clock: Clock) -> None:
+    def __init__(self, name: str, limits: Limits, breaker: Breaker | None, events: ev.Events, clock: Clock) -> None:
         self._name = name
         self._events = events
         self._clock = clock
         self._bucket = Bucket(limits.rate_per_s, limits.burst) if limits.rate_per_s else None
         self._keyed = KeyedBuckets(limits.key_rate_per_s) if limits.key_rate_per_s else None
         self._slots = Slots(None, limits.key_concurrency) if limits.key_concurrency else None
-        self._breaker = Breaker(breaker) if breaker else None
+        self.breaker = breaker
         self._tickets: dict[int, int] = {}
         self._aside: dict[str, deque[Delivery]] = {}
 
     @classmethod
-    def of(cls, name: str, limits: Limits, breaker: BreakerSettings | None, events: ev.Events, clock: Clock) -> Admission | None:
-        """None when nothing is limited."""
-        if breaker or limits.rate_per_s or limits.key_rate_per_s or limits.key_concurrency:
-            return cls(name, limits, breaker, events, clock)
+    def of(cls, name: str, limits: Limits, settings: BreakerSettings | None, events: ev.Events, clock: Clock, *,
+           breaker: Breaker | None = None) -> Admission | None:
+        """None when nothing is limited. ``breaker``: the one so far, which new numbers do not close."""
+        if settings or limits.rate_per_s or limits.key_rate_per_s or limits.key_concurrency:
+            return cls(name, limits, breaker or (Breaker(settings) if settings else None), events, clock)
         return None
 
     @property
     def reading_paused(self) -> bool:
         """An open breaker stops reading: what is not read costs no attempt."""
-        return self._breaker is not None and self._breaker.state is State.OPEN
+        return self.breaker is not None and self.breaker.state is State.OPEN
 
     @property
     def aside(self) -> int:
@@ -55,12 +56,12 @@ class Admission:
         """0: start it. Above: ask again after so many seconds. ``ASIDE``: it is kept here until its key is free."""
         now, key = self._clock.now(), delivery.message.key if self._slots or self._keyed else None
         ticket = 1
-        if self._breaker is not None:
-            before = self._breaker.state
-            ticket = self._breaker.admits(now)
+        if self.breaker is not None:
+            before = self.breaker.state
+            ticket = self.breaker.admits(now)
             self._told(before)
             if not ticket:
-                return max(0.01, (self._breaker.next_probe_at or now) - now)
+                return max(0.01, (self.breaker.next_probe_at or now) - now)
         if self._slots is not None and not self._slots.enter(key):
             self._aside.setdefault(key or "", deque()).append(delivery)
             return ASIDE
@@ -76,9 +77,9 @@ class Admission:
     def left(self, delivery: Delivery, decision: Decision | None) -> Delivery | None:
         """An attempt ended, with a decision or unsaid. Answers a delivery of the same key that may be queued again."""
         ticket = self._tickets.pop(id(delivery), 0)
-        if self._breaker is not None and decision is not None:
-            before = self._breaker.state
-            self._breaker.on(result_of(decision), self._clock.now(), ticket)
+        if self.breaker is not None and decision is not None:
+            before = self.breaker.state
+            self.breaker.on(result_of(decision), self._clock.now(), ticket)
             self._told(before)
         if self._slots is None:
             return None
@@ -99,5 +100,5 @@ class Admission:
         return found
 
     def _told(self, before: State) -> None:
-        if self._breaker is not None and self._breaker.state is not before:
-            self._events.emit(ev.BreakerChanged(name_of=self._name, state=self._breaker.state.value))
+        if self.breaker is not None and self.breaker.state is not before:
+            self._events.emit(ev.BreakerChanged(name_of=self._name, state=self.breaker.state.value))

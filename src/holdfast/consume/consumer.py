@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._base import events as ev
@@ -33,6 +33,7 @@ from .contract import Delivery, Origin, Verb
 from .decide import Decision, before_start
 from .gate import Gate
 from .letters import Letters
+from .limits_file import Limits
 from .lineup import Lined, LineUp
 from .outcome import DONE, Drop, Failed, Interrupted, Outcome, Reject, Retry
 from .prefetch import Prefetch
@@ -46,7 +47,7 @@ WATCH_S = 0.05
 TURN_S = 0.005
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """What one handler task is doing. ``cut`` says why we cancelled it, if we did."""
 
@@ -54,6 +55,7 @@ class Slot:
     started: float = 0.0
     cut: str | None = None
     overdue: bool = False
+    retired: bool = False
     task: asyncio.Task[None] | None = None
 
 
@@ -107,6 +109,27 @@ class Consumer:
         self.draining = False
         self.done = 0
         parts.gate.call_on_open(self._wake_some)
+
+    def adjust(self, limits: Limits) -> None:
+        """New numbers from now on. Fewer handler tasks end when they have nothing to do; more start at once."""
+        if limits == self.subscription.limits:
+            return
+        subscription = self.subscription = replace(self.subscription, limits=limits)
+        self._prefetch = Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
+        waiting = self._admission.drain() if self._admission is not None else []
+        self._admission = Admission.of(self.name, limits, subscription.breaker, self._events, self._clock,
+                                       breaker=self._admission.breaker if self._admission is not None else None)
+        self._enqueue(waiting)
+        while len(self._slots) < limits.concurrency:
+            self._slots.append(Slot())
+            if self._watcher is not None:
+                self._start(self._slots[-1])
+        for slot in self._slots[limits.concurrency :]:
+            slot.retired = True
+        for future in self._resting:
+            if not future.done():
+                future.set_result(None)
+        self._room.set()
 
     # -- inbox ----------------------------------------------------------------------------------------------------
 
@@ -223,11 +246,14 @@ class Consumer:
 
     def start(self) -> None:
         """Starts the handler tasks in the running loop."""
-        work = self._work if self._batch is None else self._work_batches
         for slot in self._slots:
-            slot.task = asyncio.create_task(work(slot), name=f"handle {self.name}")
+            self._start(slot)
         self._suspect_slot.task = asyncio.create_task(self._work_suspects(), name=f"suspects {self.name}")
         self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.name}")
+
+    def _start(self, slot: Slot) -> None:
+        work = self._work if self._batch is None else self._work_batches
+        slot.task = asyncio.create_task(work(slot), name=f"handle {self.name}")
 
     async def drain(self, deadline_s: float) -> None:
         """Hands back what has not started, lets the rest finish until the deadline, cancels what then still runs."""
@@ -271,12 +297,14 @@ class Consumer:
     # -- handler tasks: the path of every message -----------------------------------------------------------------
 
     async def _work(self, slot: Slot) -> None:
-        gate, attempt, admission, clock = self._gate, self._attempt, self._admission, time.monotonic
+        gate, attempt, clock = self._gate, self._attempt, time.monotonic
         turn_ends = 0.0
         settler: Settler | None = None
         while True:
             queue = self._queue
-            if not queue or not gate.open:
+            if not queue or not gate.open or slot.retired:
+                if slot.retired and self._retire(slot):
+                    return
                 await self._rest()
                 turn_ends = clock() + TURN_S
                 continue
@@ -288,6 +316,7 @@ class Consumer:
                     self._room.set()
             elif not self._room.is_set():
                 self._room.set()
+            admission = self._admission
             if admission is not None and not await self._admitted(admission, delivery):
                 continue
             slot.deliveries = (delivery,)
@@ -319,6 +348,15 @@ class Consumer:
             if ended > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = clock() + TURN_S
+
+    def _retire(self, slot: Slot) -> bool:
+        """There are fewer tasks now: this one ends, unless numbers went up again meanwhile."""
+        if self._slots.index(slot) < self.subscription.limits.concurrency:
+            slot.retired = False
+            return False
+        self._slots.remove(slot)
+        self._wake_one()
+        return True
 
     async def _admitted(self, admission: Admission, delivery: Delivery) -> bool:
         """Waits until the limits let it start. False: it is not to be started by this task now."""
@@ -395,7 +433,9 @@ class Consumer:
     async def _work_batches(self, slot: Slot) -> None:
         """Takes up to ``batch_size`` messages at a time. A failed batch counts no attempt: its members run one by one."""
         while True:
-            if not self._queue or not self._gate.open:
+            if not self._queue or not self._gate.open or slot.retired:
+                if slot.retired and self._retire(slot):
+                    return
                 await self._rest()
                 continue
             members = await self._gather_batch()
