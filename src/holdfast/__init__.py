@@ -13,9 +13,9 @@
 
     await hf.publish("orders", OrderPaid(...), key=order.id)      # holdfast run billing:hf --processes 4
 
-The map: ``errors`` and ``_base`` are the ground; ``_redis``, ``_sql`` and ``consume`` stand on it; the rooms (``streams``,
-``once``, ``sinks``, …) stand on those and do not see each other; ``deadletters`` looks into streams; ``app`` and
-``testing`` wire rooms together; ``demo`` and ``cli`` are on top. What is listed here is what you may use.
+The map: ``errors`` and ``_base`` are the ground; ``_redis``, ``_sql`` and ``consume`` stand on it; the rooms
+(``streams``, ``once``, ``sinks``, …) stand on those and do not see each other; ``deadletters`` looks into streams;
+``app`` and ``testing`` wire rooms together; ``demo`` and ``cli`` are on top. What is listed here is what you may use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _WHERE = {
     "Delivery": "consume.contract", "Drop": "consume.outcome", "Event": "_base.events", "Events": "_base.events",
     "Exponential": "consume.backoff", "Fixed": "consume.backoff", "Holdfast": "app", "HoldfastError": "errors",
-    "Immediate": "consume.backoff", "Linear": "consume.backoff", "Message": "_base.message", "Outgoing": "streams.entry",
+    "Immediate": "consume.backoff", "Linear": "consume.backoff", "Message": "_base.message",
+    "Outgoing": "streams.entry",
     "Receipt": "streams.producer", "Reject": "consume.outcome", "Retry": "consume.outcome",
     "RetryPolicy": "consume.policy", "Schedule": "consume.backoff", "Secret": "_base.secret",
     "StreamSettings": "streams.settings", "Upcasters": "consume.upcast",

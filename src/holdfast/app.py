@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The façade: one object from which everything a service needs hangs. Wires rooms together and decides nothing itself."""
+"""The façade: one object from which everything a service needs hangs.
+
+Wires rooms together and decides nothing itself.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from ._redis.open import open_server
 from .consume.attempt import attempt_of
 from .consume.batch import batch_attempt_of
 from .consume.binding import bind, name_of
-from .consume.consumer import Consumer, Parts
+from .consume.consumer import Consumer
 from .consume.contract import Effect, Source
 from .consume.gate import Gate
 from .consume.letters import Letters
@@ -36,6 +39,7 @@ from .consume.limits_file import Limits, LimitsReloader
 from .consume.memory import MemoryBroker
 from .consume.middleware import Middleware
 from .consume.outcome import Retry
+from .consume.parts import Parts
 from .consume.policy import RetryPolicy, policy_of
 from .consume.routes import Routes, route
 from .consume.subscription import Subscription
@@ -69,12 +73,13 @@ class _Declared:
 class Holdfast:
     """Messages that are never lost and take effect once, on the Redis or Valkey you have.
 
-    url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an embedded
+    url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an
+    embedded
         server in ``data_dir`` (default ``.holdfast`` here). client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
-    events: subscribe sinks to it. limits_file: see the attribute. Anything else goes to ``open_server``: username, password,
-    tls_ca, tls_cert, tls_key, secrets.
+    events: subscribe sinks to it. limits_file: see the attribute. Anything else goes to ``open_server``: username,
+    password, tls_ca, tls_cert, tls_key, secrets.
     """
 
     def __init__(self, url: str | None = None, *, sql: Any = None, prefix: str = DEFAULT_PREFIX,
@@ -120,7 +125,8 @@ class Holdfast:
                  once: Literal["sql"] | Effect | None = None, type: str | None = None, version: int | None = None,
                  batch: bool = False, middleware: Sequence[Middleware] = (), settings: StreamSettings | None = None,
                  upcasters: Upcasters | None = None, **how: Any) -> Callable[[H], H]:
-        """Declares a handler. Several handlers of one (stream, group) share its consumer and are told apart by ``type``.
+        """Declares a handler. Several handlers of one (stream, group) share its consumer and are told apart by
+        ``type``.
 
         ``how`` are fields of ``Limits`` (concurrency, timeout_s, rate_per_s, batch_size, …) and of ``Subscription``
         (ordered, on_dead_head, breaker, classifiers). Raises BadHandler at once when the function cannot be served.
@@ -136,9 +142,10 @@ class Holdfast:
             bind(handler, provides=_provided(once, self._sql), batch=batch)
             for d in self._declared:
                 if (d.subscription.stream, d.subscription.group) == (stream, group):
-                    if batch or d.subscription.batch or how or middleware or not (retry is once is settings is upcasters is None):
-                        raise ConfigurationError(f"{name_of(handler)}: group {group!r} of {stream!r} has a consumer already; "
-                                                 f"how it runs is said at its first handler, here only `type` and `version`")
+                    if batch or d.subscription.batch or how or middleware or any((retry, once, settings, upcasters)):
+                        raise ConfigurationError(
+                            f"{name_of(handler)}: group {group!r} of {stream!r} has a consumer already; how it runs is "
+                            f"said at its first handler, here only `type` and `version`")
                     d.handlers.append((handler, type, version))
                     return handler
             subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
@@ -249,11 +256,13 @@ class Holdfast:
         """This service's publishing for plain code, on connections and a thread of its own."""
         from .blocking import Blocking
 
-        return Blocking(Holdfast(**self._made_with)._sharing(self))
+        return Blocking(self._again())
 
-    def _sharing(self, other: Holdfast) -> Holdfast:
-        self._partitions, self.events, self._memory = other._partitions, other.events, other._memory
-        return self
+    def _again(self) -> Holdfast:
+        """The same service on connections of its own."""
+        other = Holdfast(**self._made_with)
+        other._partitions, other.events, other._memory = self._partitions, self.events, self._memory
+        return other
 
     def stop(self) -> None:
         """Asks ``run`` to end: no new work, hand back, finish, settle, close."""
@@ -310,7 +319,8 @@ class Holdfast:
         return open_sources(scene, s.stream, s.group, d.settings, partitions=self._partitions.get(s.stream, 0),
                             ordered=s.ordered)
 
-    def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate, executor: ThreadPoolExecutor) -> Running:
+    def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate,
+                 executor: ThreadPoolExecutor) -> Running:
         effect = self._effect(d)
         provides = effect.provides() if effect is not None else ()
         subscription = replace(d.subscription, effect=effect)
@@ -357,8 +367,6 @@ def _provided(once: Any, sql: Any) -> tuple[type, ...]:
         raise ConfigurationError(f'once={once!r} is unknown: use "sql", or an effect')
     if sql is None:
         raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-    from sqlalchemy.engine import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-    from sqlalchemy.orm import Session
+    from .once.sql import HANDLER_TYPES
 
-    return (AsyncSession, AsyncConnection, Session, Connection)
+    return HANDLER_TYPES

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened, as frozen records; who hears of it, as a list of plain callables.
 
-Rooms emit, sinks listen; neither imports the other. Nothing is emitted per message on the path of success: settles report
-one ``Settled`` a batch with counts and handle times. What goes wrong is reported one by one. No event carries a payload.
-A sink that raises is taken off the list after its error has been logged once: telling must never stop doing.
+Rooms emit, sinks listen; neither imports the other. Nothing is emitted per message on the path of success: settles
+report one ``Settled`` a batch with counts and handle times. What goes wrong is reported one by one. No event carries a
+payload. A sink that raises is taken off the list after its error has been logged once: telling must never stop doing.
 """
 
 from __future__ import annotations

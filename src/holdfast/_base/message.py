@@ -13,10 +13,11 @@ An entry is a flat list of field, value, field, value. Ours are::
     traceparent  W3C trace context
     h:<name>     a header
 
-``hf:…`` fields are ours: ``hf:identity`` keeps the identity of a message without ``id`` when it moves to another stream,
-``hf:note`` what was known of its attempts. Fields that are none of these are kept and travel along. An entry written by somebody else has no ``id``: its identity
-is then (physical stream, entry id, digest of its fields), because entry ids repeat across partitions and come back after
-a data loss. Its ``body`` is the ``body`` field if there is one, or else all fields as one JSON object.
+``hf:…`` fields are ours: ``hf:identity`` keeps the identity of a message without ``id`` when it moves to another
+stream, ``hf:note`` what was known of its attempts. Fields that are none of these are kept and travel along. An entry
+written by somebody else has no ``id``: its identity is then (physical stream, entry id, digest of its fields), because
+entry ids repeat across partitions and come back after a data loss. Its ``body`` is the ``body`` field if there is one,
+or else all fields as one JSON object.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Message(msgspec.Struct, eq=False):
 
     @property
     def at_ms(self) -> int | None:
-        """Wall time of publishing in ms since 1970; falls back to the entry id's time; None when neither is a number."""
+        """Wall time of publishing in ms since 1970, or else the entry id's time; None when neither is a number."""
         raw = self.map.get(F_AT)
         if raw is not None and raw.isdigit() and len(raw) < 16:
             return int(raw)

@@ -8,11 +8,13 @@ sleeps, or runs in a thread, does not. Reading and settling never extend a lease
 ::
 
     event loop ── tick() every tenth of a lease ──▶ ┐
-                                                    ├─ beat thread ──▶ server: extend, if there is still something to extend
+                                                    ├─ beat thread ──▶ server: extend, if there is still something to
+                                                    extend
     clock that counts suspended time ─────────────▶ ┘        └──▶ DEAD: the holder is told, in its loop
 
-A deadline moves only on a confirmed answer, and counts from *before* the request: send + lease − (1 % + 2 ms). Rejected: a
-task on the loop (starves with it, and then nobody can say why), an executor (its threads are the handlers').
+A deadline moves only on a confirmed answer, and counts from *before* the request: send + lease − (1 % + 2 ms).
+Rejected: a task on the loop (starves with it, and then nobody can say why), an executor (its threads are the
+handlers').
 """
 
 from __future__ import annotations
@@ -86,7 +88,10 @@ class Pulse:
 
 
 class Heart:
-    """Beats for every pulse of a process. ``start`` in the loop whose ticks count; ``stop`` ends thread and connections."""
+    """Beats for every pulse of a process.
+
+    ``start`` in the loop whose ticks count; ``stop`` ends thread and connections.
+    """
 
     def __init__(self, server: Server, clock: Clock, events: Events) -> None:
         self._server = server

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The name of every key Holdfast writes, one function each. The dictionary page of the docs is generated from here.
 
-The stream key is the user's. Everything else is ``<prefix>:{T}:<escaped stream>:…`` where T puts it into the slot of the
-stream (see ``slots``). ``:``, ``{``, ``}`` and ``%`` in names are escaped as ``%XX``, so that no two names meet.
+The stream key is the user's. Everything else is ``<prefix>:{T}:<escaped stream>:…`` where T puts it into the slot of
+the stream (see ``slots``). ``:``, ``{``, ``}`` and ``%`` in names are escaped as ``%XX``, so that no two names meet.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class GroupKeys:
 
     @property
     def low(self) -> bytes:
-        """HASH: ``id`` just below the oldest entry this group still needs, ``added`` entries ever added at that time."""
+        """HASH: ``id`` just below the oldest entry this group still needs,
+        ``added`` entries ever added at that time."""
         return self.base + b":low"
 
     @property

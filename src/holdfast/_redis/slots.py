@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cluster slots and hash tags: which slot a key lies in, and how to make another key lie beside it.
 
-The server hashes what stands between the first ``{`` and the next ``}`` if that is not empty, else the whole key. Our keys
-are ``prefix:{T}:…`` and T must put them in the user's slot. Mostly T is the user's own effective tag. Where that text
-itself holds a ``}`` (``a}b``, ``x{}y``) it would end our tag early, so a short tag of the same slot is computed instead.
+The server hashes what stands between the first ``{`` and the next ``}`` if that is not empty, else the whole key. Our
+keys are ``prefix:{T}:…`` and T must put them in the user's slot. Mostly T is the user's own effective tag. Where that
+text itself holds a ``}`` (``a}b``, ``x{}y``) it would end our tag early, so a short tag of the same slot is computed
+instead.
 """
 
 from __future__ import annotations

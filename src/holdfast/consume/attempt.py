@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One attempt as one awaitable: route, decode, middleware, effect, handler, composed once per consumer.
 
-``attempt(delivery)`` answers what the handler answered, or ``Done(duplicate=True)``; everything else is raised. No layer is
-there that is not needed: an async handler without middleware and effect costs its own coroutine and nothing else.
+``attempt(delivery)`` answers what the handler answered, or ``Done(duplicate=True)``; everything else is raised. No
+layer is there that is not needed: an async handler without middleware and effect costs its own coroutine and nothing
+else.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def attempt_of(routes: Routes, effect: Effect | None, middleware: Sequence[Middl
 
 
 def _direct(routes: Routes) -> Attempt:
-    """Async handlers without middleware or effect. One handler of JSON bodies, at version 1, is called without a detour."""
+    """Async handlers without middleware or effect.
+
+    One handler of JSON bodies, at version 1, is called without a detour.
+    """
     prepare = routes.prepare
 
     def run(delivery: Delivery) -> Awaitable[Any]:
@@ -50,8 +54,8 @@ def _direct(routes: Routes) -> Attempt:
     handler, decode = only
 
     def run_json(delivery: Delivery) -> Awaitable[Any]:
-        # An entry as `publish` writes it: a body, no version, no content type. Anything else, and anything that cannot be
-        # decoded, takes the way above, which knows what to say about it.
+        # An entry as `publish` writes it: a body, no version, no content type. Anything else, and anything that cannot
+        # be decoded, takes the way above, which knows what to say about it.
         fields = delivery.message.fields
         try:
             place = fields.index(F_BODY)

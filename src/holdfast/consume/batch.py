@@ -63,7 +63,8 @@ def _loaded(routes: Routes, binding: Binding, delivery: Delivery, outcomes: dict
     return True
 
 
-async def _outcomes(good: Sequence[Delivery], call: Callable[[Sequence[Delivery], EffectContext | None], Awaitable[Any]],
+async def _outcomes(good: Sequence[Delivery],
+                    call: Callable[[Sequence[Delivery], EffectContext | None], Awaitable[Any]],
                     effect: Effect | None, name: str) -> Sequence[Outcome]:
     if effect is None:
         return outcomes_of(await call(good, None), len(good), name=name)

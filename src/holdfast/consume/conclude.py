@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the outcome of an attempt to settlements: asks ``decide``, writes notes and letters, tells what happened.
 
-Nothing here waits for a broker: settlements are handed to the settler of the delivery's origin. The one thing that may be
-asked on the way is the effect's store, before something is buried: what has been applied is acknowledged instead.
+Nothing here waits for a broker: settlements are handed to the settler of the delivery's origin. The one thing that may
+be asked on the way is the effect's store, before something is buried: what has been applied is acknowledged instead.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 
 from .._base import events as ev
 from .._base import points
-from .._base.chance import Chance
-from .._base.clock import Clock
 from ..errors import MessageError
 from .budget import RetryBudget
 from .contract import Delivery, Note, Origin, Settled, Settlement, Verb
 from .decide import Ack, Bury, Decision, HandBack, RetryAt, decide
-from .letters import Letters, without_note
+from .letters import without_note
 from .outcome import Failed, Outcome
+from .parts import Parts
 from .routes import Routes
 from .settler import Settler
 from .subscription import Subscription
@@ -30,14 +29,11 @@ BURY_AGAIN_MS = 5000
 class Conclusions:
     """Concludes the attempts of one consumer."""
 
-    def __init__(self, subscription: Subscription, routes: Routes, letters: Letters, events: ev.Events, clock: Clock,
-                 chance: Chance, settler_of: Callable[[Origin], Settler]) -> None:
+    def __init__(self, subscription: Subscription, routes: Routes, parts: Parts,
+                 settler_of: Callable[[Origin], Settler]) -> None:
         self._subscription = subscription
         self._routes = routes
-        self._letters = letters
-        self._events = events
-        self._clock = clock
-        self._chance = chance
+        self._letters, self._events, self._clock, self._chance = parts.letters, parts.events, parts.clock, parts.chance
         self._settler = settler_of
         limits = subscription.limits
         self._budget = None if limits.retry_ratio is None else RetryBudget(limits.retry_ratio, limits.retry_min_per_s)
@@ -83,7 +79,8 @@ class Conclusions:
         in_s = decision.in_s
         if self._budget is not None and decision.counts:
             in_s = max(in_s, self._budget.take(self._clock.now()))
-        self._settler(delivery.origin).add(Settlement(delivery, Verb.PARK, due_in_ms=max(0, int(in_s * 1000)), note=note))
+        due_in_ms = max(0, int(in_s * 1000))
+        self._settler(delivery.origin).add(Settlement(delivery, Verb.PARK, due_in_ms=due_in_ms, note=note))
         message = delivery.message
         if decision.kind == "unserved":
             self._events.emit(ev.ParkedUnknown(
@@ -143,7 +140,10 @@ class Conclusions:
             return None
 
     def refused(self, delivery: Delivery, settlement: Settlement | None, answer: Settled) -> None:
-        """A settlement did not go through. Whoever owns the entry now deals with it; what is still ours is tried again."""
+        """A settlement did not go through.
+
+        Whoever owns the entry now deals with it; what is still ours is tried again.
+        """
         origin, settler = delivery.origin, self._settler(delivery.origin)
         if answer is Settled.MISSING:
             letter = self._letters.of_missing(
@@ -156,7 +156,8 @@ class Conclusions:
                                             error="the server refused the write of the letter"))
             settler.again(Settlement(delivery, Verb.PARK, due_in_ms=BURY_AGAIN_MS, note=delivery.note))
 
-    def _tell_failed(self, delivery: Delivery, error: BaseException | None, stage: str, retry_in_s: float | None) -> None:
+    def _tell_failed(self, delivery: Delivery, error: BaseException | None, stage: str,
+                     retry_in_s: float | None) -> None:
         self._events.emit(ev.AttemptFailed(
             stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
             entry_id=delivery.entry_id.decode(), handler=self.handler_name(delivery), attempt=delivery.attempt,

@@ -7,8 +7,8 @@
               └▶ suspects ─▶ one task, behind the gate: alone in the process, start mark first, settled before the next
 
 Handler tasks are reused and woken in a chain: each that takes a message wakes one more while messages wait, so handlers
-that never wait run one after the other at full speed, and handlers that wait spread over the tasks. Time-outs are kept by
-one watch task that looks at all running attempts every 50 ms: a timer a message would cost more than most handlers.
+that never wait run one after the other at full speed, and handlers that wait spread over the tasks. Time-outs are kept
+by one watch task that looks at all running attempts every 50 ms: a timer a message would cost more than most handlers.
 """
 
 from __future__ import annotations
@@ -21,21 +21,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._base import events as ev
-from .._base.chance import Chance
-from .._base.clock import Clock
 from ..errors import HandlerTimeout, MessageError, ServerError
 from .admission import ASIDE, Admission
 from .answer import outcome_of, stage_of
 from .attempt import Attempt
-from .batch import BatchAttempt
 from .conclude import Conclusions, following_dead_head
 from .contract import Delivery, Origin, Verb
 from .decide import Decision, before_start
-from .gate import Gate
-from .letters import Letters
 from .limits_file import Limits
 from .lineup import Lined, LineUp
 from .outcome import DONE, Drop, Failed, Interrupted, Outcome, Reject, Retry
+from .parts import Parts
 from .prefetch import Prefetch
 from .routes import Routes
 from .settler import Settler
@@ -59,24 +55,11 @@ class Slot:
     task: asyncio.Task[None] | None = None
 
 
-@dataclass(slots=True)
-class Parts:
-    """What a consumer needs from outside; shared by all consumers of a process where it can be."""
-
-    gate: Gate
-    letters: Letters
-    events: ev.Events
-    clock: Clock
-    chance: Chance
-    #: Work that has waited longer than this without being started is handed back.
-    stale_s: float = 10.0
-    batch: BatchAttempt | None = None
-
-
 class Consumer:
     """Fulfils ``consume.contract.Inbox``. Built by the worker, which runs its sources."""
 
-    def __init__(self, subscription: Subscription, attempt: Attempt, routes: Routes, parts: Parts, *, name: str) -> None:
+    def __init__(self, subscription: Subscription, attempt: Attempt, routes: Routes, parts: Parts, *,
+                 name: str) -> None:
         self.subscription = subscription
         self.name = name
         self._attempt = attempt
@@ -104,8 +87,7 @@ class Consumer:
         self._watcher: asyncio.Task[None] | None = None
         self._admission = Admission.of(name, limits, subscription.breaker, parts.events, parts.clock)
         self._lineup = LineUp(limits.held_max, subscription.on_dead_head) if subscription.ordered else None
-        self._conclusions = Conclusions(subscription, routes, parts.letters, parts.events, parts.clock, parts.chance,
-                                        self._settler)
+        self._conclusions = Conclusions(subscription, routes, parts, self._settler)
         self.draining = False
         self.done = 0
         parts.gate.call_on_open(self._wake_some)
@@ -281,7 +263,7 @@ class Consumer:
 
     async def _until_idle(self, deadline_s: float, *, threads_too: bool = True) -> None:
         until = time.monotonic() + deadline_s
-        while time.monotonic() < until and any(
+        while time.monotonic() < until and any(  # noqa: ASYNC110 - once, at the end: an event a message would cost more
                 s.deliveries and (threads_too or not s.overdue) for s in (*self._slots, self._suspect_slot)):
             await asyncio.sleep(0.005)
 
@@ -296,7 +278,7 @@ class Consumer:
 
     # -- handler tasks: the path of every message -----------------------------------------------------------------
 
-    async def _work(self, slot: Slot) -> None:
+    async def _work(self, slot: Slot) -> None:  # noqa: C901, PLR0912, PLR0915 - every call here is paid by every message
         gate, attempt, clock = self._gate, self._attempt, time.monotonic
         turn_ends = 0.0
         settler: Settler | None = None
@@ -367,6 +349,7 @@ class Consumer:
                 return False
         if wait_s == ASIDE:
             return False
+        await self._gate.opened()  # guard: a suspect may have begun while this one waited for its turn
         if self.holds(delivery.origin, delivery.entry_id):
             return True
         self._admission_left(delivery, None)  # it was revoked while it waited
@@ -431,7 +414,10 @@ class Consumer:
     # -- batches --------------------------------------------------------------------------------------------------
 
     async def _work_batches(self, slot: Slot) -> None:
-        """Takes up to ``batch_size`` messages at a time. A failed batch counts no attempt: its members run one by one."""
+        """Takes up to ``batch_size`` messages at a time.
+
+        A failed batch counts no attempt: its members run one by one.
+        """
         while True:
             if not self._queue or not self._gate.open or slot.retired:
                 if slot.retired and self._retire(slot):
@@ -442,8 +428,12 @@ class Consumer:
             if not members:
                 continue
             took, outcomes = await self._run_batch(slot, members)
-            if any(isinstance(o, Failed) for o in outcomes) and len(members) > 1 and all(o is outcomes[0] for o in outcomes):
+            failed_whole = isinstance(outcomes[0], Failed) and all(o is outcomes[0] for o in outcomes)
+            if failed_whole and len(members) > 1:
                 for member in members:
+                    await self._gate.opened()
+                    if not self.holds(member.origin, member.entry_id):
+                        continue  # revoked meanwhile
                     member.body = None  # the batch handler may have changed it
                     took, alone = await self._run_batch(slot, [member])
                     await self._conclude(slot, member, alone[0], took)
@@ -458,6 +448,7 @@ class Consumer:
         while len(self._queue) < limits.batch_size and time.monotonic() < until and not self.draining:
             self._room.set()
             await asyncio.sleep(min(0.005, limits.batch_wait_s))
+        await self._gate.opened()  # guard: a suspect may have begun while the batch was gathered
         members = [self._queue.popleft() for _ in range(min(len(self._queue), limits.batch_size))]
         self._room.set()
         if self._queue:

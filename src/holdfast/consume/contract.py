@@ -230,8 +230,8 @@ class Effect(Protocol):
         """True: the handler ran and its effect is durable. False: it had been applied before (a duplicate)."""
         ...
 
-    async def run_batch(self, deliveries: Sequence[Delivery], attempt: Callable[[EffectContext, Sequence[Delivery]], Any]
-                        ) -> Sequence[Any]:
+    async def run_batch(self, deliveries: Sequence[Delivery],
+                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
         """As ``run`` for a batch handler: duplicates are left out of the batch. Answers one value a delivery:
         ``DUPLICATE``, or what the handler answered for it."""
         ...

@@ -34,7 +34,7 @@ class Letters:
 
     clock: Clock
     prefix: str = DEFAULT_PREFIX
-    site: Site = Site()
+    site: Site = field(default_factory=Site)
     limits: Limits = field(default_factory=Limits)
     redactor: Redact = DEFAULT_REDACTOR
 
@@ -45,7 +45,8 @@ class Letters:
         return build(without_note(delivery.message.fields), LetterFacts(
             stream=delivery.origin.stream, entry_id=delivery.entry_id, group=delivery.origin.group,
             reason=decision.reason, stage=decision.stage, error=decision.error, detail=decision.detail or "",
-            code=decision.code or "", category=decision.category, buried_ms=now, consumer=consumer, handler=handler, attempts=attempts,
+            code=decision.code or "", category=decision.category, buried_ms=now, consumer=consumer, handler=handler,
+            attempts=attempts,
             max_attempts=policy.attempts, policy=type(policy.backoff).__name__.lower(), deliveries=deliveries,
             crashes=delivery.crashes, failed_ms=now, first_failed_ms=(note.first_failed_ms or now) if note else now,
             processing_ms=int(seconds * 1000), attempt_errors=note.deaths if note else (),

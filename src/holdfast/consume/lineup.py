@@ -52,7 +52,8 @@ class LineUp:
         """Too much is held back by the order of its keys: reading pauses."""
         return any(order.paused for order in self._orders.values())
 
-    def restore(self, origin: Origin, pending: Iterable[tuple[bytes, str | None]], dead_keys: Iterable[str] = ()) -> None:
+    def restore(self, origin: Origin, pending: Iterable[tuple[bytes, str | None]],
+                dead_keys: Iterable[str] = ()) -> None:
         """What the pending list holds that is not here yet, and keys whose head is dead."""
         order = self._order(origin)
         order.restore((self._place(origin, entry_id), key) for entry_id, key in pending)

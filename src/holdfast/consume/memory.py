@@ -10,8 +10,9 @@
         await broker.settled("orders", "billing")
         assert broker.letters("orders", "billing") == []
 
-What it keeps: retries with their times (on the clock handed in, so a manual clock can skip them), attempts, burial, hand-back,
-one delivery at a time per entry, several groups. What it cannot: survive the process, take over from another one, partitions.
+What it keeps: retries with their times (on the clock handed in, so a manual clock can skip them), attempts, burial,
+hand-back, one delivery at a time per entry, several groups. What it cannot: survive the process, take over from
+another one, partitions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._base.clock import Clock, Instant
 from .._base.message import Message
@@ -32,9 +32,10 @@ ABILITIES = Abilities(atomic_settle=True, native_delay=True, ordering="key", del
 
 @dataclass(slots=True)
 class _Pending:
-    """An entry a group has been given and has not settled. ``due``: parked until then; None: in somebody's hands."""
+    """An entry a group has been given and has not settled. ``due``: parked until then; None: in the owner's hands."""
 
     count: int
+    owner: MemorySource
     due: Instant | None = None
     note: Note | None = None
 
@@ -54,6 +55,15 @@ class _Stream:
     entries: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     index: dict[bytes, int] = field(default_factory=dict)
     groups: dict[str, _Group] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryState:
+    """A source as it stands: what its group has been given and has not settled."""
+
+    stream: str
+    group: str
+    pending: int
 
 
 class MemoryBroker:
@@ -99,7 +109,10 @@ class MemoryBroker:
         return len(self._stream(stream).entries) - self._group(stream, group).next_index
 
     async def settled(self, stream: str, group: str, within_s: float = 5.0) -> None:
-        """Waits until the group has nothing left to do: no lag, nothing pending. TimeoutError when it does not come to that."""
+        """Waits until the group has nothing left to do: no lag, nothing pending.
+
+        TimeoutError when it does not come to that.
+        """
         group_state = self._group(stream, group)
         async with asyncio.timeout(within_s):
             while self.lag(stream, group) or group_state.pending:
@@ -153,7 +166,7 @@ class MemorySource:
         s, state = self._broker._stream(self.stream), self._state  # noqa: SLF001
         found: list[Delivery] = []
         for entry_id, fields in s.entries[state.next_index : state.next_index + room]:
-            state.pending[entry_id] = _Pending(1)
+            state.pending[entry_id] = _Pending(1, self)
             found.append(Delivery(self, entry_id, Message(self.stream, entry_id, fields), 1, self._clock.now()))
         state.next_index += len(found)
         return found
@@ -163,9 +176,9 @@ class MemorySource:
         found: list[Delivery] = []
         for entry_id, p in self._state.pending.items():
             if p.due is not None and p.due <= now and len(found) < room:
-                p.due, p.count = None, p.count + 1
-                made = Delivery(self, entry_id, Message(self.stream, entry_id, self._broker.entry(self.stream, entry_id)),
-                                p.count, now, note=p.note)
+                p.due, p.count, p.owner = None, p.count + 1, self
+                message = Message(self.stream, entry_id, self._broker.entry(self.stream, entry_id))
+                made = Delivery(self, entry_id, message, p.count, now, note=p.note)
                 if p.note is not None:
                     made.attempts, made.crashes = p.note.attempts, p.note.crashes
                 found.append(made)
@@ -176,35 +189,44 @@ class MemorySource:
 
     async def close(self, inbox: Inbox) -> int:
         self._closed.set()
-        back = [p for i, p in self._state.pending.items() if p.due is None and not inbox.holds(self, i)]
+        back = [p for i, p in self._state.pending.items()
+                if p.due is None and p.owner is self and not inbox.holds(self, i)]
         for p in back:
             p.due = self._clock.now()
         return len(back)
 
     async def mark_started(self, delivery: Delivery) -> bool:
-        return delivery.entry_id in self._state.pending
+        return self._refusal(delivery) is None
 
     async def settle(self, acks: list[Delivery], others: Sequence[Settlement]) -> list[tuple[Delivery, Settled]]:
         refused = []
         for delivery, s in [*((d, None) for d in acks), *((s.delivery, s) for s in others)]:
-            p = self._state.pending.get(delivery.entry_id)
-            if p is None:
-                refused.append((delivery, Settled.GONE))
-            elif p.count != delivery.fence or p.due is not None:
-                refused.append((delivery, Settled.OTHER))
+            answer = self._refusal(delivery)
+            if answer is None:
+                self._carry_out(delivery, s)
             else:
-                self._carry_out(delivery, s, p)
+                refused.append((delivery, answer))
         self._state.changed.set()
         return refused
 
-    def _carry_out(self, delivery: Delivery, s: Settlement | None, p: _Pending) -> None:
+    def _refusal(self, delivery: Delivery) -> Settled | None:
+        """Why this delivery may not be settled; None when it may."""
+        p = self._state.pending.get(delivery.entry_id)
+        if p is None:
+            return Settled.GONE
+        mine = p.owner is self and p.due is None and p.count == delivery.fence  # guard: fence (tests/contract)
+        return None if mine else Settled.OTHER
+
+    def _carry_out(self, delivery: Delivery, s: Settlement | None) -> None:
+        p = self._state.pending[delivery.entry_id]
         if s is None or s.verb in (Verb.ACK, Verb.BURY):
             del self._state.pending[delivery.entry_id]
             if s is not None and s.verb is Verb.BURY:
                 self._state.letters.setdefault(s.letter_id, list(s.letter))
         else:
-            p.due, p.note = Instant(self._clock.now() + s.due_in_ms / 1000), s.note
+            p.due = Instant(self._clock.now() + s.due_in_ms / 1000)
+            p.note = p.note if s.note is None else s.note
 
-    def inspect(self) -> Any:
+    def inspect(self) -> MemoryState:
         """Counts of this group."""
-        return {"stream": self.stream, "group": self.group, "pending": len(self._state.pending)}
+        return MemoryState(self.stream, self.group, len(self._state.pending))

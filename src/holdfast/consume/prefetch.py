@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far to read ahead: so many seconds of work at the rate seen, between a floor and a ceiling. Pure but for its state."""
+"""How far to read ahead: so many seconds of work at the rate seen, between a floor and a ceiling.
+
+Pure but for its state.
+"""
 
 from __future__ import annotations
 
 
 class Prefetch:
-    """Bounded by expected seconds of work, not only by count: ten slow messages are more to hold than a thousand quick ones.
+    """Bounded by expected seconds of work, not only by count: ten slow messages are more to hold than a thousand quick
+    ones.
 
-    The floor is two messages a handler task: one that runs, one that waits. The rate is smoothed over about half a second,
-    and only counts while there was work to do.
+    The floor is two messages a handler task: one that runs, one that waits. The rate is smoothed over about half a
+    second, and only counts while there was work to do.
     """
 
     def __init__(self, concurrency: int, seconds: float, most: int) -> None:

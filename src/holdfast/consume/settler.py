@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settling in batches: outcomes pile up while a settle is under way, and go together in the next one.
 
-At once when idle; under load one call every ``WINDOW_S`` or every ``BATCH`` deliveries, whichever comes first. A delivery
-stays *held* until its settle was answered, so nobody here takes it for lost. If the server cannot be reached the same
-batch is sent again until it can be, or until the lease is lost and somebody else owns the work.
+At once when idle; under load one call every ``WINDOW_S`` or every ``BATCH`` deliveries, whichever comes first. A
+delivery stays *held* until its settle was answered, so nobody here takes it for lost. If the server cannot be reached
+the same batch is sent again until it can be, or until the lease is lost and somebody else owns the work.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker: the consumers of one process, their sources, and their end.
 
-Stopping is always the same: take no new work, hand back what has not started, let the rest finish until the deadline, settle,
-close the sources, stop the tasks. The order matters: settles need the lease, so sources close after the last settle.
+Stopping is always the same: take no new work, hand back what has not started, let the rest finish until the deadline,
+settle, close the sources, stop the tasks. The order matters: settles need the lease, so sources close after the last
+settle.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class Worker:
         self.started = asyncio.Event()
 
     def request_stop(self) -> None:
-        """Begins the end; ``run`` returns when it is over. Safe to call again, and from a signal handler of the loop."""
+        """Begins the end; ``run`` returns when it is over.
+
+        Safe to call again, and from a signal handler of the loop.
+        """
         self._stop.set()
 
     async def run(self, *, drain_s: float = 10.0) -> None:

@@ -31,8 +31,8 @@ def asking(effect: Effect) -> Applied:
 
 
 @asynccontextmanager
-async def sql_inbox(url: str, stream: str, group: str, handler: str | None = None) -> AsyncIterator[Applied]:
-    """Asks the inbox in the database at ``url`` for what ``handler`` has done; None: the one that each letter names.
+async def sql_inbox(url: str, stream: str, group: str, handler: str = "") -> AsyncIterator[Applied]:
+    """Asks the inbox in the database at ``url`` for what was applied. ``handler``: for effects that were named apart.
 
     Raises MissingExtra, ConfigurationError without our tables there, ServerUnreachable without the database.
     """
@@ -41,12 +41,8 @@ async def sql_inbox(url: str, stream: str, group: str, handler: str | None = Non
     base = SqlOnce(url)
     await base.open()
 
-    async def applied(letter: LetterInfo) -> bool:
-        whose = handler or letter.metadata.get("handler", "")
-        return await asking(base.for_consumer(stream, group, whose))(letter)
-
     try:
-        yield applied
+        yield asking(base.for_consumer(stream, group, handler))
     finally:
         await base.close()
 

@@ -46,6 +46,9 @@ from .transaction import Transaction, in_coroutine, in_thread, to_end
 
 T = TypeVar("T")
 
+#: What a handler may ask for as parameters: of the asynchronous side, and of the plain one.
+HANDLER_TYPES: tuple[type, ...] = (AsyncSession, AsyncConnection, Session, Connection)
+
 
 class SqlOnce:
     """Keeps the effects of one consumer, each once, in the user's database. Fulfils ``consume.contract.Effect``.

@@ -23,7 +23,8 @@ from .._base.message import (
 )
 from ..errors import MessageTooLarge
 
-#: Bytes of one message at most, unless told otherwise: a larger one slows every reader; put it elsewhere and send a reference.
+#: Bytes of one message at most, unless told otherwise: a larger one slows every reader; put it elsewhere and send a
+#: reference.
 LIMIT_BYTES = 1_000_000
 
 

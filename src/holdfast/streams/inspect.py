@@ -105,7 +105,8 @@ async def stream_state(server: Server, stream: str) -> StreamState | None:
         groups=[await _group_state(link, keys.group(g["name"].decode()), g, info, now) for g in groups])
 
 
-async def _group_state(link: Link, keys: GroupKeys, info: dict[str, Any], stream: dict[str, Any], now: int) -> GroupState:
+async def _group_state(link: Link, keys: GroupKeys, info: dict[str, Any], stream: dict[str, Any],
+                       now: int) -> GroupState:
     key, group = keys.stream.encode(), keys.group.encode()
     replies = await link.pipeline([
         ("XINFO", "CONSUMERS", key, group), ("ZRANGE", keys.leases, 0, -1, "WITHSCORES"), ("ZCARD", keys.due),
@@ -131,7 +132,10 @@ def _consumer(info: dict[str, Any], till: dict[bytes, float], now: int) -> Consu
 
 
 async def _lag(link: Link, key: bytes, info: dict[str, Any], stream: dict[str, Any]) -> int:
-    """Entries not yet delivered to the group. Before 7.0, and after deletions, the server does not know: we count, up to 10,000."""
+    """Entries not yet delivered to the group.
+
+    Before 7.0, and after deletions, the server does not know: we count, up to 10,000.
+    """
     known = info.get("lag")
     if isinstance(known, int):
         return known

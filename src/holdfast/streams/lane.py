@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane: one pending list and what lies beside it. A group has two, its main stream and its replay stream.
 
-Everything that changes a pending list goes through here, and every step is one script, so that the checks and the writes
-cannot come apart. The lane holds no loop and waits for nothing: ``source`` decides when, this says how.
+Everything that changes a pending list goes through here, and every step is one script, so that the checks and the
+writes cannot come apart. The lane holds no loop and waits for nothing: ``source`` decides when, this says how.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def _numeric(entry_id: bytes) -> tuple[int, bytes]:
 def lookup_range(ids: Sequence[bytes]) -> tuple[bytes, bytes]:
     """Where the owners of ``ids`` are looked up: from the lowest id to the end of the highest one's millisecond.
 
-    Ids are pairs of numbers: as text ``-100`` sorts before ``-99``, and a range taken from text order would miss entries.
-    Text finds the lowest millisecond at C speed; inside it, shorter is lower. Ids of unequal millisecond length (not from
-    a server's clock) may get too short a range, which costs a second look each in the script and nothing else.
+    Ids are pairs of numbers: as text ``-100`` sorts before ``-99``, and a range taken from text order would miss
+    entries. Text finds the lowest millisecond at C speed; inside it, shorter is lower. Ids of unequal millisecond
+    length (not from a server's clock) may get too short a range, which costs a second look each in the script and
+    nothing else.
     """
     if not ids:
         return b"-", b"+"
@@ -63,6 +64,18 @@ class Missing(msgspec.Struct, frozen=True):
     entry_id: bytes
     owner: bytes
     count: int
+
+
+@dataclass(slots=True)
+class Due:
+    """What was due. ``restored``: was no longer pending and is again; ``stale``: was settled or somebody else's."""
+
+    now_ms: int
+    next_due_ms: int | None
+    deliveries: list[Delivery]
+    missing: list[Missing]
+    restored: int
+    stale: int
 
 
 @dataclass(slots=True)
@@ -101,7 +114,8 @@ class Lane:
         self.keys = keys
         self.group = keys.group
         self.is_replay = replay
-        #: Parked for longer than this, an entry moves beside the stream; None: never, because its place in line matters.
+        #: Parked for longer than this, an entry moves beside the stream; None: never, because its place in line
+        #: matters.
         self.stow_ms = stow_ms
         #: Main and replay stream of a group form one line where order is kept.
         self.line = keys.stream
@@ -142,7 +156,8 @@ class Lane:
     def _stowed(self, s: Settlement) -> Settlement:
         """The same parking, beside the stream: fields, identity and note move along."""
         message = s.delivery.message
-        fields = [f for pair in zip(message.fields[::2], message.fields[1::2], strict=False) if pair[0] != F_NOTE for f in pair]
+        pairs = zip(message.fields[::2], message.fields[1::2], strict=False)
+        fields = [part for name, value in pairs if name != F_NOTE for part in (name, value)]
         if F_ID not in message.map and F_IDENTITY not in message.map:
             fields += (F_IDENTITY, message.id.encode())
         if s.note is not None:
@@ -185,15 +200,16 @@ class Lane:
             next_later_ms=_number(reply[11]),
             consumers=[(seen[i].decode(), seen[i + 1], seen[i + 2], bool(seen[i + 3])) for i in range(0, len(seen), 4)])
 
-    async def claim_due(self, wanted: int, now: float) -> tuple[int, int | None, list[Delivery], list[Missing], int, int]:
-        """Parked entries whose time has come: (server now, next due, deliveries, missing, restored, stale)."""
+    async def claim_due(self, wanted: int, now: float) -> Due:
+        """Parked entries whose time has come."""
         k = self.keys
         reply = await self.link.run(
             _DUE, (self.key, self._due, self._notes, k.leases, k.replay, k.parked, k.parked_due, k.door),
             (self._group, self.incarnation, wanted))
         if reply[2]:
             points.reached("due.claimed.after")
-        return (int(reply[0]), _number(reply[1]), self._again_all(reply[2], now), _triples(reply[3]), reply[4], reply[5])
+        return Due(int(reply[0]), _number(reply[1]), self._again_all(reply[2], now), _triples(reply[3]), reply[4],
+                   reply[5])
 
     async def own_pending(self, after: bytes, page: int) -> list[tuple[bytes, int]]:
         """One page of what is pending to this incarnation: (entry id, delivery count)."""
@@ -232,7 +248,8 @@ class Lane:
         found: set[str] = set()
         after: bytes = b"-"
         while rows := await self.link.call("XRANGE", self.keys.dead, after, "+", "COUNT", page):
-            found |= {key for entry_id, fields in rows if (key := Message(self.stream, entry_id, fields).key) is not None}
+            keys = (Message(self.stream, entry_id, fields).key for entry_id, fields in rows)
+            found.update(key for key in keys if key is not None)
             after = b"(" + rows[-1][0]
         return found
 

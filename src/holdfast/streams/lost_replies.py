@@ -2,8 +2,9 @@
 """Which pending entries were lost on the way to us? Pure.
 
 An entry is pending to this incarnation and unknown to this process. Either the read that got it is still on its way, or
-its reply was lost; ``>`` never returns it again. The two are told apart by reads: an id first seen while read number n was
-outstanding is lost once read n has come to an end, by its reply or by its connection's death, and the id is still unknown.
+its reply was lost; ``>`` never returns it again. The two are told apart by reads: an id first seen while read number n
+was outstanding is lost once read n has come to an end, by its reply or by its connection's death, and the id is still
+unknown.
 """
 
 from __future__ import annotations

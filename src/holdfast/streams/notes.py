@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Notes: what is remembered beside a pending entry between its attempts, as MessagePack with one-letter names.
 
-The scripts read and write ``c`` (charged crashes) and ``s`` (suspect); the rest is ours alone. A note that cannot be read
-counts as empty: it is advice, the pending list is the truth.
+The scripts read and write ``c`` (charged crashes) and ``s`` (suspect); the rest is ours alone. A note that cannot be
+read counts as empty: it is advice, the pending list is the truth.
 """
 
 from __future__ import annotations
@@ -47,4 +47,6 @@ def unpack(raw: bytes) -> Note | None:
         p = _decoder.decode(raw)
     except msgspec.MsgspecError:
         return None
-    return Note(p.a, p.c, p.s, p.f, p.l, p.r, p.d if isinstance(p.d, list) else [], p.k if isinstance(p.k, list) else [])
+    deaths = p.d if isinstance(p.d, list) else []
+    links = p.k if isinstance(p.k, list) else []
+    return Note(p.a, p.c, p.s, p.f, p.l, p.r, deaths, links)

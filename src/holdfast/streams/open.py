@@ -15,8 +15,8 @@ def open_sources(scene: Scene, stream: str, group: str, settings: StreamSettings
                  ordered: bool = False) -> list[Source]:
     """The sources of group ``group`` on ``stream``. Nothing is sent yet.
 
-    ``partitions``: 0 for a stream that all consumers of the group read at once. ``ordered`` without partitions is a stream
-    with one owner at a time: order needs one.
+    ``partitions``: 0 for a stream that all consumers of the group read at once. ``ordered`` without partitions is a
+    stream with one owner at a time: order needs one.
     """
     if partitions or ordered:
         return [SharedSource(scene, stream, group, partitions or 1, settings, single=not partitions)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishing: one message, many in one write, later, and once within a window.
 
-A publish is sent once. If its answer never comes the message may or may not be in the stream, and only the caller knows what
-that means: ``InDoubt`` names the ids, and publishing again with the same ids is harmless to consumers with ``once``. With a
-window the server itself remembers the id, and the client repeats until it knows.
+A publish is sent once. If its answer never comes the message may or may not be in the stream, and only the caller
+knows what that means: ``InDoubt`` names the ids, and publishing again with the same ids is harmless to consumers with
+``once``. With a window the server itself remembers the id, and the client repeats until it knows.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class Producer:
                 await self._chunk(stream, where, indexes[start : start + CHUNK], made, receipts)
         return [r for r in receipts if r is not None]
 
-    async def _chunk(self, stream: str, where: str, indexes: Sequence[int], made: Sequence[tuple[str, str, list[bytes]]],
-                     receipts: list[Receipt | None]) -> None:
+    async def _chunk(self, stream: str, where: str, indexes: Sequence[int],
+                     made: Sequence[tuple[str, str, list[bytes]]], receipts: list[Receipt | None]) -> None:
         key, started = where.encode(), time.monotonic()
         try:
             replies = await self._server.shared(key).pipeline([(b"XADD", key, b"*", *made[i][2]) for i in indexes])
@@ -157,7 +157,8 @@ class Producer:
             ids = tuple(made[i][1] for i in indexes)
             self._events.emit(ev.PublishFailed(stream=stream, error=str(error), in_doubt=error.maybe_done))
             if error.maybe_done:
-                raise InDoubt(f"publishing {len(ids)} messages to {where!r}: sent, and no answer came", message_ids=ids) from error
+                raise InDoubt(f"publishing {len(ids)} messages to {where!r}: sent, and no answer came",
+                              message_ids=ids) from error
             raise
         for i, reply in zip(indexes, replies, strict=True):
             if isinstance(reply, ServerError):
@@ -167,23 +168,30 @@ class Producer:
                                        bytes=sum(sum(map(len, made[i][2])) for i in indexes)))
 
     async def cancel(self, stream: str, message_id: str, *, key: str | None = None, partitions: int = 0) -> bool:
-        """Takes back a message published for later; False when it is not waiting any more. ``key`` as when published."""
+        """Takes back a message published for later; False when it is not waiting any more.
+
+        ``key`` as when published.
+        """
         for p in range(max(1, partitions)) if key is None else [None]:
             where = physical(stream, p, partitions) if p is not None else self.place(stream, key, partitions)
             keys = StreamKeys(self._server.prefix, where)
-            removed = await self._server.shared(keys.stream_key).run(_SCHEDULE, (keys.later, keys.later_body), (message_id, "", ""))
+            link = self._server.shared(keys.stream_key)
+            removed = await link.run(_SCHEDULE, (keys.later, keys.later_body), (message_id, "", ""))
             if removed:
                 return True
         return False
 
-    async def _later(self, keys: StreamKeys, message_id: str, fields: list[bytes], at: datetime | None, delay_s: float) -> None:
+    async def _later(self, keys: StreamKeys, message_id: str, fields: list[bytes], at: datetime | None,
+                     delay_s: float) -> None:
         if at is not None and at.tzinfo is None:
             raise ConfigurationError("`at` needs a time zone, for example datetime.now(UTC) + timedelta(hours=1)")
-        when = "+%d" % int(delay_s * 1000) if at is None else "%d" % int(at.timestamp() * 1000)
+        when = f"+{int(delay_s * 1000)}" if at is None else str(int(at.timestamp() * 1000))
+        netstrings = b"".join([b"%d:%s" % (len(f), f) for f in fields])
         await self._server.shared(keys.stream_key).run(
-            _SCHEDULE, (keys.later, keys.later_body), (message_id, when, b"".join([b"%d:%s" % (len(f), f) for f in fields])))
+            _SCHEDULE, (keys.later, keys.later_body), (message_id, when, netstrings))
 
-    async def _once(self, keys: StreamKeys, message_id: str, fields: list[bytes], window_s: float) -> tuple[bytes, bool]:
+    async def _once(self, keys: StreamKeys, message_id: str, fields: list[bytes],
+                    window_s: float) -> tuple[bytes, bool]:
         link, until = self._server.shared(keys.stream_key), time.monotonic() + window_s
         while True:
             try:
@@ -195,7 +203,8 @@ class Producer:
                     raise
                 await asyncio.sleep(0.05)
 
-    async def _replicated(self, keys: StreamKeys, message_id: str, fields: list[bytes], replicas: int, wait_s: float) -> bytes:
+    async def _replicated(self, keys: StreamKeys, message_id: str, fields: list[bytes], replicas: int,
+                          wait_s: float) -> bytes:
         # WAIT counts writes of its own connection only: through a pool it would be a no-op.
         link, lock = await self._pin(keys.stream_key)
         async with lock:

@@ -22,7 +22,8 @@ class StreamSettings:
     start: where a group that does not exist yet begins: ``0`` (all there is), ``$`` (what comes from now on), or an id.
     keep: leave acknowledged entries in the stream instead of deleting what no group needs.
     foreign_idle_ms: also take over from consumers that are not ours once they were idle this long; 0: never. The
-        entries of a slow foreign consumer that is alive would be run twice, so this needs to be longer than its slowest.
+        entries of a slow foreign consumer that is alive would be run twice, so this needs to be longer than its
+        slowest.
     stow_ms: an entry parked for longer than this moves beside the stream with its payload, so that trimming goes on.
     take_max: entries taken over in one step; more make longer scripts.
     letter_prefix: begins the name of every metadata field of a letter.
@@ -46,7 +47,7 @@ class StreamSettings:
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
         if self.lease_ms < 100:
-            raise ConfigurationError(f"lease_ms is {self.lease_ms}: below 100 ms an ordinary pause would look like a death")
+            raise ConfigurationError(f"lease_ms is {self.lease_ms}: below 100 ms an ordinary pause looks like a death")
         checked_prefix(self.letter_prefix)
         if self.foreign_idle_ms < 0 or self.letters_max < 0 or self.letters_days < 0:
             raise ConfigurationError("foreign_idle_ms, letters_max and letters_days are 0 or more")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many partitions is each process's share, and what does one do about it? Pure.
 
-Members, in the order of their names, each get ``partitions // members``, and the first ``partitions % members`` one more. A
-member above its share gives one up at a time, and only if somebody else is below theirs; a member below takes what is
-free. So a change moves as few partitions as it must, and two members never wait for each other.
+Members, in the order of their names, each get ``partitions // members``, and the first ``partitions % members`` one
+more. A member above its share gives one up at a time, and only if somebody else is below theirs; a member below takes
+what is free. So a change moves as few partitions as it must, and two members never wait for each other.
 """
 
 from __future__ import annotations

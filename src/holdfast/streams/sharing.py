@@ -5,12 +5,14 @@
 
     every sweep:  say that we are here ─▶ who else is? ─▶ whose is which? ─▶ take what is free, give up what is too much
                                                                                 │                  │
-                                             a StreamSource runs for it, fenced by its epoch       drained, then released
+                                             a StreamSource runs for it, fenced by its epoch       drained, then
+                                             released
 
-A partition is owned by an incarnation: its lease on that partition, kept alive by the heart, is the partition's lease. It
-ends locally at its deadline, which counts from before the last confirmed beat was sent: from then on nothing is read and
-handlers are cancelled, whatever the server may say later. A new owner gets a higher epoch, and settles name theirs. So
-there are never two that can settle. Effects outside may overlap by the time a cancelled handler takes to end.
+A partition is owned by an incarnation: its lease on that partition, kept alive by the heart, is the partition's lease.
+It ends locally at its deadline, which counts from before the last confirmed beat was sent: from then on nothing is read
+and handlers are cancelled, whatever the server may say later. A new owner gets a higher epoch, and settles name
+theirs. So there are never two that can settle. Effects outside may overlap by the time a cancelled handler takes to
+end.
 """
 
 from __future__ import annotations
@@ -125,7 +127,8 @@ class SharedSource:
     async def _is_free(self, p: Partition) -> bool:
         first_look = p.seen_ms is None
         _, epoch, alive = await self._ask(p, "")
-        # A newcomer cannot tell a dead owner from a live one whose server has just jumped: it leaves that one time to beat.
+        # A newcomer cannot tell a dead owner from a live one whose server has just jumped: it leaves that one time to
+        # beat.
         newcomer = first_look or self._clock.now() - self._began_at < self._settings.lease_ms / 2000
         return not alive and not (newcomer and epoch)
 
@@ -150,7 +153,7 @@ class SharedSource:
             for lane in lanes:
                 inbox.hand_back(lane)
             until = self._clock.now() + MOVE_S
-            while any(inbox.held(lane) for lane in lanes) and self._clock.now() < until:
+            while any(inbox.held(lane) for lane in lanes) and self._clock.now() < until:  # noqa: ASYNC110 - moves are rare
                 await asyncio.sleep(0.01)
             for lane in lanes:
                 inbox.revoke(lane, "moved")

@@ -113,12 +113,15 @@ class StreamSource:
         answer, _, start, cause, found = await self.link.run(
             _JOIN,
             (self.main.key, self.keys.leases, self.keys.low, self._meta, self.keys.replay, self.keys.door),
-            (self.group, "" if self.epoch is not None else name, self.settings.lease_ms, self.settings.start, SCHEMA, self._partitions))
+            (self.group, "" if self.epoch is not None else name, self.settings.lease_ms, self.settings.start, SCHEMA,
+             self._partitions))
         points.reached("join.after")
         if answer == b"schema":
-            raise SchemaTooNew(f"stream {self.stream!r} has schema {found.decode()}, this Holdfast knows {SCHEMA}: upgrade it")
+            raise SchemaTooNew(f"stream {self.stream!r} has schema {found.decode()}, and this Holdfast knows {SCHEMA}: "
+                               f"upgrade it")
         if answer == b"partitions":
-            raise PartitionMismatch(f"stream {self.stream!r} is one of {found.decode()} partitions, not {self._partitions}")
+            raise PartitionMismatch(f"stream {self.stream!r} is one of {found.decode()} partitions, "
+                                    f"not of {self._partitions}")
         self._lost = asyncio.Event()
         self.main.become(name, self.epoch)
         self.replay.become(name, self.epoch)
@@ -126,7 +129,8 @@ class StreamSource:
         self.pulse = self._heart.add(self.keys.leases, self.keys.door, name, self.settings.lease_ms, self._on_lost)
         self.pulse.joined(sent_at if self.epoch is None else self._granted_at)
         if cause and cause != b"new":
-            self.events.emit(ev.GroupHealed(stream=self.stream, group=self.group, start=start.decode(), cause=cause.decode()))
+            self.events.emit(ev.GroupHealed(stream=self.stream, group=self.group, start=start.decode(),
+                                            cause=cause.decode()))
         self.events.emit(ev.ConsumerStarted(stream=self.stream, group=self.group, consumer=name))
 
     def _on_lost(self, cause: str) -> None:
@@ -164,7 +168,9 @@ class StreamSource:
 
     async def _deadline(self) -> None:
         """A partition ends when its lease may have ended, not when somebody says so."""
-        while self.pulse is not None and (left := self.pulse.deadline - self.clock.now()) > 0:  # guard: local deadline
+        pulse = self.pulse
+        # guard: local deadline. It moves with every beat, in another thread.
+        while pulse is not None and (left := pulse.deadline - self.clock.now()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left)
         self._on_lost("unreachable")
 
@@ -224,7 +230,8 @@ class StreamSource:
     # -- ending ---------------------------------------------------------------------------------------------------
 
     async def stop_reading(self) -> None:
-        """Take no new work: a blocked read is woken at the server, so that nothing is handed out to a closing socket."""
+        """Take no new work: a blocked read is woken at the server,
+        so that nothing is handed out to a closing socket."""
         self._stop_reading.set()
         if self._reader is not None and self._reader.client_id:
             with contextlib.suppress(ServerError):
@@ -253,7 +260,8 @@ class StreamSource:
         """Everything still pending under our name goes back without an attempt."""
         released, after = 0, b"-"
         while page := await lane.own_pending(after, 500):
-            found = [await lane.fetch(entry_id, count, 0.0) for entry_id, count in page if not inbox.holds(lane, entry_id)]
+            free = [(entry_id, count) for entry_id, count in page if not inbox.holds(lane, entry_id)]
+            found = [await lane.fetch(entry_id, count, 0.0) for entry_id, count in free]
             back = [Settlement(d, Verb.RELEASE, note=d.note) for d in found if not isinstance(d, Missing)]
             if back:
                 await lane.settle([], back)

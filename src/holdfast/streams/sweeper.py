@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a consumer does besides reading: looks after the dead, the due, the lost, the undated, and the low-water mark.
 
-One loop with two alarms: the next sweep (every ``sweep_ms``, spread by ±20 % so that consumers do not march in step) and
-the next due time it knows of. A sweep that finds more than it may take goes on at once.
+One loop with two alarms: the next sweep (every ``sweep_ms``, spread by ±20 % so that consumers do not march in step)
+and the next due time it knows of. A sweep that finds more than it may take goes on at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..errors import ServerFull, ServerUnreachable
 from .lane import Lane, Missing, Swept
 from .lost_replies import LostReplies
 from .retention import retain
+from .steps import ClockWatch
 
 if TYPE_CHECKING:
     from .source import StreamSource
@@ -42,14 +43,14 @@ class Sweeper:
         self._source = source
         self._lost = {False: LostReplies(), True: LostReplies()}
         self._poked = asyncio.Event()
+        self._clock_of = {replay: ClockWatch(source.settings.sweep_ms // 2 + 500) for replay in (False, True)}
         self.begin()
 
     def begin(self) -> None:
         """A new incarnation has seen nothing yet."""
         self._round = 0
-        self._seen_ms: int | None = None
-        self._seen_at = self._source.clock.now()
-        self._run_id = ""
+        for watch in self._clock_of.values():
+            watch.forget()
         self._due_at: float | None = None
         self._began_at = self._source.clock.now()
         self._pages: dict[bool, tuple[bytes, int]] = {False: (b"-", 0), True: (b"-", 0)}
@@ -107,8 +108,8 @@ class Sweeper:
     def _wanted(self) -> int:
         """How much may be taken over now. A newcomer looks first.
 
-        It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves the
-        live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later. A
+        It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves
+        the live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later. A
         partition's owner has no doubt: it was given the partition because its former owner was dead.
         """
         s = self._source
@@ -152,9 +153,9 @@ class Sweeper:
     async def _walk(self, lane: Lane, inbox: Inbox) -> None:
         """Our own pending list: what is neither in flight here nor on its way is due now.
 
-        What we know is left out as each page arrives, since a settle that is answered later makes it unknown and no less
-        settled. And reads sent while we look may have taken what a page shows: so a read counts as ended if it had ended
-        before the first page, and as out if it was sent before the last.
+        What we know is left out as each page arrives, since a settle that is answered later makes it unknown and no
+        less settled. And reads sent while we look may have taken what a page shows: so a read counts as ended if it had
+        ended before the first page, and as out if it was sent before the last.
         """
         s = self._source
         pending: list[tuple[bytes, int]] = []
@@ -197,13 +198,13 @@ class Sweeper:
             if room <= 0 or inbox_closed(s):
                 self.parked(50)
                 return
-            now_ms, next_due, deliveries, missing, restored, stale = await lane.claim_due(
-                min(room, s.settings.take_max), s.clock.now())
-            inbox.deliver(deliveries)
-            await self._bury(lane, missing)
-            self._note_due(next_due, now_ms)
-            if restored or stale:
-                s.events.emit(ev.ParkingReconciled(stream=s.stream, group=s.group, restored=restored, undated=0, stale=stale))
+            due = await lane.claim_due(min(room, s.settings.take_max), s.clock.now())
+            inbox.deliver(due.deliveries)
+            await self._bury(lane, due.missing)
+            self._note_due(due.next_due_ms, due.now_ms)
+            if due.restored or due.stale:
+                s.events.emit(ev.ParkingReconciled(stream=s.stream, group=s.group, restored=due.restored, undated=0,
+                                                   stale=due.stale))
 
     async def _reconcile(self, lane: Lane) -> None:
         after, rank = self._pages[lane.is_replay]
@@ -231,7 +232,8 @@ class Sweeper:
         self._note_due(int(float(next_later)) if next_later else None, int(now))
 
     async def _low_water(self, swept: Swept, in_flight: int) -> None:
-        """Records how far the group has come, trims behind it, keeps the dead letters in bounds, and takes the gauges."""
+        """Records how far the group has come, trims behind it, keeps the dead letters in bounds,
+        and takes the gauges."""
         s = self._source
         (_, trimmed, lag, length, _, others, edge, missed, oldest_ms, dead, dead_age_ms, due) = await s.link.run(
             _LOW, (s.main.key, s.keys.low, s.keys.door, s.keys.dead, s.keys.due),
@@ -248,7 +250,8 @@ class Sweeper:
                 s.events.emit(ev.GroupUnseen(stream=s.stream, group=others[i].decode(), idle_s=max(0, idle_ms) / 1000))
         s.events.emit(ev.Sweep(
             stream=s.stream, group=s.group, consumer=s.incarnation, length=length, pending=swept.pending, lag=lag,
-            parked=swept.parked, due=due, dead=dead, oldest_pending_s=oldest_ms / 1000, dead_oldest_s=dead_age_ms / 1000,
+            parked=swept.parked, due=due, dead=dead, oldest_pending_s=oldest_ms / 1000,
+            dead_oldest_s=dead_age_ms / 1000,
             consumers=sum(alive for _, _, _, alive in swept.consumers),
             pending_max=max((n for name, n, _, _ in swept.consumers if name != PARKED_NAME), default=0),
             in_flight=in_flight))
