@@ -58,5 +58,6 @@ class Gate:
                 yield
             finally:
                 self.open, self.awaited = True, False
+                self._opened.set()
                 for wake in self._on_open:
                     wake()
