@@ -523,8 +523,9 @@ class Consumer:
                 for slot in (*self._slots, self._suspect_slot):
                     if slot.deliveries and now - slot.started > limit:
                         self._time_out(slot, now - slot.started)
-            while self._queue and self._clock.now() - self._queue[0].received_at > self._stale_s:
-                self._conclusions.release(self._queue.popleft())
+            for line in (self._queue, self._suspects):
+                while line and self._clock.now() - line[0].received_at > self._stale_s:
+                    self._conclusions.release(line.popleft())
             if self.room() > 0:
                 self._room.set()
 

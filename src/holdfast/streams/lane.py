@@ -27,6 +27,7 @@ _SWEEP = load_script("holdfast.streams", "sweep")
 _DUE = load_script("holdfast.streams", "due")
 _SETTLE = load_script("holdfast.streams", "settle")
 _MARK = load_script("holdfast.streams", "mark")
+_REFRESH = load_script("holdfast.streams", "refresh")
 _RECONCILE = load_script("holdfast.streams", "reconcile")
 
 def _numeric(entry_id: bytes) -> tuple[int, bytes]:
@@ -179,14 +180,14 @@ class Lane:
     # -- finding work ---------------------------------------------------------------------------------------------
 
     async def sweep(self, *, lease_ms: int, wanted: int, seen_ms: int | None, elapsed_ms: int, slack_ms: int,
-                    other_server: bool, foreign_idle_ms: int, closely: bool, now: float) -> Swept:
+                    other_server: bool, foreign_idle_ms: int, closely: bool, newcomer: bool = False, now: float) -> Swept:
         """Looks at the whole group and takes over at most ``wanted`` entries of its dead consumers."""
         k = self.keys
         reply = await self.link.run(
             _SWEEP,
             (self.key, k.leases, self._notes, self._marks, self._due, self._later, k.replay, k.parked_due, k.door),
             (self._group, self.incarnation, lease_ms, wanted, "" if seen_ms is None else seen_ms, elapsed_ms, slack_ms,
-             int(other_server), foreign_idle_ms, int(closely)))
+             int(other_server), foreign_idle_ms, int(closely), int(newcomer)))
         if points.hook is not None:
             points.reached("sweep.after")
             if reply[8]:
@@ -252,6 +253,12 @@ class Lane:
             found.update(key for key in keys if key is not None)
             after = b"(" + rows[-1][0]
         return found
+
+    async def refresh(self, idle_ms: int, most: int = 1000) -> int:
+        """Resets the idle time of what is parked and of what is in flight here; for groups with consumers of other make."""
+        done: int = await self.link.run(_REFRESH, (self.key, self.keys.leases),
+                                        (self._group, self.incarnation, idle_ms, most))
+        return done
 
     # -- giving work back -----------------------------------------------------------------------------------------
 

@@ -109,8 +109,8 @@ class SharedSource:
             p = self._partitions[number]
             p.moving = asyncio.create_task(self._give_up(p, inbox), name=f"give up {p.keys.stream}")
 
-    async def _ask(self, p: Partition, incarnation: str) -> tuple[bool, int, bool]:
-        """(taken, epoch, has a living owner)."""
+    async def _ask(self, p: Partition, incarnation: str) -> tuple[bool, int, int | None]:
+        """(taken, epoch, ms left of the owner's lease or None when it has none)."""
         link = self._server.shared(p.keys.stream.encode())
         now = self._clock.now()
         taken, epoch, owner, left, server_ms, jumped = await link.run(
@@ -122,15 +122,17 @@ class SharedSource:
             self._events.emit(ev.ClockStepped(stream=p.keys.stream, group=self.group, by_ms=int(jumped),
                                               new_server=bool(p.run_id) and link.run_id != p.run_id))
         p.seen_ms, p.seen_at, p.run_id = int(server_ms), now, link.run_id or p.run_id
-        return bool(taken), int(epoch), bool(owner) and int(left) >= 0
+        return bool(taken), int(epoch), int(left) if owner and left else None
 
     async def _is_free(self, p: Partition) -> bool:
         first_look = p.seen_ms is None
-        _, epoch, alive = await self._ask(p, "")
-        # A newcomer cannot tell a dead owner from a live one whose server has just jumped: it leaves that one time to
-        # beat.
+        _, _, left_ms = await self._ask(p, "")
+        if left_ms is None:
+            return True
+        # A newcomer cannot tell an owner whose lease ran out from one whose server has just jumped: it leaves it time
+        # to beat.
         newcomer = first_look or self._clock.now() - self._began_at < self._settings.lease_ms / 2000
-        return not alive and not (newcomer and epoch)
+        return left_ms < 0 and not newcomer
 
     async def _take(self, p: Partition, inbox: Inbox) -> None:
         source = StreamSource(self._scene, p.keys, self._settings, partitions=self._count)

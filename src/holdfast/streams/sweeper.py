@@ -19,8 +19,9 @@ from ..consume.contract import Inbox
 from ..errors import ServerFull, ServerUnreachable
 from .lane import Lane, Missing, Swept
 from .lost_replies import LostReplies
+from .names import OURS
 from .retention import retain
-from .steps import ClockWatch
+from .steps import ClockWatch, Step
 
 if TYPE_CHECKING:
     from .source import StreamSource
@@ -103,42 +104,42 @@ class Sweeper:
         if closely:
             await self._low_water(swept, inbox.held(s.main) + inbox.held(s.replay))
         self.last = swept
-        return 0 < self._wanted() <= len(swept.taken)  # guard: who may take nothing has not found too much
+        return len(swept.taken) >= s.settings.take_max
 
-    def _wanted(self) -> int:
-        """How much may be taken over now. A newcomer looks first.
+    @property
+    def _newcomer(self) -> bool:
+        """A newcomer leaves expired leases alone.
 
         It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves
-        the live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later. A
-        partition's owner has no doubt: it was given the partition because its former owner was dead.
+        the live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later.
+        Who has no lease at all is dead to it as to everybody. A partition's owner has no doubt: it was given the
+        partition because its former owner was dead.
         """
         s = self._source
-        if s.epoch is None and s.clock.now() - self._began_at < s.settings.lease_ms / 2000:
-            return 0
-        return s.settings.take_max
+        return s.epoch is None and s.clock.now() - self._began_at < s.settings.lease_ms / 2000
 
     async def _look(self, lane: Lane, inbox: Inbox, *, closely: bool) -> Swept:
-        s, settings = self._source, self._source.settings
-        now = s.clock.now()
-        run_id = s.link.run_id
+        s, settings, watch = self._source, self._source.settings, self._clock_of[lane.is_replay]
+        sent_at = s.clock.now()
         swept = await lane.sweep(
-            lease_ms=settings.lease_ms, wanted=0 if inbox_closed(s) else self._wanted(), seen_ms=self._seen_ms,
-            elapsed_ms=int((now - self._seen_at) * 1000), slack_ms=settings.sweep_ms // 2 + 500,
-            other_server=bool(self._run_id and run_id and run_id != self._run_id),
-            foreign_idle_ms=settings.foreign_idle_ms, closely=closely, now=now)
-        self._seen_ms, self._seen_at = swept.now_ms, now
-        self._run_id = s.link.run_id or self._run_id
-        self._tell(lane, swept)
+            lease_ms=settings.lease_ms, wanted=0 if inbox_closed(s) else settings.take_max, seen_ms=watch.seen_ms,
+            elapsed_ms=watch.elapsed_ms(sent_at), slack_ms=watch.slack_ms,
+            other_server=watch.other_server(s.link.run_id), foreign_idle_ms=settings.foreign_idle_ms, closely=closely,
+            newcomer=self._newcomer, now=sent_at)
+        step = watch.looked(swept.now_ms, swept.jumped_ms, sent_at, s.clock.now(), s.link.run_id)
+        self._tell(swept, step)
         inbox.deliver(swept.taken)
         await self._bury(lane, swept.missing)
         if swept.own_pending > inbox.held(lane):
             await self._walk(lane, inbox)
         self._note_due(swept.next_due_ms, swept.now_ms)
+        if any(is_foreign(name) for name, _, _, _ in swept.consumers):
+            await lane.refresh(settings.sweep_ms)
         if swept.parked or (closely and swept.pending):
             await self._reconcile(lane)
         return swept
 
-    def _tell(self, lane: Lane, swept: Swept) -> None:
+    def _tell(self, swept: Swept, step: Step | None) -> None:
         s = self._source
         for name, count in swept.dead:
             s.events.emit(ev.TakenOver(
@@ -146,9 +147,8 @@ class Sweeper:
                 charged=sum(1 for d in swept.taken if d.crashes), payload_missing=len(swept.missing)))
         for name in swept.reaped:
             s.events.emit(ev.ConsumerReaped(stream=s.stream, group=s.group, consumer=name))
-        if swept.jumped_ms:
-            s.events.emit(ev.ClockStepped(stream=s.stream, group=s.group, by_ms=swept.jumped_ms,
-                                          new_server=bool(self._run_id) and s.link.run_id != self._run_id))
+        if step is not None:
+            s.events.emit(ev.ClockStepped(stream=s.stream, group=s.group, by_ms=step.by_ms, new_server=step.new_server))
 
     async def _walk(self, lane: Lane, inbox: Inbox) -> None:
         """Our own pending list: what is neither in flight here nor on its way is due now.
@@ -263,6 +263,11 @@ class Sweeper:
         if (most and dead > most) or (age_ms and oldest_ms > age_ms):
             count = await retain(s.link, s.keys, most, age_ms, now_ms, prefix=settings.letter_prefix)
             s.events.emit(ev.LettersExpired(stream=s.stream, group=s.group, count=count))
+
+
+def is_foreign(name: str) -> bool:
+    """A consumer of other make, which may claim by idle time."""
+    return name != PARKED_NAME and not OURS.match(name)
 
 
 def inbox_closed(source: StreamSource) -> bool:

@@ -112,7 +112,8 @@ local function fields_of(what)
   for f = what.first, what.last do fields[#fields + 1] = ARGV[f] end
   return fields
 end
-local function append(key, fields) -- XADD of any number of fields
+local function append(key, fields)
+  if #fields > 7900 then return { err = 'more fields than a script can pass on' } end
   return redis.pcall('XADD', key, '*', unpack(fields))
 end
 local function set_note(id, note)

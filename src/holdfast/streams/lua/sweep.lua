@@ -5,6 +5,7 @@
 --       5 server ms at the last look ('' = no look yet)  6 ms since then by the client's own clock  7 slack in ms
 --       8 '1' if the connection now reaches another server than at the last look  9 foreign idle in ms (0 = leave alone)
 --       10 '1' to look closely: consumers too, even when nothing is pending
+--       11 '1' from a newcomer: an expired lease is left alone, only who has none is dead
 -- returns {now, jumped ms, own pending, group pending, parked, next due or '', length of replay,
 --          {dead name, taken, …}, {id, count, fields, note, …}, {missing id, owner, count, …}, {reaped name, …},
 --          next later or '', {consumer, pending, idle, has a lease, …}}
@@ -101,7 +102,7 @@ for _, info in ipairs(consumers) do
   elseif c.name == PARKED then
     reply[5] = c.pending
   elseif string.find(c.name, OURS) then
-    if not till or till < now then -- dead: no lease, or one that has run out
+    if not till or (till < now and ARGV[11] ~= '1') then -- dead: no lease, or one that has run out
       if wanted > 0 and till then
         before_write()
         redis.call('ZREM', leases, c.name) -- from here on it stays dead
