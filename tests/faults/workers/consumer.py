@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker process that fault tests hurt: one consumer, told what to be by its first argument.
+
+It says on stdout, a line of JSON each, which events it emits and which handlers begin and end. Lines are written with
+one ``write`` each and nothing is buffered, so a process killed in the next moment has said everything up to then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast import Holdfast, Reject, Retry
+from holdfast._base.events import Event
+from holdfast.streams.settings import StreamSettings
+from holdfast.testing import points
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told. ``handler`` names a function of ``HANDLERS``; ``settings`` go to ``StreamSettings``, ``how``
+    to the consumer; ``folder`` is where handlers leave traces that outlive the process."""
+
+    url: str
+    stream: str
+    handler: str
+    folder: str
+    group: str = "workers"
+    sql: str | None = None
+    partitions: int = 0
+    settings: dict[str, Any] = {}
+    how: dict[str, Any] = {}
+    retry_s: float = 0.05
+    drain_s: float = 5.0
+
+
+class Work(msgspec.Struct):
+    """A message of these tests. ``kind`` says what its handler meets, ``seconds`` how long it takes."""
+
+    n: int
+    kind: str = "ok"
+    seconds: float = 0.0
+
+
+def say(**line: Any) -> None:
+    os.write(1, json.dumps({"pid": os.getpid(), "at": time.time(), **line}).encode() + b"\n")
+
+
+def note(folder: Path, name: str, line: str) -> None:
+    """One line, whole or not at all, that a SIGKILL in the next moment does not take back."""
+    fd = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(fd, line.encode() + b"\n")
+    os.close(fd)
+
+
+def first_time(folder: Path, work: Work) -> bool:
+    """Is this the first attempt of this message in any process?"""
+    try:
+        os.close(os.open(folder / f"tried-{work.n}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def meet(folder: Path, work: Work) -> None:
+    """What a message of this kind does to its handler."""
+    if work.kind == "flaky" and first_time(folder, work):
+        raise ConnectionError("not now")
+    if work.kind == "bad":
+        raise Reject("of no use")
+    if work.kind == "poison" or (work.kind == "once-poison" and first_time(folder, work)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def handlers(task: Task) -> dict[str, Callable[..., Any]]:
+    """Each handler that a test may ask for."""
+    folder = Path(task.folder)
+
+    def began(work: Work) -> None:
+        say(event="began", n=work.n)
+
+    def ended(work: Work) -> None:
+        note(folder, "effects", str(work.n))
+        say(event="ended", n=work.n)
+
+    async def noting(work: Work) -> None:
+        began(work)
+        await asyncio.sleep(work.seconds)
+        meet(folder, work)
+        ended(work)
+
+    async def blocking(work: Work) -> None:
+        began(work)
+        time.sleep(work.seconds)  # noqa: ASYNC251 - the fault under test
+        meet(folder, work)
+        ended(work)
+
+    def plain(work: Work) -> None:
+        began(work)
+        time.sleep(work.seconds)
+        meet(folder, work)
+        ended(work)
+
+    async def batch(works: list[Work]) -> None:
+        for work in works:
+            began(work)
+        await asyncio.sleep(max(work.seconds for work in works))
+        for work in works:
+            meet(folder, work)
+        for work in works:
+            ended(work)
+
+    async def quiet(work: Work) -> None:
+        """For runs of many messages."""
+
+    found = {f.__name__: f for f in (noting, blocking, plain, batch, quiet)}
+    if task.sql is not None:
+        found["ledger"] = ledger(folder)
+    return found
+
+
+def ledger(folder: Path) -> Callable[..., Any]:
+    """Writes a row that shows when it is written twice, in the transaction of ``once``."""
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    async def ledger(work: Work, session: AsyncSession) -> None:
+        say(event="began", n=work.n)
+        await session.execute(text("INSERT INTO effects (n, pid) VALUES (:n, :pid)"), {"n": work.n, "pid": os.getpid()})
+        await asyncio.sleep(work.seconds)
+        meet(folder, work)
+
+    ledger.__annotations__.update(session=AsyncSession, work=Work)
+    return ledger
+
+
+def tell(event: Event) -> None:
+    if event.level >= 20:
+        say(event=event.name, thread=threading.current_thread().name, **event.as_dict())
+
+
+async def main(task: Task) -> None:
+    hf = Holdfast(task.url, sql=task.sql, settings=StreamSettings(**task.settings))
+    hf.events.subscribe(tell)
+    if task.partitions:
+        hf.stream(task.stream, partitions=task.partitions)
+    hf.consumer(task.stream, group=task.group, once="sql" if task.handler == "ledger" else None,
+                batch=task.handler == "batch", retry=Retry(after=task.retry_s), **task.how)(handlers(task)[task.handler])
+    await hf.run(drain_s=task.drain_s, signals=True)
+    await hf.close()
+    say(event="over")
+
+
+if __name__ == "__main__":
+    points.arm_from_env()
+    asyncio.run(main(msgspec.json.decode(sys.argv[1], type=Task)))
