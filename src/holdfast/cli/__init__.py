@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import click
 
+from .. import __version__
 from .context import server_options
 from .edge import Edge
 
@@ -26,7 +27,7 @@ __all__ = ["main"]
     "demo": "demo", "dlq": "dlq", "doctor": "doctor", "migrate": "migrate", "run": "run", "sql": "sql",
     "streams": "streams",
 })
-@click.version_option(package_name="holdfast", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @server_options(at_root=True)
 def main() -> None:
     """Messages that are never lost and take effect once, on the Redis or Valkey you already run.

@@ -57,7 +57,7 @@ def _check_choice(letter_ids: tuple[str, ...], every: bool, chosen: dict[str, An
 @click.option("--kept-days", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="how long records of effects are kept; older letters need --force")
 @sql_option
-@click.option("--handler", help="handler whose effects --sql holds  [default: the one the letter names]")
+@click.option("--handler", default="", help="name under which --sql holds the effects, if they were named apart")
 @click.option("--by", help="who replays  [default: the user]")
 @click.option("--job", default="", help="name of what belongs together, kept in the letter's lineage")
 @click.option("--force", is_flag=True, help="replay old letters and those that came back too often")
@@ -66,7 +66,7 @@ def _check_choice(letter_ids: tuple[str, ...], every: bool, chosen: dict[str, An
 @server_options()
 def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool, body_file: Path | None,
            redirect_to: str, rate_per_s: float | None, limit: int | None, replays_max: int, kept_days: float,
-           handler: str | None, by: str | None, job: str, force: bool, dry_run: bool, as_json: bool,
+           handler: str, by: str | None, job: str, force: bool, dry_run: bool, as_json: bool,
            **chosen: Any) -> int:
     """Send dead letters back to their group, and to no other.
 
@@ -90,7 +90,7 @@ def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool,
 
 
 async def _replay_one(stream: str, group: str, letter_id: str, *, order: Order, rules: ReplayRules,
-                      handler: str | None) -> Sent:
+                      handler: str) -> Sent:
     from ..deadletters import Replayer
 
     async with shelf(stream, group) as found, _effects(found, handler) as applied:
@@ -98,7 +98,7 @@ async def _replay_one(stream: str, group: str, letter_id: str, *, order: Order, 
 
 
 async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, choice: Choice, order: Order,
-                       rules: ReplayRules, handler: str | None, rate_per_s: float | None, limit: int | None
+                       rules: ReplayRules, handler: str, rate_per_s: float | None, limit: int | None
                        ) -> list[Sent]:
     from ..deadletters import Replayer
 
@@ -115,7 +115,7 @@ async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, 
 
 
 @asynccontextmanager
-async def _effects(found: Shelf, handler: str | None) -> AsyncIterator[Applied | None]:
+async def _effects(found: Shelf, handler: str) -> AsyncIterator[Applied | None]:
     """What knows which effects are there: the inbox in the database of ``--sql``; None without."""
     url = settings().sql
     if not url:

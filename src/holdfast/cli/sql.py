@@ -50,7 +50,7 @@ def _init(url: str) -> list[str]:
         raise ConfigurationError(f"the database refused: {error.orig}") from error
     finally:
         database.plain_engine.dispose()
-    return missing
+    return [str(name) for name in missing]
 
 
 @command.command("ddl")
