@@ -30,6 +30,7 @@ from ._redis.keys import DEFAULT_PREFIX
 from ._redis.open import open_server
 from .consume.attempt import attempt_of
 from .consume.batch import batch_attempt_of
+from .consume.batches import BatchConsumer
 from .consume.binding import bind, name_of
 from .consume.consumer import Consumer
 from .consume.contract import Effect, Source
@@ -327,10 +328,14 @@ class Holdfast:
         routes = Routes([route(bind(h, provides=provides, batch=subscription.batch), t, v) for h, t, v in d.handlers],
                         d.upcasters)
         letters = Letters(self._clock, prefix=d.settings.letter_prefix, site=self._site)
-        parts = Parts(gate, letters, self.events, self._clock, self._chance, stale_s=d.settings.lease_ms / 1000,
-                      batch=batch_attempt_of(routes, effect, executor) if subscription.batch else None)
-        consumer = Consumer(subscription, attempt_of(routes, effect, subscription.middleware, executor), routes, parts,
-                            name=f"{subscription.stream}/{subscription.group}")
+        parts = Parts(gate, letters, self.events, self._clock, self._chance, stale_s=d.settings.lease_ms / 1000)
+        name = f"{subscription.stream}/{subscription.group}"
+        consumer: Consumer
+        if subscription.batch:
+            consumer = BatchConsumer(subscription, batch_attempt_of(routes, effect, executor), routes, parts, name=name)
+        else:
+            attempt = attempt_of(routes, effect, subscription.middleware, executor)
+            consumer = Consumer(subscription, attempt, routes, parts, name=name)
         sources = self._sources(d, server, heart, letters)
         return Running(consumer, sources, effect)
 

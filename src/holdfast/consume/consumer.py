@@ -63,7 +63,6 @@ class Consumer:
         self.subscription = subscription
         self.name = name
         self._attempt = attempt
-        self._batch = parts.batch
         self._routes = routes
         self._gate = parts.gate
         self._events = parts.events
@@ -234,8 +233,7 @@ class Consumer:
         self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.name}")
 
     def _start(self, slot: Slot) -> None:
-        work = self._work if self._batch is None else self._work_batches
-        slot.task = asyncio.create_task(work(slot), name=f"handle {self.name}")
+        slot.task = asyncio.create_task(self._work(slot), name=f"handle {self.name}")
 
     async def drain(self, deadline_s: float) -> None:
         """Hands back what has not started, lets the rest finish until the deadline, cancels what then still runs."""
@@ -411,65 +409,6 @@ class Consumer:
             decision = await self._conclusions.conclude(delivery, outcome, took)
         self._admission_left(delivery, decision)
 
-    # -- batches --------------------------------------------------------------------------------------------------
-
-    async def _work_batches(self, slot: Slot) -> None:
-        """Takes up to ``batch_size`` messages at a time.
-
-        A failed batch counts no attempt: its members run one by one.
-        """
-        while True:
-            if not self._queue or not self._gate.open or slot.retired:
-                if slot.retired and self._retire(slot):
-                    return
-                await self._rest()
-                continue
-            members = await self._gather_batch()
-            if not members:
-                continue
-            took, outcomes = await self._run_batch(slot, members)
-            failed_whole = isinstance(outcomes[0], Failed) and all(o is outcomes[0] for o in outcomes)
-            if failed_whole and len(members) > 1:
-                for member in members:
-                    await self._gate.opened()
-                    if not self.holds(member.origin, member.entry_id):
-                        continue  # revoked meanwhile
-                    member.body = None  # the batch handler may have changed it
-                    took, alone = await self._run_batch(slot, [member])
-                    await self._conclude(slot, member, alone[0], took)
-            else:
-                for member, outcome in zip(members, outcomes, strict=True):
-                    await self._conclude(slot, member, outcome, took / len(members))
-            self.done += len(members)
-
-    async def _gather_batch(self) -> list[Delivery]:
-        limits = self.subscription.limits
-        until = time.monotonic() + limits.batch_wait_s
-        while len(self._queue) < limits.batch_size and time.monotonic() < until and not self.draining:
-            self._room.set()
-            await asyncio.sleep(min(0.005, limits.batch_wait_s))
-        await self._gate.opened()  # guard: a suspect may have begun while the batch was gathered
-        members = [self._queue.popleft() for _ in range(min(len(self._queue), limits.batch_size))]
-        self._room.set()
-        if self._queue:
-            self._wake_one()
-        return members
-
-    async def _run_batch(self, slot: Slot, members: list[Delivery]) -> tuple[float, Sequence[Outcome]]:
-        if self._batch is None:
-            raise MessageError("not a batch consumer")
-        slot.deliveries, slot.started, slot.cut = members, time.monotonic(), None
-        self._gate.running += 1
-        try:
-            outcomes = await self._batch(members)
-        except BaseException as error:  # noqa: BLE001 - as above
-            outcomes = [self._outcome_of_error(slot, error)] * len(members)
-        finally:
-            self._gate.running -= 1
-        if self._gate.awaited:
-            self._gate.left()
-        return time.monotonic() - slot.started, outcomes
-
     # -- suspects -------------------------------------------------------------------------------------------------
 
     async def _work_suspects(self) -> None:
@@ -491,10 +430,7 @@ class Consumer:
             slot.deliveries, slot.started = (delivery,), time.monotonic()
             outcome: Outcome = DONE
             try:
-                if self._batch is not None:
-                    outcome = (await self._batch([delivery]))[0]
-                elif (answer := await self._attempt(delivery)) is not None:
-                    outcome = outcome_of(answer)
+                outcome = await self._run_alone(delivery)
             except BaseException as error:  # noqa: BLE001 - as above
                 outcome = self._outcome_of_error(slot, error)
             await self._conclude(slot, delivery, outcome, time.monotonic() - slot.started)
@@ -502,6 +438,11 @@ class Consumer:
         else:
             self._settlers[delivery.origin].held.discard(delivery.entry_id)
         await self._settler(delivery.origin).flushed(self._stale_s)
+
+    async def _run_alone(self, delivery: Delivery) -> Outcome:
+        """One attempt of a suspect, never in a batch."""
+        answer = await self._attempt(delivery)
+        return DONE if answer is None else outcome_of(answer)
 
     async def _marked(self, delivery: Delivery) -> bool:
         try:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from .._base.chance import Chance
 from .._base.clock import Clock
 from .._base.events import Events
-from .batch import BatchAttempt
 from .gate import Gate
 from .letters import Letters
 
 
 @dataclass(slots=True)
 class Parts:
-    """``stale_s``: work that has waited longer than this without being started is handed back. ``batch``: of a batch
-    consumer, its attempt."""
+    """``stale_s``: work that has waited longer than this without being started is handed back."""
 
     gate: Gate
     letters: Letters
@@ -24,4 +22,3 @@ class Parts:
     clock: Clock
     chance: Chance
     stale_s: float = 10.0
-    batch: BatchAttempt | None = None

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A consumer whose handler takes lists: same inbox, suspects and conclusions; what a handler task does differs.
+
+A failed batch counts no attempt: its members run one by one, and each comes to its own outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from .attempt import Attempt
+from .batch import BatchAttempt
+from .consumer import Consumer, Slot
+from .contract import Delivery
+from .outcome import Failed, Outcome
+from .parts import Parts
+from .routes import Routes
+from .subscription import Subscription
+
+
+class BatchConsumer(Consumer):
+    """Gathers up to ``batch_size`` messages, or what came within ``batch_wait_s``, into one call of the handler."""
+
+    def __init__(self, subscription: Subscription, batch: BatchAttempt, routes: Routes, parts: Parts, *,
+                 name: str) -> None:
+        super().__init__(subscription, _one_of(batch), routes, parts, name=name)
+        self._batch = batch
+
+    async def _run_alone(self, delivery: Delivery) -> Outcome:
+        return (await self._batch([delivery]))[0]
+
+    async def _work(self, slot: Slot) -> None:
+        """Takes up to ``batch_size`` messages at a time.
+
+        A failed batch counts no attempt: its members run one by one.
+        """
+        while True:
+            if not self._queue or not self._gate.open or slot.retired:
+                if slot.retired and self._retire(slot):
+                    return
+                await self._rest()
+                continue
+            members = await self._gather_batch()
+            if not members:
+                continue
+            took, outcomes = await self._run_batch(slot, members)
+            failed_whole = isinstance(outcomes[0], Failed) and all(o is outcomes[0] for o in outcomes)
+            if failed_whole and len(members) > 1:
+                for member in members:
+                    await self._gate.opened()
+                    if not self.holds(member.origin, member.entry_id):
+                        continue  # revoked meanwhile
+                    member.body = None  # the batch handler may have changed it
+                    took, alone = await self._run_batch(slot, [member])
+                    await self._conclude(slot, member, alone[0], took)
+            else:
+                for member, outcome in zip(members, outcomes, strict=True):
+                    await self._conclude(slot, member, outcome, took / len(members))
+            self.done += len(members)
+
+    async def _gather_batch(self) -> list[Delivery]:
+        limits = self.subscription.limits
+        until = time.monotonic() + limits.batch_wait_s
+        while len(self._queue) < limits.batch_size and time.monotonic() < until and not self.draining:
+            self._room.set()
+            await asyncio.sleep(min(0.005, limits.batch_wait_s))
+        await self._gate.opened()  # guard: a suspect may have begun while the batch was gathered
+        members = [self._queue.popleft() for _ in range(min(len(self._queue), limits.batch_size))]
+        self._room.set()
+        if self._queue:
+            self._wake_one()
+        return members
+
+    async def _run_batch(self, slot: Slot, members: list[Delivery]) -> tuple[float, Sequence[Outcome]]:
+        slot.deliveries, slot.started, slot.cut = members, time.monotonic(), None
+        self._gate.running += 1
+        try:
+            outcomes = await self._batch(members)
+        except BaseException as error:  # noqa: BLE001 - as above
+            outcomes = [self._outcome_of_error(slot, error)] * len(members)
+        finally:
+            self._gate.running -= 1
+        if self._gate.awaited:
+            self._gate.left()
+        return time.monotonic() - slot.started, outcomes
+
+
+def _one_of(batch: BatchAttempt) -> Attempt:
+    """The batch attempt for a single message."""
+    async def run(delivery: Delivery) -> Outcome:
+        return (await batch([delivery]))[0]
+
+    return run
