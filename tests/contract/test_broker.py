@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from holdfast.consume.contract import Note, Settled, Settlement, Verb
-from tests.contract.benches import LONG_MS, SHORT_MS, Party, bury, memory_bench, stream_bench
+from holdfast.testing import wait_until_async
+from tests.contract.benches import LONG_MS, SHORT_MS, SOON_S, Party, bury, memory_bench, stream_bench
 from tests.support.backend import KINDS
 
 Claim = Callable[[Party], Awaitable[None]]
@@ -292,8 +293,10 @@ def test_closing_hands_back_what_nobody_holds_and_counts_no_attempt(broker):
         at.tray.let_go(got[1:])
         assert await at.close() == 2
         heir = await party.join()
-        back = await heir.tray.got(2)
-        assert [(d.entry_id, d.attempts, d.suspect) for d in back[:2]] == [(d.entry_id, 0, False) for d in got[1:]]
+        await wait_until_async(lambda: {d.entry_id for d in got[1:]} <= {d.entry_id for d in heir.tray.all}, SOON_S,
+                               "what was handed back")
+        handed = {d.entry_id: (d.attempts, d.suspect) for d in heir.tray.all if d.entry_id != got[0].entry_id}
+        assert handed == {d.entry_id: (0, False) for d in got[1:]}
 
     broker(claim)
 
