@@ -42,6 +42,11 @@ class StreamSettings:
     letters_days: float = 30.0
     letter_prefix: str = DEFAULT_PREFIX
 
+    @property
+    def step_slack_ms(self) -> int:
+        """How far the server's clock may be off between two looks before it counts as a step (see ``steps``)."""
+        return self.sweep_ms // 2 + 500
+
     def __post_init__(self) -> None:
         for name in ("lease_ms", "sweep_ms", "block_ms", "stow_ms", "take_max"):
             if getattr(self, name) <= 0:

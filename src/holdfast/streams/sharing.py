@@ -22,7 +22,6 @@ import contextlib
 
 from .._base import events as ev
 from .._base import points
-from .._base.clock import Instant
 from .._redis.keys import GroupKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox
@@ -33,6 +32,7 @@ from .scene import Scene
 from .settings import StreamSettings
 from .share import moves
 from .source import StreamSource
+from .steps import ClockWatch
 
 _OWN = load_script("holdfast.streams", "own")
 _MEMBERS = load_script("holdfast.streams", "members")
@@ -44,15 +44,13 @@ MOVE_S = 10.0
 class Partition:
     """One partition as this process sees it."""
 
-    def __init__(self, number: int, keys: GroupKeys) -> None:
+    def __init__(self, number: int, keys: GroupKeys, watch: ClockWatch) -> None:
         self.number = number
         self.keys = keys
         self.source: StreamSource | None = None
         self.task: asyncio.Task[None] | None = None
         self.moving: asyncio.Task[None] | None = None
-        self.seen_ms: int | None = None
-        self.seen_at = Instant(0.0)
-        self.run_id = ""
+        self.watch = watch
 
 
 class SharedSource:
@@ -67,12 +65,14 @@ class SharedSource:
         self.group = group
         self._settings = settings
         self._count = 0 if single else partitions
-        self._partitions = [Partition(n, GroupKeys(scene.server.prefix, physical(stream, n, self._count), group))
+        self._partitions = [Partition(n, GroupKeys(scene.server.prefix, physical(stream, n, self._count), group),
+                                      ClockWatch(settings.step_slack_ms))
                             for n in range(partitions)]
         self._name = new_incarnation(scene.chance)
         self._members = self._partitions[0].keys.members
         self._door = self._partitions[0].keys.door
         self._began_at = scene.clock.now()
+        self._watch = ClockWatch(settings.step_slack_ms)
         self._stopping = asyncio.Event()
         self._inbox: Inbox | None = None
 
@@ -98,8 +98,13 @@ class SharedSource:
     async def _share(self, inbox: Inbox) -> None:
         link = self._server.shared(self._partitions[0].keys.stream.encode())
         # A member that dies counts for one lease more; its partitions come free at the same time.
-        live = [m.decode() for m in await link.run(_MEMBERS, (self._members, self._door),
-                                                   (self._name, self._settings.lease_ms))]
+        watch, now = self._watch, self._clock.now()
+        server_ms, jumped, *members = await link.run(
+            _MEMBERS, (self._members, self._door),
+            (self._name, self._settings.lease_ms, "" if watch.seen_ms is None else watch.seen_ms, watch.elapsed_ms(now),
+             watch.slack_ms, int(watch.other_server(link.run_id))))
+        watch.looked(int(server_ms), int(jumped), now, self._clock.now(), link.run_id)  # told by who looks at leases
+        live = [m.decode() for m in members]
         free = [p for p in self._partitions if p.source is None and await self._is_free(p)]
         own = [p.number for p in self._partitions if p.source is not None and p.moving is None]
         todo = moves(self._name, live, len(self._partitions), own, [p.number for p in free])
@@ -112,20 +117,19 @@ class SharedSource:
     async def _ask(self, p: Partition, incarnation: str) -> tuple[bool, int, int | None]:
         """(taken, epoch, ms left of the owner's lease or None when it has none)."""
         link = self._server.shared(p.keys.stream.encode())
-        now = self._clock.now()
+        watch, now = p.watch, self._clock.now()
         taken, epoch, owner, left, server_ms, jumped = await link.run(
             _OWN, (p.keys.owner, p.keys.leases, p.keys.door),
-            (incarnation, self._settings.lease_ms, "" if p.seen_ms is None else p.seen_ms,
-             int((now - p.seen_at) * 1000), self._settings.sweep_ms // 2 + 500,
-             int(bool(p.run_id and link.run_id and link.run_id != p.run_id))))
-        if int(jumped):
-            self._events.emit(ev.ClockStepped(stream=p.keys.stream, group=self.group, by_ms=int(jumped),
-                                              new_server=bool(p.run_id) and link.run_id != p.run_id))
-        p.seen_ms, p.seen_at, p.run_id = int(server_ms), now, link.run_id or p.run_id
+            (incarnation, self._settings.lease_ms, "" if watch.seen_ms is None else watch.seen_ms,
+             watch.elapsed_ms(now), watch.slack_ms, int(watch.other_server(link.run_id))))
+        step = watch.looked(int(server_ms), int(jumped), now, self._clock.now(), link.run_id)
+        if step is not None:
+            self._events.emit(ev.ClockStepped(stream=p.keys.stream, group=self.group, by_ms=step.by_ms,
+                                              new_server=step.new_server))
         return bool(taken), int(epoch), int(left) if owner and left else None
 
     async def _is_free(self, p: Partition) -> bool:
-        first_look = p.seen_ms is None
+        first_look = p.watch.seen_ms is None
         _, _, left_ms = await self._ask(p, "")
         if left_ms is None:
             return True
@@ -186,7 +190,7 @@ class SharedSource:
                 handed_back += await p.source.close(inbox)
         with contextlib.suppress(ServerError):
             link = self._server.shared(self._partitions[0].keys.stream.encode())
-            await link.run(_MEMBERS, (self._members, self._door), (self._name, 0))
+            await link.run(_MEMBERS, (self._members, self._door), (self._name, 0, "", 0, 0, 0))
         return handed_back
 
     def inspect(self) -> list[object]:

@@ -14,7 +14,6 @@ robs the living. Here both bounds are known, so a slow answer is not reported as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._base.clock import Instant
@@ -27,16 +26,15 @@ class Step(NamedTuple):
     new_server: bool
 
 
-@dataclass(slots=True)
 class ClockWatch:
     """What was last seen of one server's clock. ``slack_ms``: less than that is no step."""
 
-    slack_ms: int
-    seen_ms: int | None = None
-    _sent_at: Instant = Instant(0.0)
-    _received_at: Instant = Instant(0.0)
-    _run_id: str = ""
-    _changed: bool = False
+    def __init__(self, slack_ms: int) -> None:
+        self.slack_ms = slack_ms
+        self.seen_ms: int | None = None
+        self._sent_at = self._received_at = Instant(0.0)
+        self._run_id = ""
+        self._changed = False
 
     def forget(self) -> None:
         """As if nothing had been seen."""
@@ -50,7 +48,9 @@ class ClockWatch:
         """Does another server answer than the one that was seen? An empty ``run_id`` says nothing."""
         return self._changed or bool(self._run_id and run_id and run_id != self._run_id)
 
-    def looked(self, server_ms: int, jumped_ms: int, sent_at: Instant, received_at: Instant, run_id: str) -> Step | None:
+    def looked(
+        self, server_ms: int, jumped_ms: int, sent_at: Instant, received_at: Instant, run_id: str
+    ) -> Step | None:
         """Takes in a look's answer; the step, when there was one. ``jumped_ms``: by what the script was off, 0 if not.
 
         A server may have changed during the call itself: the script could not know, so the next look is told.

@@ -44,7 +44,7 @@ class Sweeper:
         self._source = source
         self._lost = {False: LostReplies(), True: LostReplies()}
         self._poked = asyncio.Event()
-        self._clock_of = {replay: ClockWatch(source.settings.sweep_ms // 2 + 500) for replay in (False, True)}
+        self._clock_of = {replay: ClockWatch(source.settings.step_slack_ms) for replay in (False, True)}
         self.begin()
 
     def begin(self) -> None:
