@@ -99,8 +99,10 @@ def handlers(task: Task) -> dict[str, Callable[..., Any]]:
         ended(work)
 
     async def blocking(work: Work) -> None:
+        """Blocks the loop the first time; whoever takes the message over does not."""
         began(work)
-        time.sleep(work.seconds)  # noqa: ASYNC251 - the fault under test
+        if first_time(folder, work):
+            time.sleep(work.seconds)  # noqa: ASYNC251 - the fault under test
         meet(folder, work)
         ended(work)
 
