@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import socket
 import threading
@@ -170,6 +171,15 @@ def test_nobody_behind_the_proxy_looks_like_a_reset(server):
         pytest.raises(ConnectionResetError),  # an orderly end would look like a server that said goodbye
     ):
         sock.recv(1)
+
+
+def test_closing_while_connections_arrive_leaves_no_socket_open(server):
+    """A socket left open is a ResourceWarning, and warnings are errors here."""
+    for _ in range(20):
+        with Proxy(server.address) as proxy:
+            for _ in range(3):
+                socket.create_connection(proxy.address).close()
+        gc.collect()
 
 
 # -- UDP

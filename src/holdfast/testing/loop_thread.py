@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 
 _CALL_S = 10.0
+_END_S = 2.0
 
 
 class LoopThread:
@@ -43,15 +44,16 @@ class LoopThread:
             self._loop.close()
 
     async def _finish(self) -> None:
-        """Nothing may be left half done in a loop that will not turn again: sockets would stay open."""
+        """Nothing may be left half done in a loop that will not turn again: sockets would stay open.
+
+        Tasks are waited for, and cancelled only when late: one cancelled before its first step cannot close anything.
+        """
         await self._closing()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in others:
+            _, late = await asyncio.wait(others, timeout=_END_S)
+            for task in late:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            # Transports close one turn after they were told to, and a connection that was being accepted starts a task.
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # transports close one turn after they were told to
 
     async def _opened(self) -> None:
         raise NotImplementedError

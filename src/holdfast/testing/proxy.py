@@ -49,9 +49,11 @@ class Proxy(LoopThread):
         super().__init__("holdfast-proxy")
         self.target = target
         self.port = free_port()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()
         self._traps: list[Trap] = []
+        self._closed = False
         self.lanes: dict[Way, Lane] = {}
 
     @property
@@ -110,11 +112,11 @@ class Proxy(LoopThread):
 
     def refuse(self) -> None:
         """New connections are refused. Those that exist stay; ``cut`` them for an outage."""
-        self.wait_for(self._stop_listening())
+        self.call(self._stop_listening)
 
     def accept(self) -> None:
         """New connections are taken again, on the same port."""
-        self.wait_for(self._listen())
+        self.call(self._listen)
 
     def heal(self) -> None:
         """Undoes what was done: passes bytes, at once, eats nothing, takes connections."""
@@ -144,19 +146,32 @@ class Proxy(LoopThread):
 
     async def _opened(self) -> None:
         self.lanes = {way: Lane() for way in Way}
-        await self._listen()
+        self._listen()
 
-    async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._serve, self.host, self.port)
+    def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = socket.create_server((self.host, self.port))
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._accept_one, self._listener)
 
-    async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _accept_one(self, listener: socket.socket) -> None:
+        """By hand: asyncio's own server loses the sockets of connections that it accepts while it is being closed."""
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            client, _ = listener.accept()
+            client.setblocking(False)
+            task = self._loop.create_task(self._serve(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _closing(self) -> None:
-        await self._stop_listening()
+        self._closed = True
+        self._stop_listening()
         self._each_link(_Link.cut)
 
     def _each_lane(self, ways: tuple[Way, ...], act: Callable[[Lane], None]) -> None:
@@ -177,25 +192,18 @@ class Proxy(LoopThread):
             trap.disarm()
         self._traps.clear()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._forward(reader, writer)
-        except asyncio.CancelledError:
-            _reset(writer)  # we are closing; before Python 3.12 asyncio takes a cancelled server task for a failure
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_writer: asyncio.StreamWriter | None = None
+    async def _serve(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=client)
         try:
             up_reader, up_writer = await asyncio.open_connection(*self.target)
         except OSError:
-            return  # the way leads to nobody
-        finally:
-            if up_writer is None:
-                _reset(writer)
+            _reset(writer)  # what a client sees when the way leads to nobody
+            return
         link = _Link(writer, up_writer, Turns(lambda: self._traps))
         self._links.add(link)
         try:
-            await link.carry(reader, up_reader, self.lanes)
+            if not self._closed:
+                await link.carry(reader, up_reader, self.lanes)
         finally:
             self._links.discard(link)
             link.cut()
