@@ -88,8 +88,8 @@ class Holdfast:
                  service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None, limits_file: Path | str | None = None,
                  **connection: Any) -> None:
-        self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "clock": clock,
-                                           "chance": chance, **connection}
+        self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "client": client,
+                                           "clock": clock, "chance": chance, **connection}
         self.url = url
         #: TOML file whose numbers go over those in code; changed numbers are taken over within a second.
         self.limits_file = None if limits_file is None else Path(limits_file)
@@ -273,16 +273,12 @@ class Holdfast:
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[dict[str, Any]]:
         """For ASGI applications: consumers run beside the requests. ``FastAPI(lifespan=hf.lifespan)``."""
-        await self.open()
-        task = asyncio.create_task(self.run()) if self._declared else None
-        try:
-            yield {"holdfast": self}
-        finally:
-            self.stop()
-            if task is not None:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-            await self.close()
+        async with self:
+            task = asyncio.create_task(self.run()) if self._declared else None
+            try:
+                yield {"holdfast": self}
+            finally:
+                await self._ended(task)
 
     @asynccontextmanager
     async def testing(self) -> AsyncIterator[MemoryBroker]:
@@ -293,7 +289,16 @@ class Holdfast:
         try:
             yield self._memory
         finally:
-            self.stop()
+            await self._ended(task)
+
+    async def _ended(self, task: asyncio.Task[None] | None) -> None:
+        """Ends ``run`` in ``task``, also when it has not come as far as to hear of ``stop``."""
+        if task is None:
+            return
+        if self.worker is None:
+            task.cancel()
+        self.stop()
+        with contextlib.suppress(asyncio.CancelledError):
             await task
 
     async def _follow_limits(self, running: Sequence[Running]) -> None:
