@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from .context import server_options, settings, sql_option
+from .context import run, server_options, settings, sql_option
 from .output import json_option, print_json, say, show
 
 _DIALECTS = click.Choice(["postgresql", "sqlite", "mysql", "mariadb"])
@@ -25,32 +25,17 @@ def init(as_json: bool) -> None:
     url = settings().sql
     if not url:
         raise click.UsageError("name the database: --sql postgresql+psycopg://app@db/app, or HOLDFAST_SQL")
-    made = _init(url)
+    made = run(_init(url))
     if as_json:
         print_json({"created": made})
     else:
         say(f"created {', '.join(made)}" if made else "all tables are there already")
 
 
-def _init(url: str) -> list[str]:
-    """Creates what is missing; names what was made."""
-    from sqlalchemy.exc import DBAPIError
+async def _init(url: str) -> list[str]:
+    from .._sql.install import install
 
-    from .._sql import Database, create_all, is_transient, missing_tables
-    from ..errors import ConfigurationError, ServerUnreachable
-
-    database = Database(url)
-    try:
-        with database.plain_engine.begin() as connection:
-            missing = missing_tables(connection, database.tables)
-            create_all(connection, database.tables)
-    except DBAPIError as error:
-        if is_transient(error):
-            raise ServerUnreachable(f"the database does not answer: {error.orig}") from error
-        raise ConfigurationError(f"the database refused: {error.orig}") from error
-    finally:
-        database.plain_engine.dispose()
-    return [str(name) for name in missing]
+    return await install(url)
 
 
 @command.command("ddl")
