@@ -28,7 +28,8 @@ class Member(Hurtable):
     @property
     def last_words(self) -> str:
         """The end of what it wrote to stderr, on one line."""
-        return " | ".join(self.log.read_text(errors="replace").splitlines()[-5:]) or "it left no word"
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip(" ^~")]
+        return " | ".join(lines[-4:]) or "it left no word"
 
 
 class Crew:

@@ -37,7 +37,7 @@ LEASE_MS = 2_000
 SWEEP_MS = 500
 FROZEN_LEASES = 3
 #: Parts of the log that are settled when a blow is looked for, and when the search for the worst moment ends.
-KILL_FROM, KILL_BY = 0.2, 0.4
+KILL_FROM, KILL_BY = 0.1, 0.65
 FREEZE_FROM, FREEZE_BY = 0.45, 0.8
 #: Seconds between two looks at the stream.
 LOOK_S = 0.1
@@ -50,12 +50,13 @@ _NOBODY = "no worker was met with entries in its hands: none is {}"
 
 @dataclass(kw_only=True)
 class Plan:
-    """What is to be done, and where."""
+    """What is to be done, and where. own_server: started for this run, and gone with it."""
 
     folder: Path
     log: Log
     url: str | None
     data_dir: Path
+    own_server: bool
     sql: str
     partitions: int
     rng: random.Random
@@ -147,8 +148,8 @@ class Play:
     async def _publish(self) -> None:
         pace = pace_of(self._total)
         if pace.slow:
-            self._talk.say(f"fewer than {SLOW_BELOW:,} lines: {pace.burst} are published every {pace.pause_s:.2f} s, so that"
-                           " there is work to interrupt; the throughput below is that of the publishing")
+            self._talk.say(f"fewer than {SLOW_BELOW:,} lines: {pace.burst} are published every {pace.pause_s:.2f} s,"
+                           " so that there is work to interrupt; the throughput below is that of the publishing")
         with self._plan.log.lines() as lines:
             await self._outbox.publish(self._hf, self._plan.stream, self._plan.log.layout, lines, pace)
 

@@ -57,7 +57,8 @@ def main(input_file: Path | None = None, spans: int | None = None, as_json: bool
         log = (source.made_up(folder / "generated.jsonl", spans or SPANS, seed) if input_file is None
                else source.given(input_file))
         plan = play.Plan(folder=folder, log=log, url=url, data_dir=(data_dir or folder / "server").absolute(),
-                         sql=sql or f"sqlite:///{folder / 'demo.db'}", partitions=partitions, rng=random.Random(seed))
+                         own_server=url is None and data_dir is None, sql=sql or f"sqlite:///{folder / 'demo.db'}",
+                         partitions=partitions, rng=random.Random(seed))
         with report.Talk() as talk:
             found = asyncio.run(_perform(plan, talk))
     finally:
@@ -82,13 +83,13 @@ async def _perform(plan: Plan, talk: Talk) -> Report:
     try:
         async with Holdfast(plan.url, data_dir=plan.data_dir) as hf:
             server = await hf.open()
-            if plan.url is None:
+            if plan.own_server:
                 guarded = await _guard(server, plan.folder)
             try:
                 return await Play(plan, hf, server, crew=crew, effects=effects, talk=talk).to_end()
             finally:
                 crew.kill_all()
-                if plan.url is not None:
+                if not plan.own_server:
                     await _sweep_up(plan, server)
     finally:
         effects.close()

@@ -102,7 +102,7 @@ class Strikes:
                     member.resume()
             if kept:
                 return member, blow
-            await asyncio.sleep(self._rng.uniform(0.002, 0.02))
+            await asyncio.sleep(self._rng.uniform(0.002, 0.012))
         return None
 
     async def _seen(self, member: Member) -> Blow:

@@ -57,7 +57,7 @@ def assemble(assignment: Assignment) -> Holdfast:
 
     # A batch runs while the next is parsed; more would only wait for the writer's lock, to be repeated after a crash.
     @hf.consumer(a.stream, group=GROUP, once=Sifted(a.sql, a.stream, GROUP, Layout(a.format, a.header)), batch=True,
-                 batch_size=a.batch_size, concurrency=2, prefetch_max=3 * a.batch_size)
+                 batch_size=a.batch_size, concurrency=2, prefetch_max=a.batch_size)
     async def keep(lines: list[Delivery], session: AsyncSession) -> None:
         await store.apply_batch(session, [(line.message.id, line.body) for line in lines])
 
