@@ -14,6 +14,7 @@ by one watch task that looks at all running attempts every 50 ms: a timer a mess
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
@@ -244,8 +245,23 @@ class Consumer:
         await self._until_idle(deadline_s)
         for slot in (*self._slots, self._suspect_slot):
             if slot.deliveries:
-                self._cut(slot, "shutdown")
+                known = slot.overdue
+                if not self._cut(slot, "shutdown") and not known:
+                    self._tell_overdue(slot, time.monotonic() - slot.started)
         await self._until_idle(1.0, threads_too=False)
+        await self._flushed()
+
+    async def threads_ended(self) -> None:
+        """Returns when no plain handler runs any more, and what they came to is settled.
+
+        A thread can be neither cancelled nor handed back: its lease has to live as long as it does, or somebody else
+        would start the same message beside it. Whoever cannot wait has to end the process.
+        """
+        if any(slot.overdue for slot in (*self._slots, self._suspect_slot)):
+            await self._until_idle(math.inf)  # guard: no second attempt beside a running thread
+            await self._flushed()
+
+    async def _flushed(self) -> None:
         for settler in self._settlers.values():
             await settler.flushed(5.0)
 
@@ -471,13 +487,14 @@ class Consumer:
                 self._room.set()
 
     def _time_out(self, slot: Slot, ran_s: float) -> None:
+        if slot.cut is None and not slot.overdue and not self._cut(slot, "timeout"):
+            self._tell_overdue(slot, ran_s)
+
+    def _tell_overdue(self, slot: Slot, ran_s: float) -> None:
         delivery = slot.deliveries[0]
-        if slot.cut is not None or slot.overdue:
-            return
-        if not self._cut(slot, "timeout"):
-            self._events.emit(ev.HandlerOverdue(
-                stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
-                handler=self._conclusions.handler_name(delivery), seconds=round(ran_s, 3)))
+        self._events.emit(ev.HandlerOverdue(
+            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
+            handler=self._conclusions.handler_name(delivery), seconds=round(ran_s, 3)))
 
     def _cut(self, slot: Slot, why: str) -> bool:
         """Cancels a running attempt. A thread cannot be cancelled: False, it is overdue, its entry stays in flight."""

@@ -42,7 +42,11 @@ class Worker:
         self._stop.set()
 
     async def run(self, *, drain_s: float = 10.0) -> None:
-        """Works until ``request_stop``. ``drain_s``: how long running handlers may still take then."""
+        """Works until ``request_stop``. ``drain_s``: how long running handlers may still take then.
+
+        Then async ones are cancelled. Plain ones cannot be: they are reported (``HandlerOverdue``), and it returns when
+        they are through.
+        """
         for r in self._running:
             if r.effect is not None:
                 await r.effect.open()
@@ -62,8 +66,7 @@ class Worker:
 
     async def _end(self, drain_s: float) -> None:
         await asyncio.gather(*(s.stop_reading() for r in self._running for s in r.sources))
-        await asyncio.gather(*(r.consumer.drain(drain_s) for r in self._running))
-        await asyncio.gather(*(s.close(r.consumer) for r in self._running for s in r.sources), return_exceptions=True)
+        await asyncio.gather(*(self._end_one(r, drain_s) for r in self._running))
         tasks = [t for r in self._running for t in r.tasks]
         _, late = await asyncio.wait(tasks, timeout=5.0) if tasks else (set(), set())
         for task in late:
@@ -73,6 +76,11 @@ class Worker:
             await r.consumer.stop()
             if r.effect is not None:
                 await r.effect.close()
+
+    async def _end_one(self, r: Running, drain_s: float) -> None:
+        await r.consumer.drain(drain_s)
+        await r.consumer.threads_ended()
+        await asyncio.gather(*(s.close(r.consumer) for s in r.sources), return_exceptions=True)
 
     @property
     def consumers(self) -> list[Consumer]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _JOIN = load_script("holdfast.streams", "join")
 _LEAVE = load_script("holdfast.streams", "leave")
+#: Seconds that handing back and leaving may take.
+CLOSE_S = 3.0
 
 class StreamSource:
     """Fulfils ``consume.contract.Source`` on a Redis or Valkey stream."""
@@ -235,25 +237,31 @@ class StreamSource:
         self._stop_reading.set()
         if self._reader is not None and self._reader.client_id:
             with contextlib.suppress(ServerError):
-                await self.link.call("CLIENT", "UNBLOCK", self._reader.client_id)
+                await self.link.call("CLIENT", "UNBLOCK", self._reader.client_id, timeout_s=1.0)
 
     async def close(self, inbox: Inbox) -> int:
         """Hands back what is still pending and in nobody's hands here, gives up the lease.
 
-        What a thread still runs is left pending: without a lease it is taken over, and by then this process is gone.
+        A server that does not answer is not waited for: what is pending here is then taken over when the lease ends.
         """
         await self.stop_reading()
         handed_back = 0
-        with contextlib.suppress(ServerUnreachable):
-            if self.incarnation and not self._lost.is_set():
-                handed_back = await self._release_all(self.main, inbox) + await self._release_all(self.replay, inbox)
-                points.reached("leave.before")
-                await self.link.run(_LEAVE, (self.main.key, self.keys.leases, self.replay.key),
-                                    (self.group, self.incarnation))
-                points.reached("leave.after")
+        with contextlib.suppress(ServerUnreachable, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                handed_back = await self._leave(inbox)
         self._closing.set()
         self.events.emit(ev.ConsumerStopped(stream=self.stream, group=self.group, consumer=self.incarnation,
                                             handed_back=handed_back))
+        return handed_back
+
+    async def _leave(self, inbox: Inbox) -> int:
+        handed_back = 0
+        if self.incarnation and not self._lost.is_set():
+            handed_back = await self._release_all(self.main, inbox) + await self._release_all(self.replay, inbox)
+            points.reached("leave.before")
+            await self.link.run(_LEAVE, (self.main.key, self.keys.leases, self.replay.key),
+                                (self.group, self.incarnation))
+            points.reached("leave.after")
         return handed_back
 
     async def _release_all(self, lane: Lane, inbox: Inbox) -> int:
