@@ -45,6 +45,7 @@ class Crew:
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(QUICK))
     how: Mapping[str, Any] = field(default_factory=dict)
     retry_s: float = 0.05
+    attempts: int = 5
     drain_s: float = 5.0
     workers: list[Worker] = field(default_factory=list)
 
@@ -75,7 +76,7 @@ class Crew:
     def task(self, **other: Any) -> Task:
         return Task(**{"url": self.backend.url, "stream": self.stream, "handler": self.handler, "group": GROUP,
                        "folder": str(self.folder), "partitions": self.partitions, "settings": dict(self.settings),
-                       "how": dict(self.how), "retry_s": self.retry_s, "drain_s": self.drain_s,
+                       "how": dict(self.how), "retry_s": self.retry_s, "attempts": self.attempts, "drain_s": self.drain_s,
                        "sql": f"sqlite:///{self.database}" if self.handler == "ledger" else None, **other})
 
     def start(self, arm: str = "", **other: Any) -> Worker:

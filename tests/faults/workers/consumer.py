@@ -40,6 +40,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     how: dict[str, Any] = {}
     retry_s: float = 0.05
+    attempts: int = 5
     drain_s: float = 5.0
 
 
@@ -156,7 +157,7 @@ async def main(task: Task) -> None:
     if task.partitions:
         hf.stream(task.stream, partitions=task.partitions)
     hf.consumer(task.stream, group=task.group, once="sql" if task.handler == "ledger" else None,
-                batch=task.handler == "batch", retry=Retry(after=task.retry_s), **task.how)(handlers(task)[task.handler])
+                batch=task.handler == "batch", retry=Retry(after=task.retry_s, attempts=task.attempts), **task.how)(handlers(task)[task.handler])
     await hf.run(drain_s=task.drain_s, signals=True)
     await hf.close()
     say(event="over")
