@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import BadHandler, DecodeError, UnknownType, UnknownVersion
-from .outcome import DONE, Drop, Failed, Outcome, Reject, Retry, Stage
+from .outcome import DONE, Done, Drop, Failed, Outcome, Reject, Retry, Stage
 
 _DIRECTIVES = (Retry, Reject, Drop)
 
 
 def outcome_of(answer: Any) -> Outcome:
-    """Of one message: a directive means what it says, anything else is success."""
-    return answer if isinstance(answer, _DIRECTIVES) else DONE
+    """Of one message: a directive means what it says, and so does the effect's word; anything else is success."""
+    return answer if isinstance(answer, (*_DIRECTIVES, Done)) else DONE
 
 
 def outcome_of_error(error: BaseException, stage: Stage = "handle", seconds: float = 0.0) -> Outcome:

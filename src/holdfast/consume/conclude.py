@@ -19,7 +19,7 @@ from .letters import without_note
 from .outcome import Failed, Outcome
 from .parts import Parts
 from .routes import Routes
-from .settler import Settler
+from .settler import Settler, WhyAcked
 from .subscription import Subscription
 
 #: An entry whose letter the server refused waits this long before it is tried again, in ms.
@@ -58,9 +58,7 @@ class Conclusions:
         settler.times.append(took)
         match decision:
             case Ack():
-                settler.dropped += decision.dropped is not None
-                settler.duplicates += decision.duplicate
-                settler.ack(delivery)
+                settler.ack(delivery, _why_acked(decision))
                 if self._budget is not None:
                     self._budget.succeeded(self._clock.now())
             case RetryAt():
@@ -111,8 +109,7 @@ class Conclusions:
         applied = await self._applied(delivery)
         settler = self._settler(delivery.origin)
         if applied is True:  # guard: what took effect is not dead
-            settler.duplicates += 1
-            settler.ack(delivery)
+            settler.ack(delivery, "duplicates")
             return
         ran = decision.reason not in ("crash_loop", "head_dead")
         delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=ran)
@@ -174,6 +171,12 @@ class Conclusions:
 def type_name(error: BaseException | None) -> str:
     """``module.Class`` of an error; built-in ones without the module."""
     return "" if error is None else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+def _why_acked(decision: Ack) -> WhyAcked:
+    if decision.duplicate:
+        return "duplicates"
+    return "acked" if decision.dropped is None else "dropped"
 
 
 def following_dead_head() -> Bury:

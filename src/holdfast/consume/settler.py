@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from .._base import events as ev
 from .._base.chance import Chance
@@ -23,6 +24,8 @@ WINDOW_S = 0.0015
 #: Deliveries in one settle at most. Longer scripts hold up everybody else at the server.
 BATCH = 1000
 
+#: As what an acknowledgement is counted.
+WhyAcked = Literal["acked", "dropped", "duplicates"]
 #: Told of each refusal: (delivery, settlement or None for an acknowledgement, what the broker said).
 OnRefused = Callable[[Delivery, Settlement | None, Settled], None]
 #: Told of each settlement that went through. Only ordered consumers listen.
@@ -43,8 +46,8 @@ class Settler:
         self.acks: list[Delivery] = []
         self.others: list[Settlement] = []
         self.times: list[float] = []
-        self.dropped = 0
-        self.duplicates = 0
+        #: Which of those acknowledged are no plain successes, by entry id.
+        self._why: dict[bytes, WhyAcked] = {}
         #: Ids that are queued, running or being settled here.
         self.held: set[bytes] = set()
         self._dirty = asyncio.Event()
@@ -57,8 +60,10 @@ class Settler:
         """There is something to settle."""
         self._dirty.set()
 
-    def ack(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery, why: WhyAcked = "acked") -> None:
         """It is done."""
+        if why != "acked":
+            self._why[delivery.entry_id] = why
         self.acks.append(delivery)
         self._dirty.set()
 
@@ -90,6 +95,7 @@ class Settler:
         """Forgets everything that was not settled yet: it belongs to others."""
         forgotten = len(self.held)
         self.acks, self.others, self.times = [], [], []
+        self._why.clear()
         self.held.clear()
         self.revoked = True
         return forgotten
@@ -141,6 +147,7 @@ class Settler:
         counts = [0] * len(Verb)
         for s in others:
             counts[s.verb] += 1
+        why = {id(d): self._why.pop(d.entry_id) for d in acks if d.entry_id in self._why} if self._why else {}
         acked, lost = len(acks), 0
         if refused:
             what = {id(s.delivery): s for s in others}
@@ -150,15 +157,16 @@ class Settler:
                     lost += 1
                     if settlement is None:
                         acked -= 1
+                        why.pop(id(delivery), None)
                     else:
                         counts[settlement.verb] -= 1
                     self._on_refused(delivery, settlement, answer)
+        whys = list(why.values())
         self._events.emit(ev.Settled(
-            stream=self.origin.stream, group=self.origin.group, acked=acked - self.dropped - self.duplicates,
-            dropped=self.dropped, duplicates=self.duplicates, retried=counts[Verb.PARK] + counts[Verb.STOW],
-            buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
+            stream=self.origin.stream, group=self.origin.group, acked=acked - len(whys),
+            dropped=whys.count("dropped"), duplicates=whys.count("duplicates"),
+            retried=counts[Verb.PARK] + counts[Verb.STOW], buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
             handle_s=tuple(times), attempts=tuple([d.attempt for d in acks if d.attempts])))
-        self.dropped = self.duplicates = 0
         if self._on_settled is not None:
             unsettled = {id(d) for d, answer in refused if answer is not Settled.GONE}
             for d in acks:

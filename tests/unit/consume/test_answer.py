@@ -5,7 +5,7 @@ import pytest
 
 from holdfast import errors
 from holdfast.consume.answer import outcome_of, outcome_of_error, outcomes_of, stage_of
-from holdfast.consume.outcome import DONE, Drop, Failed, Reject, Retry
+from holdfast.consume.outcome import DONE, Done, Drop, Failed, Reject, Retry
 
 
 @pytest.mark.parametrize("answer", [None, 0, "Retry", [], ValueError("returned, not raised")])
@@ -17,6 +17,11 @@ def test_anything_but_a_directive_is_success(answer):
 def test_a_directive_means_the_same_returned_and_raised(directive):
     assert outcome_of(directive) is directive
     assert outcome_of_error(directive) is directive
+
+
+def test_that_an_effect_was_there_already_is_passed_on():
+    duplicate = Done(duplicate=True)
+    assert outcome_of(duplicate) is duplicate
 
 
 def test_an_error_is_a_failure_at_its_stage():
