@@ -227,6 +227,18 @@ class Holdfast:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def place(self, *, url: str | None = None, prefix: str | None = None, data_dir: Path | str | None = None) -> None:
+        """Says anew where the server is and what our keys begin with; None leaves it. Before anything is opened.
+
+        This is how a command line goes over what code says. Raises ConfigurationError once the server is open.
+        """
+        if self._server is not None:
+            raise ConfigurationError("the server is open already: name another one before anything is published or run")
+        named = {"url": url, "prefix": prefix, "data_dir": None if data_dir is None else Path(data_dir)}
+        self._made_with |= {name: value for name, value in named.items() if value is not None}
+        self.url, self.prefix = url or self.url, prefix or self.prefix
+        self._data_dir = named["data_dir"] or self._data_dir  # type: ignore[assignment]
+
     async def run(self, *, drain_s: float = 10.0, signals: bool = False) -> None:
         """Runs all declared consumers until ``stop``. ``signals``: SIGTERM and SIGINT stop them too."""
         if not self._declared:

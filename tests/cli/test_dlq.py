@@ -43,6 +43,13 @@ def test_a_group_without_letters_has_an_empty_list(at, backend, stream):
     assert (said.code, said.out, said.err) == (0, "[]\n", "")
 
 
+def test_letters_with_names_of_their_own_are_read(at, backend, stream):
+    backend.admin.execute_command("XADD", GroupKeys("hf", stream, GROUP).dead, "*", "app-failure-reason", "expired",
+                                  "app-letter-id", "01JD8Z3V5K7Q2M9T4R6W8Y0A1B", "body", "{}")
+    (letter,) = at("dlq", "ls", stream, "--group", GROUP, "--letter-prefix", "app-", "--json").json
+    assert (letter["id"], letter["reason"]) == ("01JD8Z3V5K7Q2M9T4R6W8Y0A1B", "expired")
+
+
 def test_payloads_are_shown_only_when_asked_for(at, backend, stream, arun):
     arun(bury(backend.url, stream, GROUP, [{"card": "4242-secret"}]))
     (letter,) = ids(at, stream)

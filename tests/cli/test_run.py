@@ -219,6 +219,17 @@ def test_an_address_that_is_taken_is_2(running):
     assert f"error: --health: cannot listen on 127.0.0.1:{port}" in other.stderr
 
 
+def test_the_command_line_goes_over_the_module_and_the_environment_does_not(running):
+    dead, port = f"redis://127.0.0.1:{free_port()}", running.backend.url
+    module = running.folder / "billing.py"
+    module.write_text(module.read_text().replace(repr(port), repr(dead)))
+    told = {"cwd": running.folder, "capture_output": True, "text": True, "timeout": 30, "check": False}
+    assert subprocess.run([*COMMAND, "run", "billing:hf"], env=environment(HOLDFAST_URL=port), **told).returncode == 3
+    running.start("--url", port)
+    running.until(lambda: running.leases() == 1, "it has joined where the command line says")
+    assert running.end() == 0
+
+
 def test_limits_from_a_file_hold_and_a_wrong_file_is_2(running):
     (running.folder / "limits.toml").write_text("[limits]\nconcurency = 1\n")
     running.start("--limits", "limits.toml")

@@ -34,6 +34,7 @@ class Settings:
     prefix: str | None = None
     data_dir: Path | None = None
     sql: str | None = None
+    letter_prefix: str | None = None
     debug: bool = False
     #: Names that the command line gave; the others come from the environment.
     typed: set[str] = field(default_factory=set)
@@ -60,10 +61,10 @@ def server_options(*, at_root: bool = False) -> Callable[[F], F]:
     """The options every command that talks to a server takes."""
     def decorate(command: F) -> F:
         for option in (
-            _option("--debug", "show tracebacks", is_flag=True, default=None, at_root=at_root),
-            _option("--data-dir", "folder of the embedded server", type=_FOLDER, at_root=at_root),
-            _option("--prefix", "what our keys begin with; one a tenant (default hf)", at_root=at_root),
-            _option("--url", "redis://, rediss://, redis+sentinel:// or unix://", at_root=at_root),
+            _kept("--debug", "show tracebacks", is_flag=True, default=None),
+            _named("--data-dir", "folder of the embedded server", asked=at_root, type=_FOLDER),
+            _named("--prefix", "what our keys begin with; one a tenant (default hf)", asked=at_root),
+            _named("--url", "redis://, rediss://, redis+sentinel:// or unix://", asked=at_root),
         ):
             command = option(command)
         return command
@@ -73,15 +74,23 @@ def server_options(*, at_root: bool = False) -> Callable[[F], F]:
 
 def sql_option(command: F) -> F:
     """``--sql``, for commands that look into the user's database."""
-    return _option("--sql", 'the database behind once="sql": postgresql+psycopg://…', envvar="HOLDFAST_SQL")(command)
+    return _named("--sql", 'the database behind once="sql": postgresql+psycopg://…', asked=True)(command)
 
 
-def _option(flag: str, text: str, *, at_root: bool = False, envvar: str | None = None, **more: Any
-            ) -> Callable[[F], F]:
-    name = flag.removeprefix("--").replace("-", "_")
-    variable = envvar or f"HOLDFAST_{name.upper()}"
-    if at_root and name != "debug":
-        envvar = variable
+def letter_option(command: F) -> F:
+    """``--letter-prefix``, for commands that read dead letters."""
+    return _kept("--letter-prefix", "what the metadata fields of letters begin with (default x-dlq-)")(command)
+
+
+def _named(flag: str, text: str, *, asked: bool, **more: Any) -> Callable[[F], F]:
+    """An option that the environment may give as well; ``asked``: here is where it is looked up."""
+    variable = f"HOLDFAST_{_name(flag).upper()}"
+    return _kept(flag, f"{text}  [{variable}]", envvar=variable if asked else None, **more)
+
+
+def _kept(flag: str, text: str, **more: Any) -> Callable[[F], F]:
+    """An option whose value goes into ``Settings``, if there is one: what stands nearer to the end wins."""
+    name = _name(flag)
 
     def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         if value is not None:
@@ -90,9 +99,13 @@ def _option(flag: str, text: str, *, at_root: bool = False, envvar: str | None =
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 said.typed.add(name)
 
-    more = {"is_flag": False, "metavar": name.upper().replace("_", "-"), **more} if not more.get("is_flag") else more
-    shown = text if name == "debug" else f"{text}  [{variable}]"
-    return click.option(flag, name, help=shown, envvar=envvar, expose_value=False, callback=keep, **more)
+    if not more.get("is_flag"):
+        more = {"metavar": name.upper().replace("_", "-"), **more}
+    return click.option(flag, name, help=text, expose_value=False, callback=keep, **more)
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def settings() -> Settings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .context import opened, run, server_options
+from .context import letter_option, opened, run, server_options, settings
 from .output import json_option, print_fields, print_json, print_table, show
 from .params import SINCE
 
@@ -25,7 +25,7 @@ _SHOWN = ("id", "reason", "stage", "error_type", "attempts", "source_id", "sourc
 
 def letters_of(command: F) -> F:
     """STREAM and ``--group``: whose letters."""
-    command = click.option("--group", required=True, help="the consumer group whose letters they are")(command)
+    command = letter_option(click.option("--group", required=True, help="the group whose letters they are")(command))
     return click.argument("stream")(command)
 
 
@@ -53,10 +53,11 @@ def choice_of(chosen: dict[str, Any]) -> Choice:
 @asynccontextmanager
 async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
     """The letters of a group on the server that was asked for."""
+    from .._base.letter import DEFAULT_PREFIX
     from ..deadletters import open_shelf
 
     async with opened() as server:
-        yield await open_shelf(server, stream, group)
+        yield await open_shelf(server, stream, group, prefix=settings().letter_prefix or DEFAULT_PREFIX)
 
 
 class _Commands(click.Group):

@@ -91,14 +91,14 @@ def _imported(module_name: str, here: str) -> Any:
 
 
 def _adjust(hf: Holdfast, plan: Plan) -> None:
-    """The server that the command line or the environment names instead of the module."""
-    asked = {**{k: v for k, v in plan.unless.items() if _is_silent(hf, k)}, **plan.over}
-    if "url" in asked:
-        hf.url = asked["url"]
-    if "prefix" in asked:
-        hf.prefix = asked["prefix"]
-    if "data_dir" in asked:
-        hf._data_dir = Path(asked["data_dir"])  # noqa: SLF001 - the command line completes what the module left open
+    """What the command line says over the module, and the environment where the module is silent."""
+    hf.place(**{**{k: v for k, v in plan.unless.items() if _is_silent(hf, k)}, **plan.over})
+    if plan.limits is not None:
+        from ..consume.limits_file import load_limits
+
+        hf.limits_file = Path(plan.limits)
+        declared = [d.subscription for d in hf._declared]  # noqa: SLF001 - a wrong file is told before anything starts
+        load_limits(hf.limits_file, [f"{s.stream}/{s.group}" for s in declared])
 
 
 def _is_silent(hf: Holdfast, name: str) -> bool:

@@ -87,29 +87,27 @@ class Life:
 
     async def run(self) -> int:
         """Works until a signal or ``stop``; answers the exit code. Raises what ended it otherwise."""
-        from .limits import limited
-
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        async with limited(self.hf, self.plan.limits):
-            self._task = asyncio.create_task(self._open_and_run())
-            try:
-                await self._task
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    raise
-            finally:
-                await self.hf.close()
+        self._task = asyncio.create_task(self._open_and_run())
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            await self.hf.close()
         if self._interrupts > 1:
             say("interrupted: what was running stays pending, others take it over")
             return INTERRUPTED
         return 0
 
     async def _open_and_run(self) -> None:
-        server = await self.hf.open()
-        if server.kind == "embedded" and self._worker < 2:
-            say(f"no URL: using the embedded server of this folder ({server.url})")
+        if self.hf.url is None and self._worker < 2:
+            server = await self.hf.open()
+            if server.kind == "embedded":
+                say(f"no URL: using the embedded server of this folder ({server.url})")
         await self.hf.run(drain_s=self.plan.drain_s)
 
     def stop(self) -> None:
