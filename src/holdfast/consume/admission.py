@@ -7,6 +7,7 @@ A consumer without any of them has no admission at all, and its messages do not 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from .._base import events as ev
 from .._base.clock import Clock
@@ -45,7 +46,9 @@ class Admission:
     @property
     def reading_paused(self) -> bool:
         """An open breaker stops reading: what is not read costs no attempt."""
-        return self.breaker is not None and self.breaker.state is State.OPEN
+        b = self.breaker
+        # Once its pause is over there is reading again: what is read then are the probes.
+        return b is not None and b.state is State.OPEN and self._clock.now() < (b.next_probe_at or 0.0)  # guard: probes
 
     @property
     def aside(self) -> int:
@@ -76,7 +79,9 @@ class Admission:
 
     def left(self, delivery: Delivery, decision: Decision | None) -> Delivery | None:
         """An attempt ended, with a decision or unsaid. Answers a delivery of the same key that may be queued again."""
-        ticket = self._tickets.pop(id(delivery), 0)
+        ticket = self._tickets.pop(id(delivery), None)
+        if ticket is None:  # guard: it never came in (a suspect), so it does not leave (test_consumer)
+            return None
         if self.breaker is not None and decision is not None:
             before = self.breaker.state
             self.breaker.on(result_of(decision), self._clock.now(), ticket)
@@ -93,10 +98,12 @@ class Admission:
             del self._aside[key or ""]
         return freed
 
-    def drain(self) -> list[Delivery]:
-        """Everything set aside, to be handed back."""
-        found = [d for line in self._aside.values() for d in line]
-        self._aside.clear()
+    def take_out(self, wanted: Callable[[Delivery], bool]) -> list[Delivery]:
+        """Those set aside that are wanted; they are kept here no more."""
+        found = [d for line in self._aside.values() for d in line if wanted(d)]
+        if found:
+            lines = {key: deque(d for d in line if not wanted(d)) for key, line in self._aside.items()}
+            self._aside = {key: line for key, line in lines.items() if line}
         return found
 
     def _told(self, before: State) -> None:

@@ -48,17 +48,21 @@ class BatchConsumer(Consumer):
             took, outcomes = await self._run_batch(slot, members)
             failed_whole = isinstance(outcomes[0], Failed) and all(o is outcomes[0] for o in outcomes)
             if failed_whole and len(members) > 1:
-                for member in members:
-                    await self._gate.opened()
-                    if not self.holds(member.origin, member.entry_id):
-                        continue  # revoked meanwhile
-                    member.body = None  # the batch handler may have changed it
-                    took, alone = await self._run_batch(slot, [member])
-                    await self._conclude(slot, member, alone[0], took)
+                await self._run_one_by_one(slot, members)
             else:
                 for member, outcome in zip(members, outcomes, strict=True):
                     await self._conclude(slot, member, outcome, took / len(members))
             self.done += len(members)
+
+    async def _run_one_by_one(self, slot: Slot, members: Sequence[Delivery]) -> None:
+        for member in members:
+            await self._gate.opened()
+            if self.draining:
+                self._conclusions.release(member)
+            elif self.holds(member.origin, member.entry_id):  # guard: not if it was revoked meanwhile (test_consumer)
+                member.body = None  # the batch handler may have changed it
+                took, alone = await self._run_batch(slot, [member])
+                await self._conclude(slot, member, alone[0], took)
 
     async def _gather_batch(self) -> list[Delivery]:
         limits = self.subscription.limits

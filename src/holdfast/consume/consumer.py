@@ -17,8 +17,9 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from .._base import events as ev
@@ -73,6 +74,8 @@ class Consumer:
         limits = subscription.limits
         self._queue: deque[Delivery] = deque()
         self._suspects: deque[Delivery] = deque()
+        #: Those a handler task holds until the limits let them start.
+        self._entering: set[Delivery] = set()
         self._slots = [Slot() for _ in range(limits.concurrency)]
         self._suspect_slot = Slot()
         self._resting: deque[asyncio.Future[None]] = deque()
@@ -89,6 +92,7 @@ class Consumer:
         self._lineup = LineUp(limits.held_max, subscription.on_dead_head) if subscription.ordered else None
         self._conclusions = Conclusions(subscription, routes, parts, self._settler)
         self.draining = False
+        self._stopped = False
         self.done = 0
         parts.gate.call_on_open(self._wake_some)
 
@@ -98,7 +102,7 @@ class Consumer:
             return
         subscription = self.subscription = replace(self.subscription, limits=limits)
         self._prefetch = Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
-        waiting = self._admission.drain() if self._admission is not None else []
+        waiting = self._admission.take_out(lambda _: True) if self._admission is not None else []
         self._admission = Admission.of(self.name, limits, subscription.breaker, self._events, self._clock,
                                        breaker=self._admission.breaker if self._admission is not None else None)
         self._enqueue(waiting)
@@ -123,7 +127,7 @@ class Consumer:
         if self._admission is not None:
             if self._admission.reading_paused:
                 return 0
-            waiting += self._admission.aside
+            waiting += self._admission.aside + len(self._entering)
         return self._prefetch.room(waiting)
 
     async def wait_room(self) -> None:
@@ -134,16 +138,25 @@ class Consumer:
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:
             return
-        self._settler(deliveries[0].origin).held.update([d.entry_id for d in deliveries])
+        held = self._settler(deliveries[0].origin).held
+        ids = [d.entry_id for d in deliveries]
+        if not held.isdisjoint(ids):  # guard: an id in flight is not started again (test_consumer)
+            # Whatever delivered it again, its first delivery ends first: if that can no longer be settled, the entry is
+            # pending, in nobody's hands, and will be found.
+            deliveries = [d for d in deliveries if d.entry_id not in held]
+        held.update(ids)
         if self._ghosts:
             deliveries = [d for d in deliveries if not self._is_ghost(d)]
-        if self._lineup is not None:
+        if self.draining:  # a read that was on its way when reading stopped
+            for d in deliveries:
+                self._conclusions.release(d)
+        elif self._lineup is not None:
             self._line(self._lineup.arrived(deliveries))
-        elif deliveries and deliveries[0].note is None:  # just read for the first time, all of them
+        elif any(map(_suspect, deliveries)):  # guard: each is told by itself (test_consumer)
+            self._enqueue(deliveries)
+        else:
             self._queue.extend(deliveries)
             self._wake_one()
-        else:
-            self._enqueue(deliveries)
 
     def holds(self, origin: Origin, entry_id: bytes) -> bool:
         settler = self._settlers.get(origin)
@@ -186,9 +199,16 @@ class Consumer:
         out = [d for d in (*self._queue, *self._suspects) if d.origin is origin]
         self._queue = deque(d for d in self._queue if d.origin is not origin)
         self._suspects = deque(d for d in self._suspects if d.origin is not origin)
+        out += self._take_limited(lambda d: d.origin is origin)
         if self._lineup is not None:
             out += self._lineup.forget(origin)
         return out
+
+    def _take_limited(self, wanted: Callable[[Delivery], bool]) -> list[Delivery]:
+        """Those among what waits for its limits that are wanted."""
+        found = [d for d in self._entering if wanted(d)]
+        self._entering.difference_update(found)
+        return found if self._admission is None else found + self._admission.take_out(wanted)
 
     def _enqueue(self, deliveries: Iterable[Delivery]) -> None:
         for d in deliveries:
@@ -271,9 +291,7 @@ class Consumer:
         self._suspects.clear()
         if self._lineup is not None:
             found += self._lineup.drain()
-        if self._admission is not None:
-            found += self._admission.drain()
-        return found
+        return found + self._take_limited(lambda _: True)
 
     async def _until_idle(self, deadline_s: float, *, threads_too: bool = True) -> None:
         until = time.monotonic() + deadline_s
@@ -283,6 +301,7 @@ class Consumer:
 
     async def stop(self) -> None:
         """Ends all tasks."""
+        self._stopped = True
         slots = (*self._slots, self._suspect_slot)
         tasks = [*self._settling.values(), *self._side_tasks, *(s.task for s in slots if s.task is not None)]
         tasks += [self._watcher] if self._watcher is not None else []
@@ -357,14 +376,17 @@ class Consumer:
     async def _admitted(self, admission: Admission, delivery: Delivery) -> bool:
         """Waits until the limits let it start. False: it is not to be started by this task now."""
         while (wait_s := admission.enter(delivery)) > 0:
+            self._entering.add(delivery)
             await asyncio.sleep(wait_s)
-            if self.draining:
-                self._conclusions.release(delivery)
+            if delivery not in self._entering:  # it was handed back, or revoked
                 return False
+            self._entering.discard(delivery)
         if wait_s == ASIDE:
             return False
-        await self._gate.opened()  # guard: a suspect may have begun while this one waited for its turn
-        if self.holds(delivery.origin, delivery.entry_id):
+        self._entering.add(delivery)
+        await self._gate.opened()  # guard: a suspect may have begun while this one waited for its turn (test_consumer)
+        if delivery in self._entering and self.holds(delivery.origin, delivery.entry_id):
+            self._entering.discard(delivery)
             return True
         self._admission_left(delivery, None)  # it was revoked while it waited
         return False
@@ -401,7 +423,7 @@ class Consumer:
             return error
         ran_s = time.monotonic() - slot.started
         if isinstance(error, asyncio.CancelledError):
-            if slot.cut is None:
+            if slot.cut is None or self._stopped:  # guard: who is cut off can still be stopped (test_consumer)
                 raise error
             task = asyncio.current_task()
             while task is not None and task.cancelling():
@@ -480,11 +502,17 @@ class Consumer:
                 for slot in (*self._slots, self._suspect_slot):
                     if slot.deliveries and now - slot.started > limit:
                         self._time_out(slot, now - slot.started)
-            for line in (self._queue, self._suspects):
-                while line and self._clock.now() - line[0].received_at > self._stale_s:
-                    self._conclusions.release(line.popleft())
+            self._hand_back_stale(self._clock.now() - self._stale_s)
             if self.room() > 0:
                 self._room.set()
+
+    def _hand_back_stale(self, before: float) -> None:
+        """What was received before that instant and has not started: somebody else may have time for it."""
+        for line in (self._queue, self._suspects):
+            while line and line[0].received_at < before:
+                self._conclusions.release(line.popleft())
+        for delivery in self._take_limited(lambda d: d.received_at < before):
+            self._conclusions.release(delivery)
 
     def _time_out(self, slot: Slot, ran_s: float) -> None:
         if slot.cut is None and not slot.overdue and not self._cut(slot, "timeout"):
@@ -500,7 +528,7 @@ class Consumer:
         """Cancels a running attempt. A thread cannot be cancelled: False, it is overdue, its entry stays in flight."""
         if slot.task is None:
             return False
-        if not self._routes.find(slot.deliveries[0].message).binding.is_async:
+        if self._in_thread(slot.deliveries[0]):
             slot.overdue = True
             if why == "revoked":
                 slot.cut = why  # its outcome, when the thread is through, is not settled
@@ -509,10 +537,19 @@ class Consumer:
         slot.task.cancel()
         return True
 
+    def _in_thread(self, delivery: Delivery) -> bool:
+        try:
+            return not self._routes.find(delivery.message).binding.is_async
+        except MessageError:  # no handler takes it: what runs is middleware
+            return False
+
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
+
+
+_suspect = attrgetter("suspect")
 
 
 def _identity(delivery: Delivery) -> tuple[str, str, bytes]:

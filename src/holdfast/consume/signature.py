@@ -136,9 +136,19 @@ def _hints(
 
 
 def _closure(function: Any) -> dict[str, Any]:
+    """What the function sees of the functions around it. A name that is given its value later on is not there yet."""
     if not isinstance(function, types.FunctionType):
         return {}
-    return dict(inspect.getclosurevars(function).nonlocals)
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells if _filled(cell)}
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
 
 
 def _sort(

@@ -355,3 +355,13 @@ def measure() -> None:
 
 if __name__ == "__main__":
     measure()
+
+
+def test_a_handler_may_use_what_is_given_its_value_later():
+    async def handle(body: int) -> int:
+        return body + later
+
+    bound = bind(handle)
+    later = 2
+    assert bound.body is int
+    assert asyncio.run(handle(1)) == 1 + later
