@@ -53,7 +53,7 @@ class Sweeper:
         for watch in self._clock_of.values():
             watch.forget()
         self._due_at: float | None = None
-        self._began_at = self._source.clock.now()
+        self._began_at = self._looked_at = self._source.clock.now()
         self._pages: dict[bool, tuple[bytes, int]] = {False: (b"-", 0), True: (b"-", 0)}
         for lost in self._lost.values():
             lost.forget()
@@ -112,6 +112,7 @@ class Sweeper:
 
         It cannot tell a dead consumer from a live one whose server has just jumped ahead; for half a lease it leaves
         the live ones time to say so (they beat every third of one). Recovery by a lone newcomer is that much later.
+        Who has not looked for that long is a newcomer again: perhaps the server was away, and nobody could beat.
         Who has no lease at all is dead to it as to everybody. A partition's owner has no doubt: it was given the
         partition because its former owner was dead.
         """
@@ -121,12 +122,15 @@ class Sweeper:
     async def _look(self, lane: Lane, inbox: Inbox, *, closely: bool) -> Swept:
         s, settings, watch = self._source, self._source.settings, self._clock_of[lane.is_replay]
         sent_at = s.clock.now()
+        if sent_at - self._looked_at > max(settings.lease_ms / 2, settings.sweep_ms * 1.5) / 1000:  # guard: absence
+            self._began_at = sent_at
         swept = await lane.sweep(
             lease_ms=settings.lease_ms, wanted=0 if inbox_closed(s) else settings.take_max, seen_ms=watch.seen_ms,
             elapsed_ms=watch.elapsed_ms(sent_at), slack_ms=watch.slack_ms,
             other_server=watch.other_server(s.link.run_id), foreign_idle_ms=settings.foreign_idle_ms, closely=closely,
             newcomer=self._newcomer, now=sent_at)
-        step = watch.looked(swept.now_ms, swept.jumped_ms, sent_at, s.clock.now(), s.link.run_id)
+        self._looked_at = s.clock.now()
+        step = watch.looked(swept.now_ms, swept.jumped_ms, sent_at, self._looked_at, s.link.run_id)
         self._tell(swept, step)
         inbox.deliver(swept.taken)
         await self._bury(lane, swept.missing)
