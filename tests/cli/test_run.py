@@ -223,8 +223,9 @@ def test_the_command_line_goes_over_the_module_and_the_environment_does_not(runn
     dead, port = f"redis://127.0.0.1:{free_port()}", running.backend.url
     module = running.folder / "billing.py"
     module.write_text(module.read_text().replace(repr(port), repr(dead)))
-    told = {"cwd": running.folder, "capture_output": True, "text": True, "timeout": 30, "check": False}
-    assert subprocess.run([*COMMAND, "run", "billing:hf"], env=environment(HOLDFAST_URL=port), **told).returncode == 3
+    elsewhere = subprocess.run([*COMMAND, "run", "billing:hf"], env=environment(HOLDFAST_URL=port), cwd=running.folder,
+                               capture_output=True, timeout=30, check=False)
+    assert elsewhere.returncode == 3
     running.start("--url", port)
     running.until(lambda: running.leases() == 1, "it has joined where the command line says")
     assert running.end() == 0
