@@ -120,6 +120,52 @@ def letter_schema() -> str:
     return importlib.import_module("holdfast._base.letter_check").schema_text()
 
 
+def metrics_page() -> str:
+    """The metrics, from the table that makes them."""
+    return importlib.import_module("holdfast.sinks.metrics_page").page()
+
+
+def settings_page() -> str:
+    """Every number that can be set, from the classes that hold them."""
+    parts = [
+        "# Settings", NOTE.format(source="the docstrings of the classes below"),
+        ("Keyword arguments and frozen values; nothing reads the environment but the command line. How to choose the "
+         "numbers: [Choose the numbers](../how-to/choose-numbers.md)."),
+    ]
+    for title, where, name, how in SETTINGS:
+        cls = getattr(importlib.import_module(f"holdfast.{where}"), name)
+        parts.append(f"## {title}\n\n{how}\n\n```text\n{inspect.getdoc(cls)}\n```\n\n{defaults(cls)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def defaults(cls: type) -> str:
+    """Names and defaults of what ``cls`` takes, in its order."""
+    rows = ["| name | default |", "|---|---|"]
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            given = "required" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
+            rows.append(f"| `{name}` | {given} |")
+    return "\n".join(rows)
+
+
+#: Chapter, room and class of each kind of setting, and how it is given.
+SETTINGS = (
+    ("A Holdfast", "app", "Holdfast", "`Holdfast(url, …)`"),
+    ("A stream's consumer", "streams.settings", "StreamSettings",
+     "`Holdfast(settings=StreamSettings(…))` for all consumers, `@hf.consumer(…, settings=…)` for one."),
+    ("Limits", "consume.limits_file", "Limits",
+     "`@hf.consumer(…, concurrency=50, timeout_s=None)`: each field is a keyword of its own. Or from a file, see "
+     "[Change limits while it runs](../how-to/limits-file.md)."),
+    ("Retries", "consume.policy", "RetryPolicy",
+     "`@hf.consumer(…, retry=RetryPolicy(…))`, or `retry=Retry(attempts=…, …)` for the common ones."),
+    ("The breaker", "consume.breaker", "BreakerSettings", "`@hf.consumer(…, breaker=BreakerSettings(…))`"),
+    ("A message on its way out", "streams.entry", "Outgoing", "`hf.publish_many(stream, [Outgoing(…), …])`"),
+    ("The database of `once=\"sql\"`", "_sql", "Database", "`Holdfast(…, sql=Database(url, …))`, or the URL alone."),
+    ("Its time limits", "_sql", "Timeouts", "`Database(url, timeouts=Timeouts(…))`"),
+    ("Rules of a replay", "deadletters", "ReplayRules", "`Replayer(shelf, rules=ReplayRules(…))`; options of `holdfast dlq replay`"),
+)
+
+
 def prose(thing: object) -> str:
     """The thing's docstring as one line of Markdown, fit for a table's cell."""
     return " ".join((inspect.getdoc(thing) or "").split()).replace("``", "`").replace("|", "\\|")
@@ -132,6 +178,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/keys.md": keys_page,
     "docs/reference/letter-spec.md": letter_page,
     "docs/reference/letter-v1.schema.json": letter_schema,
+    "docs/reference/metrics.md": metrics_page,
+    "docs/reference/settings.md": settings_page,
 }
 
 
