@@ -45,6 +45,7 @@ NEEDED: dict[str, str] = {
     "hexists": "notes and marks",
     "hget": "notes and marks",
     "hmget": "notes and marks",
+    "hincrby": "what was settled is counted, so that what others trimmed is found",
     "hset": "notes and marks",
     "hsetnx": "the partition count beside a stream",
     "zadd": "leases and due times",

@@ -98,8 +98,8 @@ class GroupKeys:
 
     @property
     def low(self) -> bytes:
-        """HASH: ``id`` just below the oldest entry this group still needs,
-        ``added`` entries ever added at that time."""
+        """HASH: ``id`` just below the oldest entry this group still needs; ``added``, ``lag``, ``pending`` and
+        ``settled-then`` when that was recorded; ``settled`` and ``settled-replays``, counted by settles."""
         return self.base + b":low"
 
     @property

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from ..errors import LeaseLost
 from .attempt import Attempt
 from .batch import BatchAttempt
 from .consumer import Consumer, Slot
@@ -46,13 +47,20 @@ class BatchConsumer(Consumer):
             if not members:
                 continue
             took, outcomes = await self._run_batch(slot, members)
-            failed_whole = isinstance(outcomes[0], Failed) and all(o is outcomes[0] for o in outcomes)
-            if failed_whole and len(members) > 1:
+            if len(members) > 1 and self._failed_whole(outcomes):
                 await self._run_one_by_one(slot, members)
             else:
                 for member, outcome in zip(members, outcomes, strict=True):
                     await self._conclude(slot, member, outcome, took / len(members))
             self.done += len(members)
+
+    def _failed_whole(self, outcomes: Sequence[Outcome]) -> bool:
+        """Did the call fail, for whatever one of its members did? A store that is busy, or a lost lease, is no member's
+        doing: then the batch is retried as it is."""
+        first, effect = outcomes[0], self.subscription.effect
+        if not isinstance(first, Failed) or any(o is not first for o in outcomes):
+            return False
+        return not (isinstance(first.error, LeaseLost) or (effect is not None and effect.transient(first.error)))
 
     async def _run_one_by_one(self, slot: Slot, members: Sequence[Delivery]) -> None:
         for member in members:

@@ -91,6 +91,7 @@ class Consumer:
         self._admission = Admission.of(name, limits, subscription.breaker, parts.events, parts.clock)
         self._lineup = LineUp(limits.held_max, subscription.on_dead_head) if subscription.ordered else None
         self._conclusions = Conclusions(subscription, routes, parts, self._settler)
+        self._readers = 0
         self.draining = False
         self._stopped = False
         self.done = 0
@@ -119,8 +120,17 @@ class Consumer:
 
     # -- inbox ----------------------------------------------------------------------------------------------------
 
+    def enter(self) -> None:
+        self._readers += 1
+
+    def leave(self) -> None:
+        self._readers -= 1
+
     def room(self) -> int:
-        """How many deliveries are wanted: nothing until half of the prefetch is used up, so that reads stay large."""
+        """How many deliveries are wanted: nothing until half of the prefetch is used up, so that reads stay large.
+
+        Each of several sources is promised its share, since all may find something at the same time.
+        """
         if self.draining or (self._lineup is not None and self._lineup.paused):
             return 0
         waiting = len(self._queue) + len(self._suspects)
@@ -128,7 +138,8 @@ class Consumer:
             if self._admission.reading_paused:
                 return 0
             waiting += self._admission.aside + len(self._entering)
-        return self._prefetch.room(waiting)
+        room = self._prefetch.room(waiting)
+        return -(-room // self._readers) if self._readers > 1 else room
 
     async def wait_room(self) -> None:
         self._room.clear()

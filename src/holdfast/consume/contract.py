@@ -129,8 +129,16 @@ class Settled(enum.IntEnum):
 class Inbox(Protocol):
     """The worker, as a source sees it."""
 
+    def enter(self) -> None:
+        """A source begins to read: what is wanted is shared among those that read."""
+        ...
+
+    def leave(self) -> None:
+        """A source that had entered reads no more."""
+        ...
+
     def room(self) -> int:
-        """How many more deliveries are wanted now; 0 or less: wait."""
+        """How many more deliveries are wanted now from the source that asks; 0 or less: wait."""
         ...
 
     async def wait_room(self) -> None:

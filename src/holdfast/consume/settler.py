@@ -165,8 +165,9 @@ class Settler:
         self._events.emit(ev.Settled(
             stream=self.origin.stream, group=self.origin.group, acked=acked - len(whys),
             dropped=whys.count("dropped"), duplicates=whys.count("duplicates"),
-            retried=counts[Verb.PARK] + counts[Verb.STOW], buried=counts[Verb.BURY], handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds,
-            handle_s=tuple(times), attempts=tuple([d.attempt for d in acks if d.attempts])))
+            retried=counts[Verb.PARK] + counts[Verb.STOW], buried=counts[Verb.BURY],
+            handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds, handle_s=tuple(times),
+            attempts=tuple([d.attempt for d in acks if d.attempts])))
         if self._on_settled is not None:
             unsettled = {id(d) for d, answer in refused if answer is not Settled.GONE}
             for d in acks:

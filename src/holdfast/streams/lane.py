@@ -126,6 +126,7 @@ class Lane:
         self.stream = self.key.decode()
         self._due, self._notes, self._marks = (
             (keys.replay_due, keys.replay_notes, keys.replay_marks) if replay else (keys.due, keys.notes, keys.marks))
+        self._settled = b"settled-replays" if replay else b"settled"
         self._delete = b"delete" if delete or replay else b"keep"
         self._group = keys.group.encode()
         self.incarnation = ""
@@ -180,7 +181,8 @@ class Lane:
     # -- finding work ---------------------------------------------------------------------------------------------
 
     async def sweep(self, *, lease_ms: int, wanted: int, seen_ms: int | None, elapsed_ms: int, slack_ms: int,
-                    other_server: bool, foreign_idle_ms: int, closely: bool, newcomer: bool = False, now: float) -> Swept:
+                    other_server: bool, foreign_idle_ms: int, closely: bool, newcomer: bool = False,
+                    now: float) -> Swept:
         """Looks at the whole group and takes over at most ``wanted`` entries of its dead consumers."""
         k = self.keys
         reply = await self.link.run(
@@ -255,7 +257,7 @@ class Lane:
         return found
 
     async def refresh(self, idle_ms: int, most: int = 1000) -> int:
-        """Resets the idle time of what is parked and of what is in flight here; for groups with consumers of other make."""
+        """Resets the idle time of what is parked and of what is in flight here, for groups with foreign consumers."""
         done: int = await self.link.run(_REFRESH, (self.key, self.keys.leases),
                                         (self._group, self.incarnation, idle_ms, most))
         return done
@@ -300,7 +302,7 @@ class Lane:
         if self.stow_ms is not None and others:
             others = [self._stowed(s) if s.verb is Verb.PARK and s.due_in_ms > self.stow_ms else s for s in others]
         args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease),
-                           *lookup_range([d.entry_id for d in acks]), len(acks)]
+                           *lookup_range([d.entry_id for d in acks]), self._settled, len(acks)]
         for d in acks:
             args += (d.entry_id, d.fence.count)
         for s in others:
@@ -310,7 +312,7 @@ class Lane:
         _settling(acks, others)
         reply = await self.link.run(
             _SETTLE, (self.key, k.leases, self._due, self._notes, self._marks, k.dead, k.letters, k.owner, k.parked,
-                      k.parked_due, k.door), args)
+                      k.parked_due, k.door, k.low), args)
         _was_settled(acks, others)
         if self.on_parked is not None and others:
             waits = [s.due_in_ms for s in others if s.verb in (Verb.PARK, Verb.STOW)]

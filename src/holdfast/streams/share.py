@@ -2,8 +2,8 @@
 """How many partitions is each process's share, and what does one do about it? Pure.
 
 Members, in the order of their names, each get ``partitions // members``, and the first ``partitions % members`` one
-more. A member above its share gives one up at a time, and only if somebody else is below theirs; a member below takes
-what is free. So a change moves as few partitions as it must, and two members never wait for each other.
+more. A member above its share gives up what is too much; a member below takes what is free. So a change moves as few
+partitions as it must, and two members never wait for each other.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ def moves(member: str, members: Sequence[str], partitions: int, own: Collection[
     if len(own) < share:
         return Moves(take=tuple(free[: share - len(own)]))
     if len(own) > share and len(members) > 1:
-        return Moves(give_up=(max(own),))
+        return Moves(give_up=tuple(sorted(own)[share:]))
     return Moves()

@@ -187,6 +187,7 @@ class StreamSource:
 
     async def _read_loop(self, inbox: Inbox) -> None:
         self._reader = reader = await self._server.link(self.main.key, name=f"hf-read-{self.group}")
+        inbox.enter()
         try:
             while not self._stop_reading.is_set():
                 room = inbox.room()
@@ -196,6 +197,7 @@ class StreamSource:
                     await self._read(reader, inbox, room)
             await self._closing.wait()
         finally:
+            inbox.leave()
             await reader.close()
 
     async def _read(self, reader: Link, inbox: Inbox, room: int) -> None:

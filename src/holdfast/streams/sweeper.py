@@ -58,7 +58,6 @@ class Sweeper:
         for lost in self._lost.values():
             lost.forget()
         self.last: Swept | None = None
-        self._missed = 0
         self._later_waits = False
 
     def parked(self, due_in_ms: int) -> None:
@@ -245,9 +244,8 @@ class Sweeper:
         points.reached("low.after")
         if trimmed:
             s.events.emit(ev.Trimmed(stream=s.stream, count=trimmed, before=edge.decode()))
-        if missed and missed != self._missed:
+        if missed and not any(is_foreign(name) for name, _, _, _ in swept.consumers):  # others settle uncounted
             s.events.emit(ev.EntriesMissing(stream=s.stream, group=s.group, count=missed))
-        self._missed = missed
         for i in range(0, len(others), 2):
             idle_ms = int(others[i + 1])
             if idle_ms > UNSEEN_MS or idle_ms < 0:  # -1: it has no consumer at all

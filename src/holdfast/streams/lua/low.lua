@@ -3,7 +3,7 @@
 -- KEYS  1 stream_key  2 low  3 door  4 dead  5 due
 -- ARGV  1 group  2 'delete' to trim, 'keep' to leave the stream alone  3 entries trimmed at most
 -- returns {mark, trimmed, lag or -1, length, groups, {other group, ms since one of its consumers was seen, …}, trimmed below,
---          entries trimmed by others before this group read them (at least so many),
+--          entries others removed before this group read them, since the last time,
 --          ms the oldest pending entry has been idle, dead letters, ms age of the oldest, parked entries that are due}
 -- A mark is the id just below the oldest entry a group still needs: below its oldest pending one, else what it has read.
 local stream, group = KEYS[1], ARGV[1]
@@ -34,14 +34,17 @@ if redis.call('EXISTS', stream) == 0 then return redis.error_reply('NOGROUP the 
 local facts = {}
 local info = redis.call('XINFO', 'STREAM', stream)
 for i = 1, #info, 2 do facts[info[i]] = info[i + 1] end
--- How many this group will never read: added, less what it was given, less what is still there for it. Exact while only
--- what is settled is deleted; at least 1 once a deletion lies beyond what it was given.
-local function unread(g)
-  local added, read = facts['entries-added'], g['entries-read']
-  if type(added) ~= 'number' or type(read) ~= 'number' then return 1 end
-  return math.max(1, added - read - (facts['length'] - g.pending))
+-- How many entries were trimmed or deleted by others before this group read them, since the last time this was asked. What
+-- came in has been delivered or still waits; what was delivered has been settled (settle.lua counts) or is pending. The
+-- rest is gone. The server's own counter does not tell: it counts what it skips as read.
+local before_now = redis.call('HMGET', KEYS[2], 'added', 'lag', 'pending', 'settled-then', 'settled')
+local function never_read(g)
+  if type(g.lag) ~= 'number' or not (before_now[1] and before_now[2] and before_now[3] and before_now[4]) then return 0 end
+  local came = tonumber(facts['entries-added'] or 0) - tonumber(before_now[1])
+  local settled = tonumber(before_now[5] or 0) - tonumber(before_now[4])
+  return math.max(0, tonumber(before_now[2]) + came - settled - (g.pending - tonumber(before_now[3])) - g.lag)
 end
-local mark, lowest, lag, count, others, missed = '', nil, -1, 0, {}, 0
+local mark, lowest, lag, count, others, missed, pending = '', nil, -1, 0, {}, 0, 0
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local g = {}
   for i = 1, #row, 2 do g[row[i]] = row[i + 1] end
@@ -52,9 +55,7 @@ for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if g.name == group then
     mark = own
     if type(g.lag) == 'number' then lag = g.lag end
-    -- Deleted beyond what was delivered, and not all of it by us: somebody trimmed what this group had not read.
-    local gone = facts['max-deleted-entry-id']
-    if gone and below(g['last-delivered-id'], gone) then missed = unread(g) end
+    missed, pending = never_read(g), g.pending
   else
     local idle = -1
     for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, g.name)) do
@@ -68,7 +69,9 @@ end
 local trimmed = 0
 redis.call('DEL', KEYS[3]) -- a first write that is allowed at maxmemory
 if mark ~= '' then
-  redis.call('HSET', KEYS[2], 'id', mark, 'added', facts['entries-added'] or -1)
+  redis.call('HSET', KEYS[2], 'id', mark, 'added', facts['entries-added'] or -1, 'lag', lag, 'pending', pending,
+    'settled-then', before_now[5] or 0)
+  if lag < 0 then redis.call('HDEL', KEYS[2], 'lag') end
 end
 local edge = lowest and after(lowest) or ''
 if ARGV[2] == 'delete' and lowest then

@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- settle.lua: carries out what was decided about a batch of deliveries, each checked against its fence.
 -- KEYS  1 stream_key  2 leases  3 due  4 notes  5 marks  6 dead  7 letters  8 owner  9 parked  10 parked_due  11 door
+--       12 low
 -- ARGV  1 group  2 incarnation  3 epoch ('' = unpartitioned)  4 'keep' or 'delete' what is acknowledged
 --       5 check lease (0 only when a dead incarnation's entry without payload is buried)
 --       6 7 range of ids that holds most of the acknowledged ones (see lane.lookup_range)
---       8 number n of plain acknowledgements, then n times: id, delivery count
+--       8 field of `low` that counts what is settled here
+--       9 number n of plain acknowledgements, then n times: id, delivery count
 --       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow),
 --       due in ms, note ('' = none), letter id, number of fields, fields
 -- returns {now in ms, index, code, index, code, …} for those that are not OK, indexes from 1 in order of ARGV.
@@ -21,8 +23,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- 1. parse
 local ids, counts, rest = {}, {}, {}
-local acks = tonumber(ARGV[8])
-local at = 9
+local acks = tonumber(ARGV[9])
+local at = 10
 for i = 1, acks do
   ids[i], counts[i] = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
@@ -102,7 +104,9 @@ local function forget(list)
     each_chunk(list, function(...) redis.call('ZREM', due, ...) end)
   end
 end
+local settled = 0
 local function acknowledge(list)
+  settled = settled + #list
   each_chunk(list, function(...) redis.call('XACK', stream, group, ...) end)
   if alone then each_chunk(list, function(...) redis.call('XDEL', stream, ...) end) end
   forget(list)
@@ -150,4 +154,5 @@ for _, i in ipairs(others) do
     set_note(id, what.note)
   end
 end
+if settled > 0 then redis.call('HINCRBY', KEYS[12], ARGV[8], settled) end -- low.lua finds by it what others trimmed
 return reply
