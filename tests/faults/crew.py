@@ -74,10 +74,12 @@ class Crew:
     # -- workers
 
     def task(self, **other: Any) -> Task:
-        return Task(**{"url": self.backend.url, "stream": self.stream, "handler": self.handler, "group": GROUP,
-                       "folder": str(self.folder), "partitions": self.partitions, "settings": dict(self.settings),
-                       "how": dict(self.how), "retry_s": self.retry_s, "attempts": self.attempts, "drain_s": self.drain_s,
-                       "sql": f"sqlite:///{self.database}" if self.handler == "ledger" else None, **other})
+        """What a worker is told; ``other`` is told to this one instead."""
+        sql = f"sqlite:///{self.database}" if self.handler == "ledger" else None
+        task = Task(url=self.backend.url, stream=self.stream, handler=self.handler, group=GROUP, folder=str(self.folder),
+                    partitions=self.partitions, settings=dict(self.settings), how=dict(self.how), sql=sql,
+                    retry_s=self.retry_s, attempts=self.attempts, drain_s=self.drain_s)
+        return msgspec.structs.replace(task, **other)
 
     def start(self, arm: str = "", **other: Any) -> Worker:
         """Another worker; ``arm`` is what ``HOLDFAST_POINTS`` says to it."""
@@ -126,22 +128,34 @@ class Crew:
             beside = StreamKeys("hf", keys.stream)
             count += int(self._ask("ZCARD", beside.later)) + int(self._ask("ZCARD", keys.parked_due))
         for key in self._read_from():
-            groups = [dict(zip(g[::2], g[1::2], strict=True)) for g in self._ask("XINFO", "GROUPS", key, missing=b"no such key") or ()]
+            groups = [_facts(flat) for flat in self._ask("XINFO", "GROUPS", key, missing=b"no such key") or ()]
             read = next((g[b"last-delivered-id"].decode() for g in groups if g[b"name"] == GROUP.encode()), "0-0")
             count += len(self._ask("XRANGE", key, f"({read}", "+", "COUNT", 10_000))
         return count
 
+    def left(self) -> list[str]:
+        """Ids of the messages that lie in any of the group's streams, read or unread, or wait beside them."""
+        found = []
+        for keys in self.keys:
+            beside = StreamKeys("hf", keys.stream)
+            found += [raw.decode() for raw in self._ask("ZRANGE", beside.later, 0, -1)]
+            for key in (beside.stream_key, keys.replay, keys.parked):
+                for _, fields in self._ask("XRANGE", key, "-", "+"):
+                    named = _facts(fields)
+                    found.append((named.get(b"id") or named[b"hf:identity"]).decode())
+        return found
+
     def letters(self) -> list[dict[bytes, bytes]]:
         """The dead letters, as they lie there."""
         rows = [row for keys in self.keys for row in self._ask("XRANGE", keys.dead, "-", "+")]
-        return [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in rows]
+        return [_facts(fields) for _, fields in rows]
 
     def wait_drained(self, deadline_s: float) -> None:
         """Returns when every message is settled or buried."""
         wait_until(self.drained, deadline_s, f"{self.stream} is drained", poll_s=0.05)
 
     def drained(self) -> bool:
-        """Is nothing unread or pending? Unread comes first: what is read meanwhile is found pending then, not in neither."""
+        """Is nothing unread or pending? Unread comes first: what is read meanwhile is then found pending."""
         return not self.unread() and not self.pending() and not self.unread()
 
     def _read_from(self) -> Iterator[bytes]:
@@ -171,6 +185,11 @@ class Crew:
         """How often each message has a row in the ledger."""
         with read_ledger(self.database) as rows:
             return Counter(n for n, _ in rows)
+
+
+def _facts(flat: Sequence[Any]) -> dict[bytes, Any]:
+    """Names and values that come in turns."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def make_ledger(path: Path) -> None:

@@ -38,7 +38,7 @@ def run_until_drained(crew: Crew, deaths_max: int) -> int:
         if wait_until(over, 30, "the worker dies or finishes", poll_s=0.02) == "drained":
             return deaths
         deaths += 1
-        assert deaths <= deaths_max, f"{deaths} deaths, {len(crew.letters())} letters, last words: {worker.stderr[-500:]}"
+        assert deaths <= deaths_max, f"{deaths} deaths, {len(crew.letters())} letters: {worker.stderr[-500:]}"
 
 
 def reasons(crew: Crew) -> list[tuple[bytes, bytes]]:
@@ -79,7 +79,7 @@ def test_a_live_neighbour_that_takes_a_poison_over_is_not_robbed_of_its_own_work
     deaths = 0
     team = [crew.start() for _ in range(3)]
     while deaths <= CRASH_LIMIT:
-        dead = wait_until(lambda: [w for w in team if not w.alive], 30, "the poison kills again", poll_s=0.02)
+        dead = wait_until(lambda team=team: [w for w in team if not w.alive], 30, "the poison kills again")
         deaths += len(dead)
         team = [w for w in team if w.alive] + [crew.start() for _ in dead]
     crew.wait_drained(30)

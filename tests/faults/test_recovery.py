@@ -25,7 +25,7 @@ def bound_s(settings: StreamSettings) -> float:
     return (settings.lease_ms + settings.sweep_ms) / 1000
 
 
-@pytest.mark.parametrize("settings", [{}, QUICK, {"lease_ms": 2000, "sweep_ms": 1000}], ids=["defaults", "quick", "2 s"])
+@pytest.mark.parametrize("settings", [{}, QUICK, {"lease_ms": 2000, "sweep_ms": 1000}], ids=["default", "quick", "2 s"])
 def test_work_of_a_killed_process_is_taken_over_in_time_on_an_idle_stream(backend, stream, tmp_path: Path, settings):
     with Crew(backend, stream, tmp_path, settings=settings) as crew:
         victim = crew.started()
@@ -34,7 +34,8 @@ def test_work_of_a_killed_process_is_taken_over_in_time_on_an_idle_stream(backen
         living = crew.started()
         within_s = bound_s(StreamSettings(**settings))
         # A newcomer leaves others half a lease before it judges; this claim is about one that has been there.
-        wait_until(lambda: time.time() - events(living, "consumer_started")[0]["at"] > within_s / 2, 30, "it has settled in")
+        joined = events(living, "consumer_started")[0]["at"]
+        wait_until(lambda: time.time() - joined > within_s / 2, 30, "it has settled in")
         victim.kill9()
         killed = time.monotonic()
         wait_until(lambda: not crew.held_by(victim), within_s + SLACK_S, "the work was taken over", poll_s=0.02)
@@ -56,7 +57,7 @@ def test_a_lone_newcomer_takes_half_a_lease_longer(backend, stream, tmp_path: Pa
         joined_s = time.monotonic() - killed
         settings = StreamSettings(**QUICK)
         within_s = max(joined_s, settings.lease_ms / 1000) + (settings.lease_ms / 2 + settings.sweep_ms) / 1000
-        wait_until(lambda: not crew.held_by(victim), within_s - joined_s + SLACK_S, "the work was taken over", poll_s=0.02)
+        wait_until(lambda: not crew.held_by(victim), within_s - joined_s + SLACK_S, "the work was taken over")
         assert sum(line["count"] for line in events(newcomer, "taken_over")) == 5
 
 

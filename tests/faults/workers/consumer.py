@@ -27,8 +27,11 @@ from holdfast.testing import points
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told. ``handler`` names a function of ``HANDLERS``; ``settings`` go to ``StreamSettings``, ``how``
-    to the consumer; ``folder`` is where handlers leave traces that outlive the process."""
+    """What a worker is told.
+
+    handler: the name of one of ``handlers``. settings: for ``StreamSettings``; how: for the consumer. folder: where
+    handlers leave traces that outlive the process.
+    """
 
     url: str
     stream: str
@@ -76,59 +79,54 @@ def meet(folder: Path, work: Work) -> None:
     """What a message of this kind does to its handler."""
     if work.kind == "flaky" and first_time(folder, work):
         raise ConnectionError("not now")
-    if work.kind == "bad":
+    if work.kind == "wait" and first_time(folder, work):
+        raise Retry(after=0.5)
+    if work.kind == "bad" or (work.kind == "mend" and first_time(folder, work)):
         raise Reject("of no use")
     if work.kind == "poison" or (work.kind == "once-poison" and first_time(folder, work)):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def handlers(task: Task) -> dict[str, Callable[..., Any]]:
-    """Each handler that a test may ask for."""
-    folder = Path(task.folder)
+class Handlers:
+    """Each handler that a test may ask for. What one has done is noted when it comes to its end."""
 
-    def began(work: Work) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _began(self, work: Work) -> None:
         say(event="began", n=work.n)
 
-    def ended(work: Work) -> None:
-        note(folder, "effects", str(work.n))
+    def _ended(self, work: Work) -> None:
+        meet(self._folder, work)
+        note(self._folder, "effects", str(work.n))
         say(event="ended", n=work.n)
 
-    async def noting(work: Work) -> None:
-        began(work)
+    async def noting(self, work: Work) -> None:
+        self._began(work)
         await asyncio.sleep(work.seconds)
-        meet(folder, work)
-        ended(work)
+        self._ended(work)
 
-    async def blocking(work: Work) -> None:
+    async def blocking(self, work: Work) -> None:
         """Blocks the loop the first time; whoever takes the message over does not."""
-        began(work)
-        if first_time(folder, work):
+        self._began(work)
+        if first_time(self._folder, work):
             time.sleep(work.seconds)  # noqa: ASYNC251 - the fault under test
-        meet(folder, work)
-        ended(work)
+        self._ended(work)
 
-    def plain(work: Work) -> None:
-        began(work)
+    def plain(self, work: Work) -> None:
+        self._began(work)
         time.sleep(work.seconds)
-        meet(folder, work)
-        ended(work)
+        self._ended(work)
 
-    async def batch(works: list[Work]) -> None:
+    async def batch(self, works: list[Work]) -> None:
         for work in works:
-            began(work)
+            self._began(work)
         await asyncio.sleep(max(work.seconds for work in works))
         for work in works:
-            meet(folder, work)
-        for work in works:
-            ended(work)
+            self._ended(work)
 
-    async def quiet(work: Work) -> None:
+    async def quiet(self, work: Work) -> None:
         """For runs of many messages."""
-
-    found = {f.__name__: f for f in (noting, blocking, plain, batch, quiet)}
-    if task.sql is not None:
-        found["ledger"] = ledger(folder)
-    return found
 
 
 def ledger(folder: Path) -> Callable[..., Any]:
@@ -156,8 +154,10 @@ async def main(task: Task) -> None:
     hf.events.subscribe(tell)
     if task.partitions:
         hf.stream(task.stream, partitions=task.partitions)
-    hf.consumer(task.stream, group=task.group, once="sql" if task.handler == "ledger" else None,
-                batch=task.handler == "batch", retry=Retry(after=task.retry_s, attempts=task.attempts), **task.how)(handlers(task)[task.handler])
+    with_ledger = task.handler == "ledger"
+    handler = ledger(Path(task.folder)) if with_ledger else getattr(Handlers(Path(task.folder)), task.handler)
+    hf.consumer(task.stream, group=task.group, once="sql" if with_ledger else None, batch=task.handler == "batch",
+                retry=Retry(after=task.retry_s, attempts=task.attempts), **task.how)(handler)
     await hf.run(drain_s=task.drain_s, signals=True)
     await hf.close()
     say(event="over")
