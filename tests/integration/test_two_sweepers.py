@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several who look for the dead at once: each entry goes to one of them, and nobody is removed who still holds something."""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast.consume.contract import Settled
+from tests.support.protocol import desk_at, ids
+
+
+def test_of_two_who_take_over_at_once_each_entry_has_one(backend, stream, arun):
+    async def scene():
+        async with desk_at(backend.url, stream) as one, desk_at(backend.url, stream) as two:
+            dead, held = await one.got(60)
+            first, second = await one.join(), await two.join()
+            await one.expire(dead)
+            takes = [one.sweep(first, wanted=25), two.sweep(second, wanted=25),
+                     one.sweep(first, wanted=25), two.sweep(second, wanted=25)]
+            found = [ids(swept.taken) for swept in await asyncio.gather(*takes)]
+            everything = [entry for taken in found for entry in taken]
+            assert sorted(everything) == sorted(ids(held))
+            assert {entry: name for entry, (name, _) in (await one.pending()).items()} == {
+                entry: lane.incarnation for lane, takings in ((first, found[0::2]), (second, found[1::2]))
+                for taken in takings for entry in taken}
+
+    arun(scene())
+
+
+def test_what_was_taken_over_cannot_be_settled_by_its_former_owner(backend, stream, arun):
+    async def scene():
+        async with desk_at(backend.url, stream) as desk:
+            dead, held = await desk.got(3)
+            heir = await desk.join()
+            await desk.expire(dead)
+            swept = await desk.sweep(heir)
+            assert await dead.settle(held, []) == [(d, Settled.OTHER) for d in held]
+            assert await heir.settle(swept.taken, []) == []
+            assert not await desk.pending()
+
+    arun(scene())
+
+
+def test_a_dead_consumer_is_removed_only_when_it_holds_nothing(backend, stream, arun):
+    async def scene():
+        async with desk_at(backend.url, stream) as desk:
+            dead, held = await desk.got(3)
+            heir = await desk.join()
+            await desk.expire(dead)
+            partly = await desk.sweep(heir, wanted=2)
+            assert (len(partly.taken), partly.reaped) == (2, [])
+            rest = await desk.sweep(heir)
+            assert [*ids(partly.taken), *ids(rest.taken)] == ids(held)
+            reaped = [*rest.reaped, *(await desk.sweep(heir)).reaped]
+            assert reaped == [dead.incarnation]
+            names = [name for name, _, _, _ in (await desk.sweep(heir)).consumers]
+            assert dead.incarnation not in names
+            assert len(await desk.pending()) == 3
+
+    arun(scene())
