@@ -241,6 +241,9 @@ class Service:
         await self._gone()
 
     async def _gone(self) -> None:
+        for running in self.worker._running:  # what a dead process had open is closed for it
+            if running.effect is not None:
+                await running.effect.close()
         await self.heart.stop()
         self.executor.shutdown(wait=False)
         await self.hf.close()
