@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every test may ask for.
 
-``backend``     a running server, empty; the test runs once for each kind of ``--servers`` (default: valkey)
+``backend``     a running server, empty; the test runs once for each kind of ``--servers`` (default: valkey; marked
+                ``everywhere``, all of them)
 ``stream``      a stream name nobody else uses
 ``arun``        runs a coroutine, within a minute
 ``rng, seed``   chance that ``--seed`` repeats
@@ -36,7 +37,8 @@ _WHEEL = "HOLDFAST_WHEEL"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("holdfast tests")
-    group.addoption("--servers", default="valkey", help=f"kinds for the backend fixture: {','.join(KINDS)}, or all")
+    group.addoption("--servers", default=None, help=f"kinds for the backend fixture: {','.join(KINDS)}, or all "
+                    "(default: valkey, and all for tests marked everywhere)")
     group.addoption("--seed", type=int, default=None, help="repeats the chances of an earlier run")
     group.addoption("--data", default=None, help="folder of sample data (default: HOLDFAST_DATA, ../shared/data)")
     group.addoption("--uvloop", action="store_true", help="coroutines run on uvloop")
@@ -49,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.data is None:
         config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
+    config.addinivalue_line("markers", "everywhere: runs on every kind of server unless --servers names some")
     # A developer's own settings must not decide a test: the command line reads them.
     for name in [name for name in os.environ if name.startswith("HOLDFAST_") and name != _WHEEL]:
         del os.environ[name]
@@ -61,12 +64,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("kinds")
-        kinds = [kind for kind in _kinds(metafunc.config) if mark is None or kind in mark.args]
+        everywhere = metafunc.definition.get_closest_marker("everywhere") is not None
+        kinds = [kind for kind in _kinds(metafunc.config, everywhere) if mark is None or kind in mark.args]
         metafunc.parametrize("backend", kinds, indirect=True)
 
 
-def _kinds(config: pytest.Config) -> list[str]:
-    asked = str(config.option.servers).split(",")
+def _kinds(config: pytest.Config, everywhere: bool = True) -> list[str]:
+    asked = str(config.option.servers or ("all" if everywhere else "valkey")).split(",")
     if asked == ["all"]:
         return list(KINDS)
     if unknown := set(asked) - set(KINDS):
