@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several who look for the dead at once: each entry goes to one of them, and nobody is removed who still holds something."""
+"""Taking over: each entry goes to one, a payload that is gone is said, nobody is removed who still holds something."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def test_what_was_taken_over_cannot_be_settled_by_its_former_owner(backend, stre
             assert await dead.settle(held, []) == [(d, Settled.OTHER) for d in held]
             assert await heir.settle(swept.taken, []) == []
             assert not await desk.pending()
+
+    arun(scene())
+
+
+def test_an_entry_without_payload_is_named_and_left_until_it_is_buried(backend, stream, arun):
+    async def scene():
+        async with desk_at(backend.url, stream) as desk:
+            dead, held = await desk.got(2)
+            gone, there = ids(held)
+            await desk.call("XDEL", desk.key, gone)
+            heir = await desk.join()
+            await desk.expire(dead)
+            swept = await desk.sweep(heir)
+            assert ids(swept.taken) == [there]
+            assert [(m.entry_id, m.owner.decode()) for m in swept.missing] == [(gone, dead.incarnation)]
+            assert gone in await desk.pending()
+            assert await heir.bury_missing(swept.missing[0], (b"x", b"gone"), "L") is Settled.OK
+            assert set(await desk.pending()) == {there}
+            assert [letter["x"] for letter in await desk.letters()] == ["gone"]
 
     arun(scene())
 
