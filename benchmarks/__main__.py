@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m benchmarks``: asks each question in turn, writes JSON and tables, tells on stderr how far it is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import drain, idle, latency, memory, recovery, report
+from .contestants import CONTESTANTS
+from .machine import load, machine
+from .rig import Rig, rig, server_facts
+
+RESULTS = Path(__file__).parent / "results"
+#: Who takes part in which question, unless the command says otherwise.
+WHO: dict[str, tuple[str, ...]] = {
+    "drain": tuple(CONTESTANTS),
+    "latency": ("bare", "holdfast", "faststream"),
+    "memory": ("holdfast",),
+    "idle": ("bare", "holdfast", "faststream", "taskiq"),
+    "recovery": ("holdfast", "faststream", "taskiq"),
+}
+FULL_N, SHORT_N = 1_000_000, 100_000
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=list(WHO), action="append", help="ask only this; may be repeated")
+    parser.add_argument("--who", help=f"contestants, with commas, of {', '.join(CONTESTANTS)}")
+    parser.add_argument("--n", type=int, help="messages: of the drain (50,000), of memory (see --full)")
+    parser.add_argument("--runs", type=int, help="rounds of the drain (5), latency (3), kills (3)")
+    parser.add_argument("--series", choices=["none", "everysec"], action="append",
+                        help="persistence of the drain (both)")
+    parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
+    parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
+    parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
+    parser.add_argument("--lease-ms", type=int, default=5000, help="where recovery is measured")
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds after which recovery is given up")
+    parser.add_argument("--no-pin", action="store_true", help="leave the processors to the scheduler")
+    parser.add_argument("--note", default="", help="a sentence for the reader, such as what else the machine did")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: measured. 1: a message was missing or came twice where nothing failed."""
+    asked = arguments(argv)
+    clean = True
+    for what in asked.only or WHO:
+        names = present(asked.who.split(",") if asked.who else WHO[what])
+        result = framed(asked, names, QUESTIONS[what])
+        clean = clean and not _spoiled(result)
+        path = report.write(asked.results, what, result)
+        tell(f"{what}: {path}")
+    print((asked.results / "README.md").read_text())
+    return 0 if clean else 1
+
+
+def present(names: Sequence[str]) -> list[str]:
+    """Those whose libraries are installed; the others are named."""
+    unknown = [name for name in names if name not in CONTESTANTS]
+    if unknown:
+        raise SystemExit(f"unknown: {', '.join(unknown)}. Known are {', '.join(CONTESTANTS)}")
+    for name in names:
+        if CONTESTANTS[name].missing:
+            tell(f"{CONTESTANTS[name].title} is left out: pip install {' '.join(CONTESTANTS[name].missing)}")
+    return [name for name in names if not CONTESTANTS[name].missing]
+
+
+def framed(asked: argparse.Namespace, names: Sequence[str], ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """A question's figures with everything a reader needs to judge them."""
+    frame: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "note": asked.note,
+                             "machine": machine(), "load_before": load()}
+    figures = ask(asked, names)
+    contestants = {name: {"title": CONTESTANTS[name].title, "settings": dict(CONTESTANTS[name].settings),
+                          "versions": CONTESTANTS[name].versions()} for name in names}
+    return {**frame, "load_after": load(), "contestants": contestants, **figures}
+
+
+def ask_drain(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    n, runs, series = asked.n or 50_000, asked.runs or 5, {}
+    facts: dict[str, Any] = {}
+    for persistence in asked.series or ["none", "everysec"]:
+        with _bench(asked, facts, persistence) as bench:
+            series[persistence] = drain.measure(bench, names, n, runs, tell)
+    return {**facts, "settings": {"n": n, "runs": runs, "body_bytes": 200}, "series": series}
+
+
+def ask_latency(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    runs, seconds, facts = asked.runs or 3, asked.seconds or 10.0, {}
+    with _bench(asked, facts) as bench:
+        figures = latency.measure(bench, names, asked.rate, seconds, runs, tell=tell)
+    return {**facts, "settings": {"rate_per_s": asked.rate, "seconds": seconds, "runs": runs}, "runs": figures}
+
+
+def ask_memory(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    n, facts = asked.n or (FULL_N if asked.full else SHORT_N), {}
+    with _bench(asked, facts) as bench:
+        figures = {name: memory.measure(bench, name, n, tell) for name in names}
+    return {**facts, "settings": {"n": n}, "figures": figures}
+
+
+def ask_idle(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    seconds, facts = asked.seconds or 20.0, {}
+    with _bench(asked, facts) as bench:
+        figures = {name: idle.measure(bench, name, seconds, tell) for name in names}
+    return {**facts, "settings": {"seconds": seconds}, "figures": figures}
+
+
+def ask_recovery(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    runs, facts = asked.runs or 3, {}
+    with _bench(asked, facts) as bench:
+        figures = {name: [recovery.measure(bench, name, asked.lease_ms, asked.patience, tell) for _ in range(runs)]
+                   for name in names}
+    return {**facts, "settings": {"lease_ms": asked.lease_ms, "runs": runs}, "runs": figures}
+
+
+QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
+    "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery}
+
+
+@contextmanager
+def _bench(asked: argparse.Namespace, facts: dict[str, Any], persistence: str = "none") -> Iterator[Rig]:
+    with rig(persistence, pin=not asked.no_pin) as bench:
+        facts.update(server=server_facts(bench), pinned=bench.pinned)
+        yield bench
+
+
+def _spoiled(result: dict[str, Any]) -> bool:
+    """Was a message of ours missing, or handled twice? Nothing failed here, so neither may be."""
+    all_runs = [*result.get("series", {}).values(), result.get("runs", {})]
+    return any(run.get("missing") or run.get("duplicates")
+               for runs in all_runs for name, found in runs.items() if name in report.OURS for run in found)
+
+
+def tell(line: str) -> None:
+    """To whoever watches."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

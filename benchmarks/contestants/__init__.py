@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is measured. One file a library; each offers ``fill``, ``pace`` and ``work`` of a ``Job``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import holdfast
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A library in one configuration.
+
+    module: the file here. packages: what must be installed, and whose versions are reported. batch: its handler takes
+    lists. settings: how it is set, in words, for the reader of the results.
+    """
+
+    name: str
+    title: str
+    module: str
+    packages: tuple[str, ...]
+    settings: Mapping[str, str]
+    batch: bool = False
+    keep: bool = False
+    #: Where the program is not this package's own: arguments after the interpreter.
+    command: tuple[str, ...] = field(default=())
+
+    @property
+    def argv(self) -> list[str]:
+        """The command that works."""
+        return [sys.executable, *(self.command or ("-m", "benchmarks.child"))]
+
+    @property
+    def missing(self) -> list[str]:
+        """Packages that are not installed; empty when it can take part."""
+        return [p for p in self.packages if importlib.util.find_spec(p.replace("-", "_")) is None]
+
+    def versions(self) -> dict[str, str]:
+        """Package → version."""
+        return {p: holdfast.__version__ if p == "holdfast" else version(p) for p in self.packages}
+
+
+_TYPED = "msgspec.Struct, validated"
+CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("bare", "bare redis-py loop", "bare", ("redis", "hiredis", "msgspec", "uvloop"), {
+        "read": "XREADGROUP COUNT 100 BLOCK 2000, one at a time", "handler": f"awaited in turn; {_TYPED}",
+        "acknowledgement": "one XACK a batch", "recovery": "none", "event loop": "uvloop"}),
+    Contestant("holdfast", "Holdfast", "holdfast_", ("holdfast", "redis", "hiredis", "msgspec", "uvloop"), {
+        "all": "defaults: concurrency 100, time-out 60 s, prefetch ≤ 1,000, lease 10 s, sweep 2 s",
+        "handler": _TYPED, "acknowledgement": "fenced, batched, acknowledged entries deleted", "event loop": "uvloop"}),
+    Contestant("holdfast-keep", "Holdfast, keeping entries", "holdfast_",
+               ("holdfast", "redis", "hiredis", "msgspec", "uvloop"), {
+        "all": "defaults, and StreamSettings(keep=True): acknowledged entries stay, as with all peers"}, keep=True),
+    Contestant("holdfast-batch", "Holdfast, batch handler", "holdfast_",
+               ("holdfast", "redis", "hiredis", "msgspec", "uvloop"), {
+        "all": "defaults, and batch=True: lists of at most 100"}, batch=True),
+    Contestant("faststream", "FastStream", "faststream_", ("faststream", "redis", "hiredis", "msgspec", "uvloop"), {
+        "subscriber": "StreamSub(group, consumer, max_records=100)", "ack_policy": "NACK_ON_ERROR",
+        "handler": f"{_TYPED} (MsgSpecSerializer)", "logging": "off (logger=None)", "event loop": "uvloop"}),
+    Contestant("faststream-batch", "FastStream, batch handler", "faststream_",
+               ("faststream", "redis", "hiredis", "msgspec", "uvloop"), {
+        "subscriber": "StreamSub(group, consumer, batch=True, max_records=100)", "ack_policy": "NACK_ON_ERROR",
+        "handler": "list of msgspec.Struct (MsgSpecSerializer)", "logging": "off (logger=None)",
+        "event loop": "uvloop"}, batch=True),
+    Contestant("taskiq", "taskiq-redis", "taskiq_",
+               ("taskiq", "taskiq-redis", "redis", "hiredis", "pydantic", "uvloop"), {
+        "broker": "RedisStreamBroker(consumer_id='0'), xread_count 100 (default)",
+        "worker": "taskiq worker --workers 1 --max-async-tasks 100 --max-prefetch 100",
+        "ack_type": "when_saved (default)", "handler": "Pydantic model, validated", "event loop": "uvloop"},
+        command=("-m", "taskiq", "worker", "benchmarks.contestants.taskiq_:broker", "--workers", "1",
+                 "--max-async-tasks", "100", "--max-prefetch", "100", "--log-level", "WARNING")),
+)}

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From measured figures to files: one JSON a question and day, and one page of tables made from the newest of each.
+
+Ratios come first: they carry over to another machine far better than messages a second do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .contestants import CONTESTANTS
+from .figures import medians, ratios, spread
+
+OURS = ("holdfast", "holdfast-keep", "holdfast-batch")
+Result = Mapping[str, Any]
+
+
+def write(folder: Path, what: str, result: Result) -> Path:
+    """Stores one result under its day and question, and makes the page anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result['date'][:10]}-{what}.json"
+    path.write_text(json.dumps({"what": what, **result}, indent=1, ensure_ascii=False) + "\n")
+    (folder / "README.md").write_text(page(folder))
+    return path
+
+
+def page(folder: Path) -> str:
+    """The tables of the newest result of each question."""
+    newest: dict[str, Result] = {}
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text())
+        newest[found["what"]] = found
+    parts = [_TOP]
+    parts += [section(newest[what]) for what, section in SECTIONS.items() if what in newest]
+    if newest:
+        parts.append(_versions(newest))
+    return "\n".join(parts)
+
+
+def _head(title: str, result: Result) -> str:
+    machine = result["machine"]
+    note = f" {result['note']}" if result["note"] else ""
+    return (f"## {title}\n\n{result['date']}; {machine['cpus']} × {machine['cpu']}, {machine['python']}; load "
+            f"{result['load_before'][0]} before, {result['load_after'][0]} after"
+            f"{'; server and contestant on a processor each' if result['pinned'] else ''}.{note}\n\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, figures to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *rows]) + "\n"
+
+
+def _title(name: str) -> str:
+    return CONTESTANTS[name].title
+
+
+def drain(result: Result) -> str:
+    """Ratios, then messages a second."""
+    settings = result["settings"]
+    text = _head(f"Drain of {settings['n']:,} messages", result)
+    for series, runs in result["series"].items():
+        per_s = medians(runs, "per_s")
+        others = [name for name in per_s if name not in OURS]
+        over = ratios(per_s, OURS)
+        text += f"{_SERIES[series]}, {settings['runs']} runs. Median of ours over median of theirs:\n\n"
+        text += table(["", *map(_title, others)],
+                      [[_title(mine), *(f"{over[mine][other]:.2f} ×" for other in others)] for mine in over])
+        text += table(["messages a second", "median", "lowest", "highest", "client CPU µs", "server CPU µs", "twice",
+                       "missing"],
+                      [_drained(name, found) for name, found in sorted(runs.items(), key=lambda i: -per_s[i[0]])])
+    return text
+
+
+def _drained(name: str, runs: Sequence[Result]) -> list[str]:
+    rate = spread(run["per_s"] for run in runs)
+    cpu = [spread(run[which] for run in runs)["median"] for which in ("client_cpu_us", "server_cpu_us")]
+    odd = [sum(run[which] for run in runs) for which in ("duplicates", "missing")]
+    return [_title(name), *(f"{rate[which]:,.0f}" for which in ("median", "lowest", "highest")),
+            *(f"{one:.1f}" for one in cpu), *map(str, odd)]
+
+
+def latency(result: Result) -> str:
+    """Percentiles at a steady rate."""
+    runs = result["runs"]
+    p50, p99, top = (medians(runs, which) for which in ("p50_ms", "p99_ms", "max_ms"))
+    return _head(f"Latency at {result['settings']['rate_per_s']:,.0f} messages a second", result) + table(
+        ["publish to handler, ms", "p50", "p99", "highest", "missing"],
+        [[_title(name), f"{p50[name]:.2f}", f"{p99[name]:.2f}", f"{top[name]:.1f}",
+          str(sum(run["missing"] for run in runs[name]))] for name in runs])
+
+
+def memory(result: Result) -> str:
+    """What is left behind."""
+    rows = [[_title(name), f"{one['times_empty']:.2f} ×", f"{one['full']['keys_bytes']:,}",
+             f"{one['full']['stream_length']:,}",
+             f"{one['rss_growth_bytes'] / 1e6:.1f}", f"{one['rss_growth_after_tenth_bytes'] / 1e6:.1f}"]
+            for name, one in result["figures"].items()]
+    return _head(f"Memory after {result['settings']['n']:,} acknowledged messages", result) + table(
+        ["", "keys, against an empty group", "bytes in keys", "entries kept", "RSS growth, MB",
+         "of it after the first tenth"], rows)
+
+
+def idle(result: Result) -> str:
+    """Commands of a consumer with nothing to do."""
+    rows = [[_title(name), f"{one['sent_per_s']:.2f}", f"{one['in_scripts_per_s']:.2f}",
+             f"{one['sent_per_s'] + one['in_scripts_per_s']:.2f}"] for name, one in result["figures"].items()]
+    return _head("Idle", result) + table(["commands a second", "sent", "inside scripts", "together"], rows)
+
+
+def recovery(result: Result) -> str:
+    """Seconds from the kill to the other worker's handler."""
+    settings = result["settings"]
+    return _head(f"Recovery after `kill -9`, {settings['lease_ms'] / 1000:g} s to be taken for dead", result) + table(
+        ["seconds until another handler had the message", *(f"kill {i + 1}" for i in range(settings["runs"]))],
+        [[_title(name), *(_recovered(run) for run in runs)] for name, runs in result["runs"].items()])
+
+
+def _recovered(run: Result) -> str:
+    return f"not within {run['patience_s']:.0f}" if run["recovered_s"] is None else f"{run['recovered_s']:.1f}"
+
+
+def _versions(newest: Mapping[str, Result]) -> str:
+    """Who took part, how it was set, and in which version."""
+    text, done = "## Who took part\n\n", set()
+    server = next(iter(newest.values()))["server"]
+    text += f"Server: {server['server']} {server['version']}.\n\n"
+    for result in newest.values():
+        for name, one in result["contestants"].items():
+            if name not in done:
+                done.add(name)
+                versions = ", ".join(f"{package} {number}" for package, number in one["versions"].items())
+                settings = "; ".join(f"{key}: {value}" for key, value in one["settings"].items())
+                text += f"- **{one['title']}**: {settings}. ({versions})\n"
+    return text
+
+
+_TOP = """# Results
+
+<!-- Written by `make bench` from the JSON files beside it. -->
+
+How each figure is measured, and what it does not say: [Performance](../../docs/explanation/performance.md).
+"""
+_SERIES = {"none": "Without persistence", "everysec": "Append-only file, synced every second"}
+SECTIONS: dict[str, Callable[[Result], str]] = {
+    "drain": drain, "latency": latency, "memory": memory, "idle": idle, "recovery": recovery}
