@@ -60,6 +60,10 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=Callable[..., Any])
 
 
+#: What a forked child must neither use nor close.
+_LEFT_TO_THE_PARENT: list[object] = []
+
+
 @dataclass(slots=True)
 class _Declared:
     """A consumer as declared: what to run, on what, how."""
@@ -105,10 +109,12 @@ class Holdfast:
         self._site = Site(service=service, version=version, environment=environment, host=socket.gethostname(),
                           pid=os.getpid())
         self._declared: list[_Declared] = []
+        self._limited_by_code: dict[str, Limits] = {}
         self._partitions: dict[str, int] = {}
         self._server: Server | None = None
         self._producer: Producer | None = None
         self._opening = asyncio.Lock()
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._memory = MemoryBroker(self._clock) if url is not None and url.startswith("memory:") else None
         self._new_id = UlidFactory(self._clock)
         self.worker: Worker | None = None
@@ -188,6 +194,7 @@ class Holdfast:
         return await producer.cancel(stream, message_id, key=key, partitions=self._partitions.get(stream, 0))
 
     async def _producing(self) -> Producer:
+        self._stay_at_home()
         if self._producer is None:
             server = await self.open()
             self._producer = Producer(server, self.events, self._clock, self._new_id)
@@ -207,11 +214,24 @@ class Holdfast:
         """Connects, once. Everything else calls it by itself."""
         if self._memory is not None:
             raise ConfigurationError("memory:// has no server")
+        self._stay_at_home()
         async with self._opening:
             if self._server is None:
                 self._server = await open_server(self.url, prefix=self.prefix, data_dir=self._data_dir,
                                                  client=self._client, **self._connection)
             return self._server
+
+    def _stay_at_home(self) -> None:
+        """Connections belong to one event loop of one process. In another (after a fork, in a second ``asyncio.run``)
+        they are left alone and new ones are opened: a reply read there would be missing here."""
+        here = (os.getpid(), asyncio.get_running_loop())
+        if self._home is not None and self._home != here:  # guard: a forked child shares no connection
+            if self._home[0] != here[0]:
+                # For ever: even closing them would take the parent's sockets out of the loop that both still share.
+                _LEFT_TO_THE_PARENT.append((self._server, self._home[1]))
+            self._server = self._producer = None
+            self._opening = asyncio.Lock()
+        self._home = here
 
     async def close(self) -> None:
         """Closes what was opened; an embedded server stops with its last user."""
@@ -252,7 +272,7 @@ class Holdfast:
                                 thread_name_prefix="holdfast-handler") as executor:
             running = [self._running(d, server, heart, gate, executor) for d in self._declared]
             self.worker = worker = Worker(running)
-            limits = asyncio.create_task(self._follow_limits(running))
+            limits = asyncio.create_task(self._follow_limits(self._limits_of(running), running))
             if signals:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -313,19 +333,24 @@ class Holdfast:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    async def _follow_limits(self, running: Sequence[Running]) -> None:
-        """Takes the limits file's numbers over, at the start and whenever it changes."""
+    def _limits_of(self, running: Sequence[Running]) -> LimitsReloader | None:
+        """The limits file, read and in force; None without one. Raises ConfigurationError when it is wrong."""
         if self.limits_file is None:
-            return
-        consumers = [r.consumer for r in running]
-        base = {c.name: c.subscription.limits for c in consumers}
-        file = LimitsReloader(self.limits_file, self.events, list(base))
-        changed = True
-        while True:
-            for consumer in consumers if changed else ():
-                consumer.adjust(file.current.over(base[consumer.name], consumer.name))
+            return None
+        file = LimitsReloader(self.limits_file, self.events, [r.consumer.name for r in running])
+        for r in running:
+            self._limited_by_code[r.consumer.name] = r.consumer.subscription.limits
+            r.consumer.adjust(file.current.over(r.consumer.subscription.limits, r.consumer.name))
+        return file
+
+    async def _follow_limits(self, file: LimitsReloader | None, running: Sequence[Running]) -> None:
+        """Takes the file's numbers over whenever it changes."""
+        while file is not None:
             await asyncio.sleep(1.0)
-            changed = file.poll()
+            if file.poll():
+                for r in running:
+                    code = self._limited_by_code[r.consumer.name]
+                    r.consumer.adjust(file.current.over(code, r.consumer.name))
 
     def _sources(self, d: _Declared, server: Server | None, heart: Heart | None, letters: Letters) -> list[Source]:
         s = d.subscription

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 
 from .chance import Chance, system_chance
 from .clock import Clock, SystemClock, WallMs
@@ -30,12 +31,12 @@ class UlidFactory:
     def __init__(self, clock: Clock | None = None, chance: Chance | None = None) -> None:
         self._clock = clock or SystemClock()
         self._chance = chance
-        self._lock = threading.Lock()
-        self._reseed()
-        if chance is None and hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reseed)
+        self.reseed()
+        _FACTORIES.add(self)
 
-    def _reseed(self) -> None:
+    def reseed(self) -> None:
+        """Begins anew, in a forked child: the lock may have been held by a thread that the child does not have."""
+        self._lock = threading.Lock()
         self._source = self._chance or system_chance()
         self._ms = -1
         self._random = 0
@@ -49,5 +50,17 @@ class UlidFactory:
                 self._random += 1
             return format_ulid((WallMs(self._ms) << _RANDOM_BITS) + self._random)
 
+
+#: All there are, so that one hook serves them and keeps none alive.
+_FACTORIES: weakref.WeakSet[UlidFactory] = weakref.WeakSet()
+
+
+def _reseed_all() -> None:
+    for factory in list(_FACTORIES):
+        factory.reseed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reseed_all)
 
 new_ulid = UlidFactory()
