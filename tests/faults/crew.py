@@ -76,8 +76,8 @@ class Crew:
     def task(self, **other: Any) -> Task:
         """What a worker is told; ``other`` is told to this one instead."""
         sql = f"sqlite:///{self.database}" if self.handler == "ledger" else None
-        task = Task(url=self.backend.url, stream=self.stream, handler=self.handler, group=GROUP, folder=str(self.folder),
-                    partitions=self.partitions, settings=dict(self.settings), how=dict(self.how), sql=sql,
+        task = Task(url=self.backend.url, stream=self.stream, group=GROUP, handler=self.handler,
+                    folder=str(self.folder), partitions=self.partitions, settings=dict(self.settings), how=dict(self.how), sql=sql,
                     retry_s=self.retry_s, attempts=self.attempts, drain_s=self.drain_s)
         return msgspec.structs.replace(task, **other)
 
