@@ -88,7 +88,7 @@ def test_a_letter_goes_back_and_is_handled_by_its_group(at, backend, dead, arun)
     assert first not in ids(at, dead)
     ((body, delivery),) = arun(take(backend.url, dead, GROUP, 1))
     assert body == {"n": 0}
-    assert delivery.message.map[b"x-dlq-replayed-by"] == b"ana"
+    assert delivery.message.lineage["x-dlq-replayed-by"] == "ana"
     said = at("dlq", "replay", dead, first, "--group", GROUP)
     assert (said.code, said.out, said.err.startswith(f"error: group '{GROUP}' of '{dead}' has no letter {first}")) == (
         1, "", True)

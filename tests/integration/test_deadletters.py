@@ -416,3 +416,38 @@ def test_our_own_letters_keep_to_the_specification(backend, stream, arun):
     report = arun(scenario())
     assert (report.letters, report.conforming) == (3, 2)
     assert ("attempts", "type") in {(fault.field, fault.kind) for fault in report.faults}
+
+
+def test_a_replayed_message_is_what_it_was_even_without_a_body_field(backend, stream, arun):
+    """What the replay wrote beside it is lineage; the handler gets the message its publisher wrote."""
+    from holdfast import Holdfast, Reject, StreamSettings
+    from holdfast.testing import wait_until_async
+
+    seen: list[object] = []
+
+    async def scenario():
+        hf = Holdfast(backend.url, settings=StreamSettings(lease_ms=600, sweep_ms=100, block_ms=100))
+
+        @hf.consumer(stream, group=GROUP)
+        async def handle(body: dict) -> None:
+            seen.append(body)
+            if len(seen) == 1:
+                raise Reject("not this time")
+
+        server = await hf.open()
+        await server.shared(stream.encode()).call("XADD", stream, "*", "amount", "5")
+        running = asyncio.create_task(hf.run(drain_s=1))
+        shelf = await open_shelf(server, stream, GROUP)
+
+        async def buried():
+            return [letter async for letter in shelf.letters()]
+
+        (letter,) = await wait_until_async(buried, 5, "it was buried")
+        await Replayer(shelf).one(letter.id, Order(by="ana"))
+        await wait_until_async(lambda: len(seen) == 2, 5, "it came back")
+        hf.stop()
+        await running
+        await hf.close()
+        assert seen == [{"amount": "5"}, {"amount": "5"}]
+
+    arun(scenario())

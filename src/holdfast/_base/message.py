@@ -38,6 +38,7 @@ F_TRACEPARENT = b"traceparent"
 F_TRACESTATE = b"tracestate"
 F_IDENTITY = b"hf:identity"
 F_NOTE = b"hf:note"
+OURS = b"hf:"
 HEADER = b"h:"
 
 JSON = "application/json"
@@ -68,6 +69,8 @@ class Message(msgspec.Struct, eq=False):
     stream: str
     entry_id: bytes
     fields: Sequence[bytes]
+    #: The whole entry, where it holds more than the message: of a replayed one its lineage, of a stowed one its note.
+    raw: Sequence[bytes] | None = None
     _map: dict[bytes, bytes] | None = None
 
     @property
@@ -96,7 +99,7 @@ class Message(msgspec.Struct, eq=False):
         own = self.map.get(F_BODY)
         if own is not None:
             return own
-        return msgspec.json.encode({str(_text(k)): _text(v) for k, v in self.map.items()})
+        return msgspec.json.encode({str(_text(k)): _text(v) for k, v in self.map.items() if not k.startswith(OURS)})
 
     @property
     def key(self) -> str | None:
@@ -136,6 +139,15 @@ class Message(msgspec.Struct, eq=False):
         cut = len(HEADER)
         return {k[cut:].decode("utf-8", "replace"): v.decode("utf-8", "replace")
                 for k, v in self.map.items() if k.startswith(HEADER)}
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """What a replay wrote beside the message: its dead-letter metadata so far. Empty for a message that never died."""
+        if self.raw is None:
+            return {}
+        own, raw = self.map, self.raw
+        return {raw[i].decode("utf-8", "replace"): raw[i + 1].decode("utf-8", "replace")
+                for i in range(0, len(raw) - 1, 2) if raw[i] not in own and not raw[i].startswith(OURS)}
 
     def __repr__(self) -> str:  # never the payload: reprs end in logs
         return f"<Message {self.stream} {self.entry_id.decode()} type={self.type} {len(self.body)} bytes>"

@@ -139,7 +139,7 @@ class Life:
         worker = self.hf.worker
         if worker is None or not worker.started.is_set():
             return Readiness(ready=False, why=["starting"])
-        sources = [s for running in worker._running for s in running.sources]  # noqa: SLF001 - a view of the worker
+        sources = worker.sources
         why = [line for source in sources for state in _states(source.inspect()) if (line := self._missing(state))]
         return Readiness(ready=not why, why=why)
 

@@ -42,7 +42,8 @@ class Letters:
            applied: str, seconds: float, deliveries: int | None, is_replay: bool) -> Letter:
         """The letter of a delivery that is buried."""
         note, now = delivery.note, self.clock.wall_ms()
-        return build(without_note(delivery.message.fields), LetterFacts(
+        message = delivery.message
+        return build(without_note(message.raw or message.fields), LetterFacts(
             stream=delivery.origin.stream, entry_id=delivery.entry_id, group=delivery.origin.group,
             reason=decision.reason, stage=decision.stage, error=decision.error, detail=decision.detail or "",
             code=decision.code or "", category=decision.category, buried_ms=now, consumer=consumer, handler=handler,

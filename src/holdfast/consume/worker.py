@@ -83,5 +83,10 @@ class Worker:
         await asyncio.gather(*(s.close(r.consumer) for s in r.sources), return_exceptions=True)
 
     @property
+    def sources(self) -> list[Source]:
+        """All sources of all consumers."""
+        return [s for r in self._running for s in r.sources]
+
+    @property
     def consumers(self) -> list[Consumer]:
         return [r.consumer for r in self._running]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .._base import points
+from .._base.letter import DEFAULT_PREFIX
 from .._base.message import F_ID, F_IDENTITY, F_NOTE, Message
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
@@ -110,8 +111,10 @@ def _triples(flat: Sequence[Any]) -> list[Missing]:
 class Lane:
     """One pending list of one group, seen by one incarnation. Fulfils ``consume.contract.Origin``."""
 
-    def __init__(self, link: Link, keys: GroupKeys, *, replay: bool, delete: bool, stow_ms: int | None = None) -> None:
+    def __init__(self, link: Link, keys: GroupKeys, *, replay: bool, delete: bool, stow_ms: int | None = None,
+                 letter_prefix: str = DEFAULT_PREFIX) -> None:
         self.link = link
+        self._lineage = letter_prefix.encode()
         self.keys = keys
         self.group = keys.group
         self.is_replay = replay
@@ -144,13 +147,23 @@ class Lane:
         """Deliveries of entries just read with ``>``: first delivery, no note."""
         fence, stream = self._first_fence, self.stream
         if self.is_replay:
-            return [self._with_history(Delivery(self, e[0], Message(stream, e[0], e[1]), fence, now)) for e in entries]
+            return [self._with_history(Delivery(self, e[0], self._message(e[0], e[1]), fence, now)) for e in entries]
         return [Delivery(self, e[0], Message(stream, e[0], e[1]), fence, now) for e in entries]
+
+    def _message(self, entry_id: bytes, fields: Sequence[bytes]) -> Message:
+        """The message in an entry. On the replay stream, what the replay or the parking added is no part of it."""
+        if not self.is_replay:
+            return Message(self.stream, entry_id, fields)
+        pairs = [(fields[i], fields[i + 1]) for i in range(0, len(fields) - 1, 2)]
+        own = [part for name, value in pairs if not (name == F_NOTE or name.startswith(self._lineage))
+               for part in (name, value)]
+        return Message(self.stream, entry_id, own, fields)
 
     @staticmethod
     def _with_history(delivery: Delivery) -> Delivery:
         """An entry that was stowed brings its note along; one that was replayed starts anew."""
-        note = unpack(delivery.message.map.get(F_NOTE, b""))
+        raw = delivery.message.raw or ()
+        note = unpack(raw[raw.index(F_NOTE) + 1]) if F_NOTE in raw[::2] else None
         if note is not None:
             delivery.note, delivery.attempts, delivery.crashes = note, note.attempts, note.crashes
         return delivery
@@ -158,7 +171,8 @@ class Lane:
     def _stowed(self, s: Settlement) -> Settlement:
         """The same parking, beside the stream: fields, identity and note move along."""
         message = s.delivery.message
-        pairs = zip(message.fields[::2], message.fields[1::2], strict=False)
+        whole = message.raw or message.fields
+        pairs = zip(whole[::2], whole[1::2], strict=False)
         fields = [part for name, value in pairs if name != F_NOTE for part in (name, value)]
         if F_ID not in message.map and F_IDENTITY not in message.map:
             fields += (F_IDENTITY, message.id.encode())
@@ -169,7 +183,7 @@ class Lane:
     def again(self, entry_id: bytes, count: int, fields: Sequence[bytes], raw_note: bytes, now: float) -> Delivery:
         """A delivery of an entry that was delivered before."""
         note = unpack(raw_note)
-        made = Delivery(self, entry_id, Message(self.stream, entry_id, fields),
+        made = Delivery(self, entry_id, self._message(entry_id, fields),
                         Fence(self.incarnation, count, self.epoch), now, note=note)
         if note is not None:
             made.attempts, made.crashes, made.suspect = note.attempts, note.crashes, note.suspect

@@ -59,8 +59,10 @@ class StreamSource:
         beside = StreamKeys(keys.prefix, keys.stream)
         self._meta, self.later, self.later_body = beside.meta, beside.later, beside.later_body
         self.link: Link = scene.server.shared(beside.stream_key)
-        self.main = Lane(self.link, keys, replay=False, delete=not settings.keep, stow_ms=settings.stow_ms)
-        self.replay = Lane(self.link, keys, replay=True, delete=True, stow_ms=settings.stow_ms)
+        self.main = Lane(self.link, keys, replay=False, delete=not settings.keep, stow_ms=settings.stow_ms,
+                         letter_prefix=settings.letter_prefix)
+        self.replay = Lane(self.link, keys, replay=True, delete=True, stow_ms=settings.stow_ms,
+                           letter_prefix=settings.letter_prefix)
         self.incarnation = ""
         self.epoch: int | None = None
         self._granted_at = scene.clock.now()
