@@ -77,8 +77,9 @@ class Crew:
         """What a worker is told; ``other`` is told to this one instead."""
         sql = f"sqlite:///{self.database}" if self.handler == "ledger" else None
         task = Task(url=self.backend.url, stream=self.stream, group=GROUP, handler=self.handler,
-                    folder=str(self.folder), partitions=self.partitions, settings=dict(self.settings), how=dict(self.how), sql=sql,
-                    retry_s=self.retry_s, attempts=self.attempts, drain_s=self.drain_s)
+                    folder=str(self.folder), partitions=self.partitions, settings=dict(self.settings),
+                    how=dict(self.how), sql=sql, retry_s=self.retry_s, attempts=self.attempts,
+                    drain_s=self.drain_s)
         return msgspec.structs.replace(task, **other)
 
     def start(self, arm: str = "", **other: Any) -> Worker:

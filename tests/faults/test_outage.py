@@ -2,7 +2,7 @@
 """The server dies under load and comes back, or stands still for two leases: workers outlast it by themselves.
 
 SIGKILL of the server alone loses nothing that it had answered: what it wrote to its append-only file is with the
-kernel. A machine that dies may lose the last second (``everysec``); that window is stated, and this test cannot open it.
+kernel. A machine that dies may lose the last second (``everysec``); that window is stated, and no test here opens it.
 """
 
 from __future__ import annotations
