@@ -136,7 +136,7 @@ def test_one_group_deletes_as_it_acknowledges_unless_told_to_keep(backend, strea
     arun(scenario())
 
 
-# 6.2 does not count what was added; 7.0 knows no lag where what the group read last was deleted.
+# 6.2 does not count what was added; to 7.0, what was trimmed is still waiting.
 @pytest.mark.kinds("valkey", "cluster", "sentinel")
 def test_entries_that_others_trimmed_before_delivery_are_counted(backend, stream, arun):
     """What is gone is gone, but not silently."""
