@@ -79,8 +79,8 @@ class Holdfast:
     """Messages that are never lost and take effect once, on the Redis or Valkey you have.
 
     url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an
-    embedded
-        server in ``data_dir`` (default ``.holdfast`` here). client: a client you own already, instead of ``url``.
+        embedded server in ``data_dir`` (default ``.holdfast`` here); ``memory://`` is for tests, see ``testing``.
+    client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
     events: subscribe sinks to it. limits_file: see the attribute. Anything else goes to ``open_server``: username,

@@ -24,6 +24,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """The class's name in snake case."""
         cls = type(self).__name__
         return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(cls))
 
@@ -40,6 +41,8 @@ class OfGroup(Event, frozen=True, kw_only=True):
 
 
 class Published(Event, frozen=True, kw_only=True):
+    """``count`` messages were written to a stream in one request that took ``seconds``."""
+
     stream: str
     count: int
     bytes: int
@@ -47,6 +50,8 @@ class Published(Event, frozen=True, kw_only=True):
 
 
 class PublishFailed(Event, frozen=True, kw_only=True):
+    """A publish failed. ``in_doubt``: it was sent and no answer came, so it may be in the stream."""
+
     stream: str
     error: str
     in_doubt: bool
@@ -71,6 +76,8 @@ class Settled(OfGroup, frozen=True, kw_only=True):
 
 
 class AttemptFailed(OfGroup, frozen=True, kw_only=True):
+    """An attempt failed at ``stage``. ``retry_in_s``: when the next one is due; None: there will be none."""
+
     message_id: str
     entry_id: str
     handler: str
@@ -82,6 +89,8 @@ class AttemptFailed(OfGroup, frozen=True, kw_only=True):
 
 
 class Buried(OfGroup, frozen=True, kw_only=True):
+    """A message became a dead letter."""
+
     message_id: str
     entry_id: str
     letter_id: str
@@ -110,10 +119,14 @@ class ParkedUnknown(OfGroup, frozen=True, kw_only=True):
 
 
 class ConsumerStarted(OfGroup, frozen=True, kw_only=True):
+    """A source joined its group under a new name."""
+
     consumer: str
 
 
 class ConsumerStopped(OfGroup, frozen=True, kw_only=True):
+    """A source left in good order; ``handed_back`` entries went back to the group without an attempt."""
+
     consumer: str
     handed_back: int
 
@@ -144,6 +157,8 @@ class HandlerOverdue(OfGroup, frozen=True, kw_only=True):
 
 
 class TakenOver(OfGroup, frozen=True, kw_only=True):
+    """Entries of a dead consumer are now ours. ``charged``: how many of them had killed their process."""
+
     from_consumer: str
     consumer: str
     count: int
@@ -153,6 +168,8 @@ class TakenOver(OfGroup, frozen=True, kw_only=True):
 
 
 class ConsumerReaped(OfGroup, frozen=True, kw_only=True):
+    """A dead consumer that held nothing was removed from the group."""
+
     consumer: str
 
 
@@ -174,6 +191,8 @@ class ParkingReconciled(OfGroup, frozen=True, kw_only=True):
 
 
 class GroupHealed(OfGroup, frozen=True, kw_only=True):
+    """The group was missing and was made anew at ``start``, for the reason ``cause``."""
+
     start: str
     cause: str
     level: int = logging.WARNING
@@ -188,6 +207,8 @@ class ClockStepped(OfGroup, frozen=True, kw_only=True):
 
 
 class Trimmed(Event, frozen=True, kw_only=True):
+    """Entries before the id ``before`` were removed: no group needs them."""
+
     stream: str
     count: int
     before: str
@@ -208,17 +229,23 @@ class GroupUnseen(OfGroup, frozen=True, kw_only=True):
 
 
 class PartitionAcquired(OfGroup, frozen=True, kw_only=True):
+    """This process owns a partition from now on, under ``epoch``."""
+
     partition: int
     epoch: int
 
 
 class PartitionReleased(OfGroup, frozen=True, kw_only=True):
+    """This process no longer owns a partition, for the reason ``cause``."""
+
     partition: int
     epoch: int
     cause: str
 
 
 class BreakerChanged(Event, frozen=True, kw_only=True):
+    """The breaker of the consumer ``name_of`` is now ``closed``, ``open`` or ``half-open``."""
+
     name_of: str
     state: str
     level: int = logging.WARNING
@@ -232,6 +259,8 @@ class LettersExpired(OfGroup, frozen=True, kw_only=True):
 
 
 class Replayed(OfGroup, frozen=True, kw_only=True):
+    """A dead letter was sent back to its group, by ``by``."""
+
     letter_id: str
     by: str
 
@@ -273,6 +302,7 @@ class Events:
         self._sinks = tuple(s for s in self._sinks if s is not sink)
 
     def emit(self, event: Event) -> None:
+        """Tells every sink. One that raises is logged and taken off: telling must never stop doing."""
         for sink in self._sinks:
             try:
                 sink(event)

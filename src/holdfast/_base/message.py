@@ -103,10 +103,12 @@ class Message(msgspec.Struct, eq=False):
 
     @property
     def key(self) -> str | None:
+        """What the message is ordered and partitioned by; None without."""
         return _text(self.map.get(F_KEY))
 
     @property
     def type(self) -> str | None:
+        """The publisher's name for this kind of message; None without."""
         return _text(self.map.get(F_TYPE))
 
     @property
@@ -119,6 +121,7 @@ class Message(msgspec.Struct, eq=False):
 
     @property
     def content_type(self) -> str:
+        """Media type of the body; JSON when the entry does not say."""
         return _text(self.map.get(F_CONTENT_TYPE)) or JSON
 
     @property
@@ -132,10 +135,12 @@ class Message(msgspec.Struct, eq=False):
 
     @property
     def traceparent(self) -> str | None:
+        """W3C trace context of the publisher; None without."""
         return _text(self.map.get(F_TRACEPARENT))
 
     @property
     def headers(self) -> dict[str, str]:
+        """The publisher's headers, names without ``h:``."""
         cut = len(HEADER)
         return {k[cut:].decode("utf-8", "replace"): v.decode("utf-8", "replace")
                 for k, v in self.map.items() if k.startswith(HEADER)}

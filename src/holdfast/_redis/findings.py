@@ -54,6 +54,7 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
 
 
 def role(facts: Facts) -> Finding:
+    """Does this node take writes?"""
     found = facts.info.get("role")
     if found is None:
         return Finding("role", "unknown", "INFO is hidden", "whether this is a master is not known")
@@ -63,6 +64,7 @@ def role(facts: Facts) -> Finding:
 
 
 def persistence(facts: Facts) -> Finding:
+    """How much does a crash lose?"""
     aof = facts.get("appendonly")
     if aof is None and "aof_enabled" in facts.info:
         aof = "yes" if facts.info["aof_enabled"] == "1" else "no"
@@ -107,6 +109,7 @@ def _snapshots(save: str | None) -> Finding:
 
 
 def eviction(facts: Facts) -> Finding:
+    """May a full server remove our keys?"""
     policy, limit = facts.get("maxmemory-policy", "maxmemory_policy"), facts.get("maxmemory")
     advice = "CONFIG SET maxmemory-policy noeviction"
     if policy is None:
@@ -124,6 +127,7 @@ def eviction(facts: Facts) -> Finding:
 
 
 def replication(facts: Facts) -> Finding:
+    """What does a failover lose?"""
     count = facts.replicas
     if count is None and "connected_slaves" in facts.info:
         count = int(facts.info["connected_slaves"])
@@ -148,6 +152,7 @@ def replication(facts: Facts) -> Finding:
 
 
 def clock(facts: Facts) -> Finding:
+    """How far is the server's clock from ours?"""
     if facts.clock_ms is None:
         return Finding("clock", "unknown", "TIME was refused", "leases need the server's time", "permit TIME")
     ms = round(facts.clock_ms)

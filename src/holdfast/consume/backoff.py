@@ -39,6 +39,7 @@ class Immediate:
     """No wait. Right for conflicts that are over by the time one asks again; wrong for anything that is overloaded."""
 
     def delay_s(self, attempt: int, chance: Chance) -> float:
+        """Seconds to wait after attempt number ``attempt`` has failed."""
         return 0.0
 
 
@@ -52,6 +53,7 @@ class Fixed:
         _check_seconds("wait_s", self.wait_s)
 
     def delay_s(self, attempt: int, chance: Chance) -> float:
+        """Seconds to wait after attempt number ``attempt`` has failed."""
         return self.wait_s
 
 
@@ -67,6 +69,7 @@ class Linear:
         _check_seconds("cap_s", self.cap_s)
 
     def delay_s(self, attempt: int, chance: Chance) -> float:
+        """Seconds to wait after attempt number ``attempt`` has failed."""
         return min(self.cap_s, self.step_s * max(attempt, 1))
 
 
@@ -99,6 +102,7 @@ class Exponential:
             return self.cap_s
 
     def delay_s(self, attempt: int, chance: Chance) -> float:
+        """Seconds to wait after attempt number ``attempt`` has failed."""
         full = self.ceiling_s(attempt)
         if self.jitter == "full":
             return full * chance.random()
@@ -121,4 +125,5 @@ class Schedule:
             _check_seconds("Schedule", wait_s)
 
     def delay_s(self, attempt: int, chance: Chance) -> float:
+        """Seconds to wait after attempt number ``attempt`` has failed."""
         return float(self.waits_s[min(max(attempt, 1), len(self.waits_s)) - 1])
