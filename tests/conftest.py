@@ -31,6 +31,10 @@ T = TypeVar("T")
 #: A coroutine under test that takes longer than this hangs.
 ARUN_S = 60.0
 
+#: Files whose tests run on every kind of server: what they claim depends on how servers differ.
+EVERYWHERE = ("integration/test_protocol_*.py", "integration/test_backends_*.py", "integration/test_deadletters.py",
+              "integration/test_byhand.py", "contract/test_broker.py")
+
 #: Says that the built wheel is under test; read by tests/house when it is collected.
 _WHEEL = "HOLDFAST_WHEEL"
 
@@ -64,9 +68,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("kinds")
-        everywhere = metafunc.definition.get_closest_marker("everywhere") is not None
+        everywhere = metafunc.definition.get_closest_marker("everywhere") is not None or _speaks_of_servers(
+            metafunc.definition.path)
         kinds = [kind for kind in _kinds(metafunc.config, everywhere) if mark is None or kind in mark.args]
         metafunc.parametrize("backend", kinds, indirect=True)
+
+
+def _speaks_of_servers(path: Path) -> bool:
+    """Is this file among those that run on every kind of server as a whole?"""
+    return any(path.match(pattern) for pattern in EVERYWHERE)
 
 
 def _kinds(config: pytest.Config, everywhere: bool = True) -> list[str]:
