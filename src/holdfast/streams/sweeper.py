@@ -138,7 +138,7 @@ class Sweeper:
         self._note_due(swept.next_due_ms, swept.now_ms)
         if any(is_foreign(name) for name, _, _, _ in swept.consumers):
             await lane.refresh(settings.sweep_ms)
-        if swept.parked or (closely and swept.pending):
+        if swept.parked or swept.next_due_ms is not None or (closely and swept.pending):
             await self._reconcile(lane)
         return swept
 

@@ -17,6 +17,24 @@ local stowed = {}
 if lease then stowed = redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', till, 'LIMIT', 0, wanted) end
 if #ids + #stowed > 0 then redis.call('DEL', KEYS[8]) end -- a first write that is allowed at maxmemory
 
+-- A group that was made anew at its low-water mark reads what it had parked again, as new.
+local read_up_to
+local function yet_to_be_read(id) -- numeric pairs: as text -100 sorts before -99
+  if not read_up_to then
+    for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+      local g = {}
+      for i = 1, #info, 2 do g[info[i]] = info[i + 1] end
+      if g.name == group then read_up_to = g['last-delivered-id'] end
+    end
+  end
+  local a1, a2 = string.match(read_up_to, '^(%d+)%-(%d+)$')
+  local b1, b2 = string.match(id, '^(%d+)%-(%d+)$')
+  if #a1 ~= #b1 then return #a1 < #b1 end
+  if a1 ~= b1 then return a1 < b1 end
+  if #a2 ~= #b2 then return #a2 < #b2 end
+  return a2 < b2
+end
+
 for _, id in ipairs(ids) do
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   local payload = redis.call('XRANGE', stream, id, id)[1]
@@ -32,8 +50,11 @@ for _, id in ipairs(ids) do
       redis.call('HDEL', notes, id)
       reply[6] = reply[6] + 1
     end
+  elseif not row and yet_to_be_read(id) then -- guard: it will come by itself, and must not come twice
+    redis.call('ZREM', due, id)
+    reply[6] = reply[6] + 1
   else
-    -- Due and in the stream, but not pending: its record was dropped by force (a deleted consumer, a new group).
+    -- Due and in the stream, but not pending: its record was dropped by force (a deleted consumer).
     local claim = { 'XCLAIM', stream, group, me, 0, id }
     if not row then
       claim[#claim + 1] = 'FORCE' -- guard: restore

@@ -74,7 +74,14 @@ if mark ~= '' then
   if lag < 0 then redis.call('HDEL', KEYS[2], 'lag') end
 end
 local edge = lowest and after(lowest) or ''
-if ARGV[2] == 'delete' and lowest then
+-- Dated but not parked: entries whose record was dropped by force (a deleted consumer). They are needed, and no group's mark
+-- knows of them until they are restored.
+local parked = 0
+for _, row in ipairs(mark ~= '' and redis.call('XPENDING', stream, group)[4] or {}) do
+  if row[1] == 'hf.parked' then parked = tonumber(row[2]) end
+end
+local whole = redis.call('ZCARD', KEYS[5]) <= parked
+if ARGV[2] == 'delete' and lowest and whole then -- guard: nothing is trimmed that is only dated
   trimmed = redis.call('XTRIM', stream, 'MINID', '=', edge) -- guard: never past the lowest mark
 end
 local clock = redis.call('TIME')
