@@ -21,7 +21,7 @@ Claim = Callable[[Party], Awaitable[None]]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "broker" in metafunc.fixturenames:
-        asked = str(metafunc.config.option.servers)
+        asked = str(metafunc.config.option.servers or "all")
         servers = list(KINDS) if asked == "all" else asked.split(",")
         metafunc.parametrize("broker", ["memory", *servers], indirect=True)
 
