@@ -16,8 +16,6 @@ from holdfast.streams.overview import lags, overview
 from tests.support.ledger import Ledger
 from tests.support.protocol import FAST, GROUP, Service, desk_at, eventually
 
-pytestmark = pytest.mark.everywhere
-
 
 @pytest.fixture
 def ledger(tmp_path):
