@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import Any
 
 from msgspec import MsgspecError
@@ -70,6 +71,11 @@ def _direct(routes: Routes) -> Attempt:
     return run_json
 
 
+async def in_thread(executor: Executor, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a plain function in a thread, with the context variables of the caller: its span, its tenant."""
+    return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, function, *args)
+
+
 def _called(routes: Routes, executor: Executor) -> Inner:
     async def call(delivery: Delivery, context: EffectContext | None) -> Any:
         binding = _decoded(routes, delivery)
@@ -77,8 +83,7 @@ def _called(routes: Routes, executor: Executor) -> Inner:
         if binding.is_async:
             answer = await binding.call(delivery, context)
         else:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(executor, binding.call, delivery, context)
+            answer = await in_thread(executor, binding.call, delivery, context)
         points.reached("handler.after")
         return answer
 

@@ -7,7 +7,6 @@ Under ``once`` the whole batch is one transaction, and members applied before ar
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from .._base import points
 from ..errors import BadHandler, MessageError
 from .answer import outcomes_of, stage_of
+from .attempt import in_thread
 from .binding import Binding
 from .contract import DUPLICATE, Delivery, Effect, EffectContext
 from .outcome import DONE, Done, Failed, Outcome
@@ -37,7 +37,7 @@ def batch_attempt_of(routes: Routes, effect: Effect | None, executor: Executor) 
         if binding.is_async:
             answer = await binding.call(members, context)
         else:
-            answer = await asyncio.get_running_loop().run_in_executor(executor, binding.call, members, context)
+            answer = await in_thread(executor, binding.call, members, context)
         points.reached("handler.after")
         return answer
 

@@ -43,6 +43,10 @@ from .subscription import Subscription
 WATCH_S = 0.05
 #: A handler task lets others run after this long without having waited.
 TURN_S = 0.005
+#: Seconds after which an async handler that goes on in spite of its cancellation is told of.
+STUBBORN_S = 1.0
+#: What ends the process, or the coroutine; any other error of a handler is a failure, whatever its base.
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 @dataclass(slots=True, eq=False)
@@ -360,7 +364,7 @@ class Consumer:
             if gate.awaited:
                 gate.left()
             ended = clock()
-            if outcome is DONE and slot.cut is None and admission is None:
+            if outcome is DONE and slot.cut is None and admission is None and not slot.overdue:
                 if settler is None or settler.origin is not delivery.origin:
                     settler = self._settlers[delivery.origin]
                 settler.acks.append(delivery)
@@ -411,6 +415,8 @@ class Consumer:
             self._room.set()
 
     async def _rest(self) -> None:
+        if self._stopped:
+            raise asyncio.CancelledError  # a handler swallowed that of its task
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._resting.append(future)
         self._waking = False
@@ -433,23 +439,23 @@ class Consumer:
         if isinstance(error, (Retry, Reject, Drop)):
             return error
         ran_s = time.monotonic() - slot.started
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) and (self._stopped or slot.cut is not None or _cancelling()):
             if slot.cut is None or self._stopped:  # guard: who is cut off can still be stopped (test_consumer)
                 raise error
-            task = asyncio.current_task()
-            while task is not None and task.cancelling():
-                task.uncancel()
+            _uncancel()
             if slot.cut == "timeout":
                 limit = self.subscription.limits.timeout_s
                 return Failed(HandlerTimeout(f"the handler ran longer than its limit of {limit} s"), "handle", ran_s)
             return Interrupted(slot.cut)
-        if not isinstance(error, Exception):
+        if isinstance(error, _ENDS):
             raise error
         return Failed(error, stage_of(error) if isinstance(error, MessageError) else "handle", ran_s)
 
     async def _conclude(self, slot: Slot, delivery: Delivery, outcome: Outcome, took: float) -> None:
         """The slow way out: anything but plain success."""
         cut, slot.cut, slot.overdue, slot.deliveries = slot.cut, None, False, ()
+        if cut is not None and not self._stopped:
+            _uncancel()  # guard: who swallowed it leaves no cancelled task to the next message (test_consumer_timeouts)
         decision: Decision | None = None
         if _identity(delivery) in self._ghosts:
             waiting = self._ghosts.pop(_identity(delivery))
@@ -526,7 +532,13 @@ class Consumer:
             self._conclusions.release(delivery)
 
     def _time_out(self, slot: Slot, ran_s: float) -> None:
-        if slot.cut is None and not slot.overdue and not self._cut(slot, "timeout"):
+        if slot.overdue:
+            return
+        if slot.cut is None:
+            overdue = not self._cut(slot, "timeout")
+        else:
+            overdue = slot.overdue = ran_s > (self.subscription.limits.timeout_s or 0.0) + STUBBORN_S
+        if overdue:
             self._tell_overdue(slot, ran_s)
 
     def _tell_overdue(self, slot: Slot, ran_s: float) -> None:
@@ -561,6 +573,18 @@ class Consumer:
 
 
 _suspect = attrgetter("suspect")
+
+
+def _cancelling() -> bool:
+    """Is it this task that was cancelled? If not, a ``CancelledError`` is of something that the handler waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _identity(delivery: Delivery) -> tuple[str, str, bytes]:
