@@ -72,6 +72,27 @@ def trials(scratch: bytes) -> dict[str, Command]:
     }
 
 
+#: What a consumer of a stream does without: a database other than 0, the producer's window, inspection, named leases.
+_NOT_FOR_CONSUMERS = frozenset({"select", "get", "set", "type", "xrevrange", "incr"})
+
+
+async def require_rights(link: Link, scratch: bytes, stream: str) -> None:
+    """Raises NotAuthorized with every command that a consumer of ``stream`` needs and the user may not run.
+
+    Found out beforehand, because a consumer that can read and cannot settle would handle the same messages for ever.
+    """
+    voids = {name: void for name, void in trials(scratch).items() if name in NEEDED and name not in _NOT_FOR_CONSUMERS}
+    answers = await link.pipeline([*voids.values(), ("XLEN", stream)])
+    refused = [name.upper().replace("|", " ") for name, answer in zip(voids, answers, strict=False)
+               if isinstance(answer, NotAuthorized)]
+    if refused:
+        raise NotAuthorized(f"the server's user may not run {', '.join(refused)}, which a consumer of {stream!r} "
+                            f"needs; `holdfast doctor {stream}` prints the smallest ACL line that works")
+    if isinstance(answers[-1], NotAuthorized):
+        raise NotAuthorized(f"the server's user has no access to the key {stream!r}; `holdfast doctor {stream}` prints "
+                            f"the smallest ACL line that works")
+
+
 async def missing_rights(link: Link, scratch: bytes, streams: Sequence[str]) -> dict[str, str]:
     """What is refused → why it is wanted. ``streams`` are keys the user should reach, besides our own.
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from .._base import events as ev
 from .._base.chance import Chance
-from ..errors import ServerError, ServerUnreachable
+from ..errors import NotAuthorized, ServerError, ServerUnreachable
 from .contract import Delivery, Origin, Settled, Settlement, Verb
 
 #: Seconds between two settles under load.
@@ -127,7 +127,9 @@ class Settler:
         while not self.revoked:
             try:
                 refused = await self.origin.settle(acks, others)
-            except ServerUnreachable:
+            except (ServerUnreachable, NotAuthorized) as error:  # a right may have been taken away, and come back
+                if self.failing_since is None:
+                    ev.log.error("settling %s for %s: %s; trying again", self.origin.stream, self.origin.group, error)
                 self.failing_since = self.failing_since or started
                 attempt += 1
                 await asyncio.sleep(min(1.0, 0.02 * 2 ** min(attempt, 6)) * (0.5 + self._chance.random() / 2))

@@ -23,6 +23,7 @@ import contextlib
 from .._base import events as ev
 from .._base import points
 from .._redis.keys import GroupKeys
+from .._redis.rights import require_rights
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox
 from ..errors import ServerError, ServerUnreachable
@@ -74,6 +75,7 @@ class SharedSource:
         self._began_at = scene.clock.now()
         self._watch = ClockWatch(settings.step_slack_ms)
         self._stopping = asyncio.Event()
+        self._allowed = False
         self._inbox: Inbox | None = None
 
     async def run(self, inbox: Inbox) -> None:
@@ -96,6 +98,7 @@ class SharedSource:
         await asyncio.gather(*(p.task for p in self._partitions if p.task is not None))
 
     async def _share(self, inbox: Inbox) -> None:
+        await self._check_rights()
         link = self._server.shared(self._partitions[0].keys.stream.encode())
         # A member that dies counts for one lease more; its partitions come free at the same time.
         watch, now = self._watch, self._clock.now()
@@ -113,6 +116,13 @@ class SharedSource:
         for number in todo.give_up:
             p = self._partitions[number]
             p.moving = asyncio.create_task(self._give_up(p, inbox), name=f"give up {p.keys.stream}")
+
+    async def _check_rights(self) -> None:
+        """Once: may we do all that a consumer does, on every partition?"""
+        if not self._allowed:
+            for p in self._partitions:
+                await require_rights(self._server.shared(p.keys.stream.encode()), p.keys.door, p.keys.stream)
+            self._allowed = True
 
     async def _ask(self, p: Partition, incarnation: str) -> tuple[bool, int, int | None]:
         """(taken, epoch, ms left of the owner's lease or None when it has none)."""

@@ -25,6 +25,7 @@ from .._base.clock import Instant
 from .._base.letter_build import Letter
 from .._redis.heart import Pulse
 from .._redis.keys import GroupKeys, StreamKeys
+from .._redis.rights import require_rights
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox, Settlement, Verb
 from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused, ServerUnreachable
@@ -72,6 +73,7 @@ class StreamSource:
         self._lost: asyncio.Event = asyncio.Event()
         self._stop_reading = asyncio.Event()
         self._closing = asyncio.Event()
+        self._allowed = False
         self.read_number = 0
         self.read_ended = 0
         self.sweeper = Sweeper(self)
@@ -87,6 +89,7 @@ class StreamSource:
     def own(self, incarnation: str, epoch: int, granted_at: Instant) -> None:
         """This is a partition, and ``incarnation`` was given it. It lives as that one, or not at all."""
         self.incarnation, self.epoch, self._granted_at = incarnation, epoch, granted_at
+        self._allowed = True  # whoever shares partitions has asked
 
     async def run(self, inbox: Inbox) -> None:
         """Joins, reads and sweeps until ``close``; joins again under a new name whenever the old one was lost.
@@ -109,6 +112,9 @@ class StreamSource:
 
     async def join(self) -> None:
         """Takes a new name, makes the group if need be, gets a lease."""
+        if not self._allowed:
+            await require_rights(self.link, self.keys.door, self.stream)  # guard: who cannot settle does not read
+            self._allowed = True
         if self.epoch is None:
             self.incarnation = new_incarnation(self.chance)
         name = self.incarnation
