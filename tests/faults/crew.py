@@ -134,6 +134,10 @@ class Crew:
             count += len(self._ask("XRANGE", key, f"({read}", "+", "COUNT", 10_000))
         return count
 
+    def backlog(self) -> int:
+        """Entries in the streams: unread or pending, or settled and not yet trimmed."""
+        return sum(int(self._ask("XLEN", key)) for key in self._read_from())
+
     def left(self) -> list[str]:
         """Ids of the messages that lie in any of the group's streams, read or unread, or wait beside them."""
         found = []

@@ -25,6 +25,7 @@ from .._base import points
 from .._redis.keys import GroupKeys
 from .._redis.rights import require_rights
 from .._redis.scripts import load_script
+from .._redis.steps import ClockWatch
 from ..consume.contract import Inbox
 from ..errors import ServerError, ServerUnreachable
 from .names import new_incarnation
@@ -33,7 +34,6 @@ from .scene import Scene
 from .settings import StreamSettings
 from .share import moves
 from .source import StreamSource
-from .steps import ClockWatch
 
 _OWN = load_script("holdfast.streams", "own")
 _MEMBERS = load_script("holdfast.streams", "members")

@@ -15,13 +15,13 @@ from .._base import events as ev
 from .._base import points
 from .._redis.keys import PARKED
 from .._redis.scripts import load_script
+from .._redis.steps import ClockWatch, Step
 from ..consume.contract import Inbox
 from ..errors import ServerFull, ServerUnreachable
 from .lane import Lane, Missing, Swept
 from .lost_replies import LostReplies
 from .names import OURS
 from .retention import retain
-from .steps import ClockWatch, Step
 
 if TYPE_CHECKING:
     from .source import StreamSource

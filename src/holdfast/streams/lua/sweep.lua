@@ -26,9 +26,10 @@ local function first_score(key)
   local row = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   return row[2] or ''
 end
-local reply = { text(now), '0', 0, pending, 0, '', redis.call('XLEN', KEYS[7]), {}, {}, {}, {}, first_score(KEYS[6]), {} }
-local stowed = redis.call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')[2]
-if stowed then reply[6] = stowed end
+local reply = { text(now), '0', 0, pending, 0, '', redis.call('XLEN', KEYS[7]), {}, {}, {}, {}, '', {} }
+if redis.call('EXISTS', KEYS[6], KEYS[8]) > 0 then -- one question while nothing waits: idle groups are swept for ever
+  reply[6], reply[12] = first_score(KEYS[8]), first_score(KEYS[6])
+end
 
 -- Another server, or a clock that went elsewhere than time did: all leases start anew before anybody is judged.
 local jumped = 0
