@@ -71,6 +71,7 @@ def keys_page() -> str:
          "tag, the whole name when it has none. The names below are those of the stream `orders` and the group "
          "`billing` under the default prefix `hf`."),
         "## Of a stream", key_table(stream), "## Of a consumer group", key_table(group),
+        "## Of a named lease", key_table(keys.LeaseKeys("hf", "reports")),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -154,15 +155,16 @@ SETTINGS = (
     ("A stream's consumer", "streams.settings", "StreamSettings",
      "`Holdfast(settings=StreamSettings(…))` for all consumers, `@hf.consumer(…, settings=…)` for one."),
     ("Limits", "consume.limits_file", "Limits",
-     "`@hf.consumer(…, concurrency=50, timeout_s=None)`: each field is a keyword of its own. Or from a file, see "
-     "[Change limits while it runs](../how-to/limits-file.md)."),
+     ("`@hf.consumer(…, concurrency=50, timeout_s=None)`: each field is a keyword of its own. Or from a file, see "
+      "[Change limits while it runs](../how-to/limits-file.md).")),
     ("Retries", "consume.policy", "RetryPolicy",
      "`@hf.consumer(…, retry=RetryPolicy(…))`, or `retry=Retry(attempts=…, …)` for the common ones."),
     ("The breaker", "consume.breaker", "BreakerSettings", "`@hf.consumer(…, breaker=BreakerSettings(…))`"),
     ("A message on its way out", "streams.entry", "Outgoing", "`hf.publish_many(stream, [Outgoing(…), …])`"),
-    ("The database of `once=\"sql\"`", "_sql", "Database", "`Holdfast(…, sql=Database(url, …))`, or the URL alone."),
+    ('The database of `once="sql"`', "_sql", "Database", "`Holdfast(…, sql=Database(url, …))`, or the URL alone."),
     ("Its time limits", "_sql", "Timeouts", "`Database(url, timeouts=Timeouts(…))`"),
-    ("Rules of a replay", "deadletters", "ReplayRules", "`Replayer(shelf, rules=ReplayRules(…))`; options of `holdfast dlq replay`"),
+    ("Rules of a replay", "deadletters", "ReplayRules",
+     "`Replayer(shelf, rules=ReplayRules(…))`; options of `holdfast dlq replay`"),
 )
 
 

@@ -109,6 +109,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Since the last sweep", {GROUP: f"time() - {gauge('holdfast_group_sweep_timestamp_seconds')}"}, "s",
               steps={120: "red"}),
         Panel("Reported unseen", {GROUP: rate("holdfast_group_unseen_total")}, "ops"),
+        Panel("Letters expired", {GROUP: rate("holdfast_letters_expired_total")}, "ops"),
         Panel("Trimmed", {"{{stream}}": rate("holdfast_trimmed_total", "by (stream)", OF_STREAM)}, "ops"),
     ),
     "Failures and dead letters": (

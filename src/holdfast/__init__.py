@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ._base.secret import Secret
     from .app import Holdfast
     from .consume.backoff import Exponential, Fixed, Immediate, Linear, Schedule
+    from .consume.breaker import BreakerSettings
     from .consume.contract import Delivery
+    from .consume.limits_file import Limits
     from .consume.outcome import Drop, Reject, Retry
     from .consume.policy import RetryPolicy
     from .consume.upcast import Upcasters
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from .streams.settings import StreamSettings
 
 _WHERE = {
+    "BreakerSettings": "consume.breaker", "Limits": "consume.limits_file",
     "Delivery": "consume.contract", "Drop": "consume.outcome", "Event": "_base.events", "Events": "_base.events",
     "Exponential": "consume.backoff", "Fixed": "consume.backoff", "Holdfast": "app", "HoldfastError": "errors",
     "Immediate": "consume.backoff", "Linear": "consume.backoff", "Message": "_base.message",
@@ -50,9 +53,9 @@ _WHERE = {
 }
 
 __all__ = [
-    "Delivery", "Drop", "Event", "Events", "Exponential", "Fixed", "Holdfast", "HoldfastError", "Immediate", "Linear",
-    "Message", "Outgoing", "Receipt", "Reject", "Retry", "RetryPolicy", "Schedule", "Secret", "StreamSettings",
-    "Upcasters",
+    "BreakerSettings", "Delivery", "Drop", "Event", "Events", "Exponential", "Fixed", "Holdfast", "HoldfastError",
+    "Immediate", "Limits", "Linear", "Message", "Outgoing", "Receipt", "Reject", "Retry", "RetryPolicy", "Schedule",
+    "Secret", "StreamSettings", "Upcasters",
 ]
 
 

@@ -46,7 +46,7 @@ from .consume.routes import Routes, route
 from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MissingExtra
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.open import open_sources
 from .streams.producer import Producer, Receipt
@@ -56,6 +56,9 @@ from .streams.settings import StreamSettings
 if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
+
+#: Plain handlers that run at once in one process, at most.
+THREADS_MAX = 1000
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -259,8 +262,11 @@ class Holdfast:
         self.url, self.prefix = url or self.url, prefix or self.prefix
         self._data_dir = named["data_dir"] or self._data_dir  # type: ignore[assignment]
 
-    async def run(self, *, drain_s: float = 10.0, signals: bool = False) -> None:
-        """Runs all declared consumers until ``stop``. ``signals``: SIGTERM and SIGINT stop them too."""
+    async def run(self, *, drain_s: float | None = None, signals: bool = False) -> None:
+        """Runs all declared consumers until ``stop``. ``signals``: SIGTERM and SIGINT stop them too.
+
+        ``drain_s``: how long running handlers may still take when stopping; None: what their limits say.
+        """
         if not self._declared:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
         server = await self.open() if self._memory is None else None
@@ -268,8 +274,8 @@ class Holdfast:
         if heart is not None:
             heart.start()
         gate = Gate()
-        with ThreadPoolExecutor(sum(d.subscription.limits.concurrency for d in self._declared) or 1,
-                                thread_name_prefix="holdfast-handler") as executor:
+        # Threads are made when needed, and the consumers' own limits say how many that is.
+        with ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="holdfast-handler") as executor:
             running = [self._running(d, server, heart, gate, executor) for d in self._declared]
             self.worker = worker = Worker(running)
             limits = asyncio.create_task(self._follow_limits(self._limits_of(running), running))
@@ -278,7 +284,7 @@ class Holdfast:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     loop.add_signal_handler(number, worker.request_stop)
             try:
-                await worker.run(drain_s=drain_s)
+                await worker.run(drain_s=self._drain_s(running) if drain_s is None else drain_s)
             finally:
                 limits.cancel()
                 if heart is not None:
@@ -297,6 +303,10 @@ class Holdfast:
         other._partitions, other.events, other._memory = self._partitions, self.events, self._memory
         return other
 
+    @staticmethod
+    def _drain_s(running: Sequence[Running]) -> float:
+        return max(r.consumer.subscription.limits.drain_s for r in running)
+
     def stop(self) -> None:
         """Asks ``run`` to end: no new work, hand back, finish, settle, close."""
         if self.worker is not None:
@@ -307,6 +317,8 @@ class Holdfast:
         """For ASGI applications: consumers run beside the requests. ``FastAPI(lifespan=hf.lifespan)``."""
         async with self:
             task = asyncio.create_task(self.run()) if self._declared else None
+            if task is not None:
+                task.add_done_callback(_say_why)
             try:
                 yield {"holdfast": self}
             finally:
@@ -384,14 +396,20 @@ class Holdfast:
     def _effect(self, d: _Declared) -> Effect | None:
         if d.once is None or not isinstance(d.once, str):
             return d.once
-        from .once.sql import SqlOnce
-
         if self._sql is None:
             raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
         # A group hands each message to one handler, so the group's name is name enough. A function's name would not be:
         # renaming it in a deploy would make everything that was applied before look new.
         plain = not bind(d.handlers[0][0], provides=_provided(d.once, self._sql), batch=d.subscription.batch).is_async
-        return SqlOnce(self._sql).for_consumer(d.subscription.stream, d.subscription.group, "", plain=plain)
+        effect: Effect = _sql_room().SqlOnce(self._sql).for_consumer(
+            d.subscription.stream, d.subscription.group, "", plain=plain)
+        return effect
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Consumers that end beside an application that goes on must not end in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        ev.log.critical("the consumers have ended and the application goes on without them: %s", error)
 
 
 def _current_traceparent() -> str | None:
@@ -414,6 +432,16 @@ def _provided(once: Any, sql: Any) -> tuple[type, ...]:
         raise ConfigurationError(f'once={once!r} is unknown: use "sql", or an effect')
     if sql is None:
         raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-    from .once.sql import HANDLER_TYPES
+    types: tuple[type, ...] = _sql_room().HANDLER_TYPES
+    return types
 
-    return HANDLER_TYPES
+
+def _sql_room() -> Any:
+    """The room of ``once="sql"``. Raises MissingExtra."""
+    try:
+        from .once import sql
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sqlalchemy"):
+            raise MissingExtra("sql", 'once="sql"') from error
+        raise
+    return sql

@@ -147,7 +147,7 @@ class Message(msgspec.Struct, eq=False):
 
     @property
     def lineage(self) -> dict[str, str]:
-        """What a replay wrote beside the message: its dead-letter metadata so far. Empty for a message that never died."""
+        """What a replay wrote beside the message: its dead-letter metadata so far. Empty if it never died."""
         if self.raw is None:
             return {}
         own, raw = self.map, self.raw

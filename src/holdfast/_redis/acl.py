@@ -46,6 +46,7 @@ NEEDED: dict[str, str] = {
     "hget": "notes and marks",
     "hmget": "notes and marks",
     "hincrby": "what was settled is counted, so that what others trimmed is found",
+    "incr": "the epoch of a named lease",
     "hset": "notes and marks",
     "hsetnx": "the partition count beside a stream",
     "zadd": "leases and due times",

@@ -156,3 +156,31 @@ class GroupKeys:
     def door(self) -> bytes:
         """Never exists. Deleting it is a first write that a server at its memory limit allows."""
         return self.base + b":door"
+
+
+@dataclass(frozen=True)
+class LeaseKeys:
+    """Keys of one named lease, for example of a leader."""
+
+    prefix: str
+    name: str
+
+    @property
+    def base(self) -> bytes:
+        tag = tag_beside(self.name.encode())
+        return b"%s:{%s}:lease:%s" % (self.prefix.encode(), tag, escape(self.name).encode())
+
+    @property
+    def lease(self) -> bytes:
+        """ZSET of at most one member: the holder → server ms at which its lease ends. Goes when it is released."""
+        return self.base
+
+    @property
+    def lease_epoch(self) -> bytes:
+        """STRING: how many times the lease was granted. Only grows; never deleted."""
+        return self.base + b":epoch"
+
+    @property
+    def door(self) -> bytes:
+        """Never exists, as ``GroupKeys.door``."""
+        return self.base + b":door"

@@ -50,6 +50,7 @@ def trials(scratch: bytes) -> dict[str, Command]:
         "hget": ("HGET", key, "f"),
         "hmget": ("HMGET", key, "f"),
         "hset": ("HSET", key, "f", "v", "odd"),
+        "incr": ("INCR", key, "odd"),
         "hincrby": ("HINCRBY", key, "f", "odd"),
         "zadd": ("ZADD", key, "XX", 1, "m"),
         "zcard": ("ZCARD", key),

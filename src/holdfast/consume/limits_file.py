@@ -56,7 +56,7 @@ class Limits:
     held_max: int = 10_000
     retry_ratio: float | None = None
     retry_min_per_s: float = 10.0
-    drain_s: float = 25.0
+    drain_s: float = 10.0
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):

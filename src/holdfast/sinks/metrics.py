@@ -210,6 +210,8 @@ RECOVERY = (
            "Times the group was re-created after it, or its stream, had gone."),
     _count("holdfast_entries_missing_total", "EntriesMissing", "count",
            "Entries, at least so many, that somebody else trimmed before this group had read them."),
+    _count("holdfast_letters_expired_total", "LettersExpired", "count",
+           "Dead letters beyond the number or age that is kept, removed for good."),
     _count("holdfast_trimmed_total", "Trimmed", "count", "Entries we trimmed, all groups being past them.",
            labels=_STREAM),
 )

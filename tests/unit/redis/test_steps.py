@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from holdfast._base.clock import Instant
-from holdfast.streams.steps import ClockWatch, Step
+from holdfast._redis.steps import ClockWatch, Step
 
 SLACK_MS = 1_000
 
