@@ -137,7 +137,7 @@ def test_a_dead_key_stays_dead_for_the_heir(backend, stream, arun):
             async with ordered(backend, stream, handle, on_dead_head="bury-following") as service:
                 await publish(service, stream, ("a", 1))
                 await eventually(lambda: seen == [1], "the head ran")
-                await eventually(lambda: desk.letters(), "it was buried")
+                await eventually(desk.letters, "it was buried")
             async with ordered(backend, stream, handle, on_dead_head="bury-following") as heir:
                 await publish(heir, stream, ("a", 2), ("b", 3))
                 await eventually(lambda: 3 in seen, "the other key ran")
