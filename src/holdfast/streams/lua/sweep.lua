@@ -56,7 +56,8 @@ end
 
 local function charge(id, owner) -- suspects: a crash is charged only to the entry whose start mark its owner left
   local raw = redis.call('HGET', notes, id)
-  local note = raw and cmsgpack.unpack(raw) or {}
+  local readable, note = pcall(cmsgpack.unpack, raw or '\128')
+  if not readable or type(note) ~= 'table' then note = {} end -- guard: it is advice, the pending list is the truth
   if redis.call('HGET', marks, id) == owner then -- guard: start mark
     note.c = (note.c or 0) + 1
     redis.call('HDEL', marks, id)
