@@ -195,4 +195,4 @@ async def low_water(desk, *, trim=False):
     from holdfast.streams.sweeper import _LOW
 
     return await desk.link.run(_LOW, (desk.key, desk.keys.low, desk.keys.door, desk.keys.dead, desk.keys.due),
-                               (desk.group, "delete" if trim else "keep"))
+                               (desk.group, "delete" if trim else "keep", 0))

@@ -32,7 +32,7 @@ class StreamSettings:
 
     lease_ms: int = 10_000
     sweep_ms: int = 2_000
-    block_ms: int = 2_000
+    block_ms: int = 3_000
     start: str = "0"
     keep: bool = False
     foreign_idle_ms: int = 0

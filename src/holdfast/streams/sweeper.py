@@ -30,7 +30,7 @@ _LATER = load_script("holdfast.streams", "later")
 _LOW = load_script("holdfast.streams", "low")
 
 #: Every how many sweeps consumers are looked at even when nothing is pending, and the low-water mark is recorded.
-CLOSELY_EVERY = 5
+CLOSELY_EVERY = 8
 #: A group none of whose consumers was seen for this long holds back trimming, and is reported.
 UNSEEN_MS = 3_600_000
 PARKED_NAME = PARKED.decode()
@@ -240,7 +240,7 @@ class Sweeper:
         s = self._source
         (_, trimmed, lag, length, _, others, edge, missed, oldest_ms, dead, dead_age_ms, due) = await s.link.run(
             _LOW, (s.main.key, s.keys.low, s.keys.door, s.keys.dead, s.keys.due),
-            (s.group, "keep" if s.settings.keep else "delete"))
+            (s.group, "keep" if s.settings.keep else "delete", swept.now_ms))
         points.reached("low.after")
         if trimmed:
             s.events.emit(ev.Trimmed(stream=s.stream, count=trimmed, before=edge.decode()))

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- low.lua: records the group's low-water mark and trims what no group needs any more.
 -- KEYS  1 stream_key  2 low  3 door  4 dead  5 due
--- ARGV  1 group  2 'delete' to trim, 'keep' to leave the stream alone  3 entries trimmed at most
+-- ARGV  1 group  2 'delete' to trim, 'keep' to leave the stream alone  3 server ms, from the sweep just before
 -- returns {mark, trimmed, lag or -1, length, groups, {other group, ms since one of its consumers was seen, …}, trimmed below,
 --          entries others removed before this group read them, since the last time,
 --          ms the oldest pending entry has been idle, dead letters, ms age of the oldest, parked entries that are due}
@@ -30,14 +30,14 @@ local function after(id)
   if b == MAX_SEQ then return string.format('%.0f', tonumber(a) + 1) .. '-0' end
   return a .. '-' .. string.format('%.0f', tonumber(b) + 1)
 end
-if redis.call('EXISTS', stream) == 0 then return redis.error_reply('NOGROUP the stream is gone') end
 local facts = {}
-local info = redis.call('XINFO', 'STREAM', stream)
+local info = redis.pcall('XINFO', 'STREAM', stream)
+if info.err then return redis.error_reply('NOGROUP the stream is gone') end
 for i = 1, #info, 2 do facts[info[i]] = info[i + 1] end
 -- How many entries were trimmed or deleted by others before this group read them, since the last time this was asked. What
 -- came in has been delivered or still waits; what was delivered has been settled (settle.lua counts) or is pending. The
 -- rest is gone. The server's own counter does not tell: it counts what it skips as read.
-local before_now = redis.call('HMGET', KEYS[2], 'added', 'lag', 'pending', 'settled-then', 'settled')
+local before_now = redis.call('HMGET', KEYS[2], 'added', 'lag', 'pending', 'settled-then', 'settled', 'id')
 local function never_read(g)
   if type(g.lag) ~= 'number' or not (before_now[1] and before_now[2] and before_now[3] and before_now[4]) then return 0 end
   local came = tonumber(facts['entries-added'] or 0) - tonumber(before_now[1])
@@ -66,28 +66,30 @@ for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     others[#others + 1], others[#others + 2] = g.name, string.format('%.0f', idle)
   end
 end
-local trimmed = 0
-redis.call('DEL', KEYS[3]) -- a first write that is allowed at maxmemory
-if mark ~= '' then
-  redis.call('HSET', KEYS[2], 'id', mark, 'added', facts['entries-added'] or -1, 'lag', lag, 'pending', pending,
-    'settled-then', before_now[5] or 0)
+local trimmed, length = 0, facts.length
+local added, settled = tostring(facts['entries-added'] or -1), before_now[5] or '0'
+-- An idle group is asked for ever: what has not changed is not written, and where nothing lies nothing is looked for.
+local same = mark == before_now[6] and added == before_now[1] and tostring(lag) == before_now[2]
+  and tostring(pending) == before_now[3] and settled == before_now[4]
+if length > 0 or not same then redis.call('DEL', KEYS[3]) end -- a first write that is allowed at maxmemory
+if mark ~= '' and not same then
+  redis.call('HSET', KEYS[2], 'id', mark, 'added', added, 'lag', lag, 'pending', pending, 'settled-then', settled)
   if lag < 0 then redis.call('HDEL', KEYS[2], 'lag') end
 end
 local edge = lowest and after(lowest) or ''
 -- Dated but not parked: entries whose record was dropped by force (a deleted consumer). They are needed, and no group's mark
 -- knows of them until they are restored.
 local parked = 0
-for _, row in ipairs(mark ~= '' and redis.call('XPENDING', stream, group)[4] or {}) do
+for _, row in ipairs(length > 0 and mark ~= '' and redis.call('XPENDING', stream, group)[4] or {}) do
   if row[1] == 'hf.parked' then parked = tonumber(row[2]) end
 end
-local whole = redis.call('ZCARD', KEYS[5]) <= parked
+local whole = length > 0 and redis.call('ZCARD', KEYS[5]) <= parked
 if ARGV[2] == 'delete' and lowest and whole then -- guard: nothing is trimmed that is only dated
   trimmed = redis.call('XTRIM', stream, 'MINID', '=', edge) -- guard: never past the lowest mark
 end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local oldest = redis.call('XPENDING', stream, group, '-', '+', 1)[1]
-local first_dead = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
-return { mark, trimmed, lag, redis.call('XLEN', stream), count, others, edge, missed, oldest and oldest[3] or 0,
-  redis.call('XLEN', KEYS[4]), first_dead and now - tonumber((split(first_dead[1]))) or 0,
-  redis.call('ZCOUNT', KEYS[5], '-inf', string.format('%.0f', now)) }
+local dead = redis.call('XLEN', KEYS[4])
+local oldest = pending > 0 and redis.call('XPENDING', stream, group, '-', '+', 1)[1]
+local first_dead = dead > 0 and redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
+return { mark, trimmed, lag, length - trimmed, count, others, edge, missed, oldest and oldest[3] or 0, dead,
+  first_dead and math.max(0, tonumber(ARGV[3]) - tonumber((split(first_dead[1])))) or 0,
+  pending > 0 and redis.call('ZCOUNT', KEYS[5], '-inf', ARGV[3]) or 0 }
