@@ -25,10 +25,10 @@ from ..errors import (
     ConfigurationError,
     InDoubt,
     NotReplicated,
-    PartitionMismatch,
     ServerError,
     ServerUnreachable,
 )
+from .agree import agree
 from .entry import LIMIT_BYTES, Outgoing, entry_of
 
 if TYPE_CHECKING:
@@ -227,19 +227,7 @@ class Producer:
         return self._pinned[where]
 
     async def _check(self, stream: str, partitions: int) -> None:
-        """Once per stream: does it have the number of partitions this publisher believes in?
-
-        Partition 0 is asked, which there is whatever the number: a partition that only this publisher believes in knows
-        nothing of the others, and what is written to it is read by nobody.
-        """
-        if stream in self._checked:
-            return
-        keys = StreamKeys(self._server.prefix, physical(stream, 0, 1))
-        link = self._server.shared(keys.stream_key)
-        if partitions:
-            await link.call("HSETNX", keys.meta, "partitions", partitions)
-        stored = int(await link.call("HGET", keys.meta, "partitions") or 0)
-        if stored != partitions:  # guard: one number of partitions (test_protocol_message)
-            raise PartitionMismatch(f"stream {stream!r} has {stored} partitions and this publisher says {partitions}: "
-                                    f"a key would change its partition. Drain, then change it everywhere")
-        self._checked.add(stream)
+        """Once per stream: does it have the number of partitions this publisher believes in?"""
+        if stream not in self._checked:
+            await agree(self._server, stream, partitions, "publisher")
+            self._checked.add(stream)

@@ -28,6 +28,7 @@ from .._redis.scripts import load_script
 from .._redis.steps import ClockWatch
 from ..consume.contract import Inbox
 from ..errors import ServerError, ServerUnreachable
+from .agree import agree
 from .names import new_incarnation
 from .producer import physical
 from .scene import Scene
@@ -98,7 +99,7 @@ class SharedSource:
         await asyncio.gather(*(p.task for p in self._partitions if p.task is not None))
 
     async def _share(self, inbox: Inbox) -> None:
-        await self._check_rights()
+        await self._check()
         link = self._server.shared(self._partitions[0].keys.stream.encode())
         # A member that dies counts for one lease more; its partitions come free at the same time.
         watch, now = self._watch, self._clock.now()
@@ -117,9 +118,10 @@ class SharedSource:
             p = self._partitions[number]
             p.moving = asyncio.create_task(self._give_up(p, inbox), name=f"give up {p.keys.stream}")
 
-    async def _check_rights(self) -> None:
-        """Once: may we do all that a consumer does, on every partition?"""
+    async def _check(self) -> None:
+        """Once: may we do all that a consumer does, on every partition, and is it this many?"""
         if not self._allowed:
+            await agree(self._server, self.stream, self._count, "consumer")
             for p in self._partitions:
                 await require_rights(self._server.shared(p.keys.stream.encode()), p.keys.door, p.keys.stream)
             self._allowed = True
@@ -194,10 +196,10 @@ class SharedSource:
 
     async def close(self, inbox: Inbox) -> int:
         """Releases every partition, and leaves the members."""
-        handed_back = 0
-        for p in self._partitions:
-            if p.source is not None:
-                handed_back += await p.source.close(inbox)
+        closing = [p.source.close(inbox) for p in self._partitions if p.source is not None]
+        # One that cannot be closed keeps no other open: its lease runs out.
+        closed = await asyncio.gather(*closing, return_exceptions=True)
+        handed_back = sum(each for each in closed if isinstance(each, int))
         with contextlib.suppress(ServerError):
             link = self._server.shared(self._partitions[0].keys.stream.encode())
             await link.run(_MEMBERS, (self._members, self._door), (self._name, 0, "", 0, 0, 0))

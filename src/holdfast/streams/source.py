@@ -29,6 +29,7 @@ from .._redis.rights import require_rights
 from .._redis.scripts import load_script
 from ..consume.contract import Inbox, Settlement, Verb
 from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused, ServerUnreachable
+from .agree import agree
 from .lane import Lane, Missing
 from .names import new_incarnation
 from .scene import Scene
@@ -114,6 +115,7 @@ class StreamSource:
         """Takes a new name, makes the group if need be, gets a lease."""
         if not self._allowed:
             await require_rights(self.link, self.keys.door, self.stream)  # guard: who cannot settle does not read
+            await agree(self._server, self.stream, 0, "consumer")
             self._allowed = True
         if self.epoch is None:
             self.incarnation = new_incarnation(self.chance)
