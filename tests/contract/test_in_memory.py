@@ -103,7 +103,7 @@ def test_a_manual_clock_skips_the_wait_of_a_retry(arun):
     async def scene():
         async with hf.testing() as broker:
             await publish(hf, Order("o-1"))
-            await wait_until_async(lambda: len(attempts) == 1 and broker.pending(STREAM, GROUP) == 1, 5, "the first")
+            await wait_until_async(lambda: broker.parked(STREAM, GROUP) == 1, 5, "the first failed, and was parked")
             clock.advance(3_599)
             with pytest.raises(TimeoutError):
                 await broker.settled(STREAM, GROUP, within_s=0.1)

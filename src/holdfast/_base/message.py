@@ -59,7 +59,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
 
 
-class Message(msgspec.Struct, eq=False):
+class Message(msgspec.Struct, eq=False, gc=False):
     """One message as read from a stream. Parts are decoded when first asked for; ``fields`` is what lies in the entry.
 
     stream: physical stream (one partition of a partitioned stream) the entry was read from. entry_id: its id there,

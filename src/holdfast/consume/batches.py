@@ -15,7 +15,7 @@ from .attempt import Attempt
 from .batch import BatchAttempt
 from .consumer import Consumer, Slot
 from .contract import Delivery
-from .outcome import Failed, Outcome
+from .outcome import DONE, Failed, Outcome
 from .parts import Parts
 from .routes import Routes
 from .subscription import Subscription
@@ -49,10 +49,22 @@ class BatchConsumer(Consumer):
             took, outcomes = await self._run_batch(slot, members)
             if len(members) > 1 and self._failed_whole(outcomes):
                 await self._run_one_by_one(slot, members)
+            elif slot.cut is None and all(o is DONE for o in outcomes) and self._admission is None:
+                self._all_done(slot, members, took)
             else:
                 for member, outcome in zip(members, outcomes, strict=True):
                     await self._conclude(slot, member, outcome, took / len(members))
             self.done += len(members)
+
+    def _all_done(self, slot: Slot, members: Sequence[Delivery], took: float) -> None:
+        """The common way out: nothing to decide, nothing to tell one by one."""
+        slot.deliveries = ()
+        for origin in {id(m.origin): m.origin for m in members}.values():
+            settler = self._settler(origin)
+            mine = [m for m in members if m.origin is origin and m.entry_id in settler.held]
+            settler.acks += mine
+            settler.times += [took / len(members)] * len(mine)
+            settler.touch()
 
     def _failed_whole(self, outcomes: Sequence[Outcome]) -> bool:
         """Did the call fail, for whatever one of its members did? A store that is busy, or a lost lease, is no member's

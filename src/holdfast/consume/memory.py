@@ -104,6 +104,10 @@ class MemoryBroker:
         """Entries delivered and not settled, parked ones included."""
         return len(self._group(stream, group).pending)
 
+    def parked(self, stream: str, group: str) -> int:
+        """Entries that wait for their time: retries, and what was handed back."""
+        return sum(p.due is not None for p in self._group(stream, group).pending.values())
+
     def lag(self, stream: str, group: str) -> int:
         """Entries the group has not been given yet."""
         return len(self._stream(stream).entries) - self._group(stream, group).next_index
