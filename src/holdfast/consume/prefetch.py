@@ -11,8 +11,9 @@ class Prefetch:
     """Bounded by expected seconds of work, not only by count: ten slow messages are more to hold than a thousand quick
     ones.
 
-    The floor is two messages a handler task: one that runs, one that waits. The rate is smoothed over about half a
-    second, and only counts while there was work to do.
+    The floor is two messages a handler task: one that runs, one that waits. The rate is smoothed over the last ten or
+    so looks that saw something finished. An idle time counts as one such look: it lowers the rate once, not for as long
+    as it lasted.
     """
 
     def __init__(self, concurrency: int, seconds: float, most: int) -> None:
@@ -32,7 +33,9 @@ class Prefetch:
 
     def measured(self, done: int, now: float) -> None:
         """``done`` messages were finished until ``now`` (monotonic seconds)."""
-        if self._at is not None and now > self._at and done > self._done:
+        if self._at is not None and done == self._done:
+            return  # guard: slow work is not measured by the looks that happened to see it end (test_prefetch)
+        if self._at is not None and now > self._at:
             rate = (done - self._done) / (now - self._at)
             self._rate += 0.2 * (rate - self._rate)
             self.target = int(min(self._most, max(self._floor, self._rate * self._seconds)))
