@@ -271,14 +271,15 @@ class Holdfast:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
         server = await self.open() if self._memory is None else None
         heart = None if server is None else Heart(server, self._clock, self.events)
-        if heart is not None:
-            heart.start()
         gate = Gate()
         # Threads are made when needed, and the consumers' own limits say how many that is.
         with ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="holdfast-handler") as executor:
             running = [self._running(d, server, heart, gate, executor) for d in self._declared]
+            file = self._limits_of(running)
+            if heart is not None:
+                heart.start()
             self.worker = worker = Worker(running)
-            limits = asyncio.create_task(self._follow_limits(self._limits_of(running), running))
+            limits = asyncio.create_task(self._follow_limits(file, running))
             if signals:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,12 +11,15 @@ import time
 from collections.abc import Sequence
 
 from ..errors import LeaseLost
+from .admission import ASIDE
 from .attempt import Attempt
 from .batch import BatchAttempt
-from .consumer import Consumer, Slot
+from .consumer import LOOK_S, Consumer, Slot
 from .contract import Delivery
+from .limits_file import Limits
 from .outcome import DONE, Failed, Outcome
 from .parts import Parts
+from .prefetch import Prefetch
 from .routes import Routes
 from .subscription import Subscription
 
@@ -28,6 +31,10 @@ class BatchConsumer(Consumer):
                  name: str) -> None:
         super().__init__(subscription, _one_of(batch), routes, parts, name=name)
         self._batch = batch
+
+    def _ahead(self, limits: Limits) -> Prefetch:
+        # guard: a task that runs wants a batch, not a message, to wait behind it (test_consumer_batches)
+        return Prefetch(limits.concurrency * limits.batch_size, limits.prefetch_s, limits.prefetch_max)
 
     async def _run_alone(self, delivery: Delivery) -> Outcome:
         return (await self._batch([delivery]))[0]
@@ -49,7 +56,7 @@ class BatchConsumer(Consumer):
             took, outcomes = await self._run_batch(slot, members)
             if len(members) > 1 and self._failed_whole(outcomes):
                 await self._run_one_by_one(slot, members)
-            elif slot.cut is None and all(o is DONE for o in outcomes) and self._admission is None:
+            elif slot.cut is None and not slot.overdue and all(o is DONE for o in outcomes) and self._admission is None:
                 self._all_done(slot, members, took)
             else:
                 for member, outcome in zip(members, outcomes, strict=True):
@@ -75,14 +82,20 @@ class BatchConsumer(Consumer):
         return not (isinstance(first.error, LeaseLost) or (effect is not None and effect.transient(first.error)))
 
     async def _run_one_by_one(self, slot: Slot, members: Sequence[Delivery]) -> None:
+        # Between two of them nothing of this task runs that could be cut off, and those that wait can be taken out.
+        slot.deliveries, slot.cut = (), None
+        for member in members:
+            member.received_at = self._clock.now()
+        self._entering.update(members)
         for member in members:
             await self._gate.opened()
-            if self.draining:
-                self._conclusions.release(member)
-            elif self.holds(member.origin, member.entry_id):  # guard: not if it was revoked meanwhile (test_consumer)
+            if member in self._entering:  # guard: not if it was revoked or handed back meanwhile (test_consumer)
+                self._entering.discard(member)
                 member.body = None  # the batch handler may have changed it
                 took, alone = await self._run_batch(slot, [member])
                 await self._conclude(slot, member, alone[0], took)
+            else:
+                self._admission_left(member, None)
 
     async def _gather_batch(self) -> list[Delivery]:
         limits = self.subscription.limits
@@ -91,11 +104,27 @@ class BatchConsumer(Consumer):
             self._room.set()
             await asyncio.sleep(min(0.005, limits.batch_wait_s))
         await self._gate.opened()  # guard: a suspect may have begun while the batch was gathered
-        members = [self._queue.popleft() for _ in range(min(len(self._queue), limits.batch_size))]
+        members, wait_s = self._take_members(limits.batch_size)
+        if self.subscription.policy.expires:
+            members = [m for m in members if not await self._expired(m)]
         self._room.set()
-        if self._queue:
+        if self._queue and (members or not wait_s):
             self._wake_one()
+        elif wait_s:
+            await asyncio.sleep(min(wait_s, LOOK_S))
         return members
+
+    def _take_members(self, most: int) -> tuple[list[Delivery], float]:
+        """As many as wait and the limits let pass; and after how many seconds they will let more."""
+        members: list[Delivery] = []
+        while self._queue and len(members) < most:
+            wait_s = 0.0 if self._admission is None else self._admission.enter(self._queue[0])
+            if wait_s > 0:  # guard: limits and breaker hold for batches too (test_consumer_batches)
+                return members, wait_s
+            member = self._queue.popleft()
+            if wait_s != ASIDE:
+                members.append(member)
+        return members, 0.0
 
     async def _run_batch(self, slot: Slot, members: list[Delivery]) -> tuple[float, Sequence[Outcome]]:
         slot.deliveries, slot.started, slot.cut = members, time.monotonic(), None

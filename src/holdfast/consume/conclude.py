@@ -16,6 +16,7 @@ from .budget import RetryBudget
 from .contract import Delivery, Note, Origin, Settled, Settlement, Verb
 from .decide import Ack, Bury, Decision, HandBack, RetryAt, decide
 from .letters import without_note
+from .limits_file import Limits
 from .outcome import Failed, Outcome
 from .parts import Parts
 from .routes import Routes
@@ -35,8 +36,17 @@ class Conclusions:
         self._routes = routes
         self._letters, self._events, self._clock, self._chance = parts.letters, parts.events, parts.clock, parts.chance
         self._settler = settler_of
-        limits = subscription.limits
-        self._budget = None if limits.retry_ratio is None else RetryBudget(limits.retry_ratio, limits.retry_min_per_s)
+        self._budget: RetryBudget | None = None
+        self.adjust(subscription.limits)
+
+    def adjust(self, limits: Limits) -> None:
+        """New numbers of the retry budget from now on; what is owed stays owed."""
+        if limits.retry_ratio is None:
+            self._budget = None
+        elif self._budget is None:
+            self._budget = RetryBudget(limits.retry_ratio, limits.retry_min_per_s)
+        else:
+            self._budget.set(limits.retry_ratio, limits.retry_min_per_s)
 
     async def conclude(self, delivery: Delivery, outcome: Outcome, took: float) -> Decision:
         """Decides, and sees it carried out."""
@@ -111,7 +121,7 @@ class Conclusions:
         if applied is True:  # guard: what took effect is not dead
             settler.ack(delivery, "duplicates")
             return
-        ran = decision.reason not in ("crash_loop", "head_dead")
+        ran = decision.ran
         delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=ran)
         letter = self._letters.of(
             delivery, decision, consumer=getattr(delivery.fence, "incarnation", ""),
@@ -119,7 +129,8 @@ class Conclusions:
             applied="no" if applied is False else "unknown", seconds=took,
             deliveries=getattr(delivery.fence, "count", None), is_replay=getattr(delivery.origin, "is_replay", False))
         settler.add(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
-        self._tell_failed(delivery, decision.error, decision.stage, None)
+        if ran:
+            self._tell_failed(delivery, decision.error, decision.stage, None)
         self._events.emit(ev.Buried(
             stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
             entry_id=delivery.entry_id.decode(), letter_id=letter.id, reason=decision.reason, stage=decision.stage,
@@ -181,7 +192,7 @@ def _why_acked(decision: Ack) -> WhyAcked:
 
 def following_dead_head() -> Bury:
     """The decision for an entry whose key's head died under ``bury-following``."""
-    return Bury("head_dead", "handle", "transient")
+    return Bury("head_dead", "handle", "transient", ran=False)
 
 
 __all__: Sequence[str] = ["Conclusions", "following_dead_head", "type_name"]

@@ -29,7 +29,7 @@ from .answer import outcome_of, stage_of
 from .attempt import Attempt
 from .conclude import Conclusions, following_dead_head
 from .contract import Delivery, Origin, Verb
-from .decide import Decision, before_start
+from .decide import Decision, before_start, too_late
 from .limits_file import Limits
 from .lineup import Lined, LineUp
 from .outcome import DONE, Drop, Failed, Interrupted, Outcome, Reject, Retry
@@ -43,6 +43,8 @@ from .subscription import Subscription
 WATCH_S = 0.05
 #: A handler task lets others run after this long without having waited.
 TURN_S = 0.005
+#: Seconds after which whoever waits for a limit looks whether it still holds.
+LOOK_S = 0.5
 #: Seconds after which an async handler that goes on in spite of its cancellation is told of.
 STUBBORN_S = 1.0
 #: What ends the process, or the coroutine; any other error of a handler is a failure, whatever its base.
@@ -87,7 +89,7 @@ class Consumer:
         self._settlers: dict[Origin, Settler] = {}
         self._settling: dict[Origin, asyncio.Task[None]] = {}
         self._ghosts: dict[tuple[str, str, bytes], Delivery | None] = {}
-        self._prefetch = Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
+        self._prefetch = self._ahead(limits)
         self._room = asyncio.Event()
         self._suspected = asyncio.Event()
         self._side_tasks: set[asyncio.Task[None]] = set()
@@ -106,11 +108,15 @@ class Consumer:
         if limits == self.subscription.limits:
             return
         subscription = self.subscription = replace(self.subscription, limits=limits)
-        self._prefetch = Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
-        waiting = self._admission.take_out(lambda _: True) if self._admission is not None else []
-        self._admission = Admission.of(self.name, limits, subscription.breaker, self._events, self._clock,
-                                       breaker=self._admission.breaker if self._admission is not None else None)
-        self._enqueue(waiting)
+        self._prefetch = self._ahead(limits)
+        self._conclusions.adjust(limits)
+        if self._lineup is not None:
+            self._lineup.adjust(limits.held_max)
+        if self._admission is None:
+            self._admission = Admission.of(self.name, limits, subscription.breaker, self._events, self._clock)
+        else:
+            self._admission.adjust(limits)
+            self._enqueue(self._admission.take_out(lambda _: True))
         while len(self._slots) < limits.concurrency:
             self._slots.append(Slot())
             if self._watcher is not None:
@@ -121,6 +127,9 @@ class Consumer:
             if not future.done():
                 future.set_result(None)
         self._room.set()
+
+    def _ahead(self, limits: Limits) -> Prefetch:
+        return Prefetch(limits.concurrency, limits.prefetch_s, limits.prefetch_max)
 
     # -- inbox ----------------------------------------------------------------------------------------------------
 
@@ -328,7 +337,7 @@ class Consumer:
 
     async def _work(self, slot: Slot) -> None:  # noqa: C901, PLR0912, PLR0915 - every call here is paid by every message
         gate, attempt, clock = self._gate, self._attempt, time.monotonic
-        turn_ends = 0.0
+        turn_ends, expires = 0.0, self.subscription.policy.expires
         settler: Settler | None = None
         while True:
             queue = self._queue
@@ -348,6 +357,8 @@ class Consumer:
                 self._room.set()
             admission = self._admission
             if admission is not None and not await self._admitted(admission, delivery):
+                continue
+            if expires and await self._expired(delivery):
                 continue
             slot.deliveries = (delivery,)
             slot.started = started = clock()
@@ -392,7 +403,7 @@ class Consumer:
         """Waits until the limits let it start. False: it is not to be started by this task now."""
         while (wait_s := admission.enter(delivery)) > 0:
             self._entering.add(delivery)
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(min(wait_s, LOOK_S))  # the numbers may change meanwhile
             if delivery not in self._entering:  # it was handed back, or revoked
                 return False
             self._entering.discard(delivery)
@@ -405,6 +416,18 @@ class Consumer:
             return True
         self._admission_left(delivery, None)  # it was revoked while it waited
         return False
+
+    async def _expired(self, delivery: Delivery) -> bool:
+        """Did its time run out before it could start? Then it is buried, unless it is a person who replays it."""
+        at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
+        if getattr(delivery.origin, "is_replay", False):
+            return False
+        buried = too_late(0.0 if at_ms is None else (now - at_ms) / 1000, now, self.subscription.policy)
+        if buried is None:
+            return False
+        self._admission_left(delivery, None)
+        await self._conclusions.carry_out(delivery, buried, 0.0)
+        return True
 
     def _admission_left(self, delivery: Delivery, decision: Decision | None) -> None:
         if self._admission is not None:
@@ -481,6 +504,8 @@ class Consumer:
         buried = before_start(delivery.crashes, self.subscription.policy)
         if buried is not None:
             await self._conclusions.carry_out(delivery, buried, 0.0)
+        elif self.subscription.policy.expires and await self._expired(delivery):
+            pass
         elif await self._marked(delivery):
             slot.deliveries, slot.started = (delivery,), time.monotonic()
             outcome: Outcome = DONE
@@ -520,6 +545,9 @@ class Consumer:
                     if slot.deliveries and now - slot.started > limit:
                         self._time_out(slot, now - slot.started)
             self._hand_back_stale(self._clock.now() - self._stale_s)
+            if self._admission is not None and (due := self._admission.due()):
+                self._queue.extendleft(reversed(due))
+                self._wake_one()
             if self.room() > 0:
                 self._room.set()
 

@@ -52,7 +52,10 @@ class RetryAt:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """To the dead letters. ``detail`` is the handler's own word (``Reject``); ``code`` what it classified it as."""
+    """To the dead letters. ``detail`` is the handler's own word (``Reject``); ``code`` what it classified it as.
+
+    Without ``ran`` no attempt led here.
+    """
 
     reason: Reason
     stage: Stage = "handle"
@@ -60,6 +63,7 @@ class Bury:
     error: BaseException | None = None
     detail: str | None = None
     code: str | None = None
+    ran: bool = True
 
     @property
     def category(self) -> Category:
@@ -130,7 +134,12 @@ def decide(
 
 def before_start(crashes: int, policy: RetryPolicy) -> Bury | None:
     """Asked before a suspect's handler starts: has this message killed its process too often?"""
-    return Bury("crash_loop", "handle", "permanent") if crashes >= policy.crash_limit else None
+    return Bury("crash_loop", "handle", "permanent", ran=False) if crashes >= policy.crash_limit else None
+
+
+def too_late(age_s: float, now: WallMs, policy: RetryPolicy) -> Bury | None:
+    """Asked before an attempt starts: did its time run out while it waited in the stream, or parked?"""
+    return Bury("max_age", "handle", "transient", ran=False) if policy.time_left_s(age_s, now) < 0 else None
 
 
 def _after_failure(failed: Failed, case: _Case, effect_transient: bool, classifiers: Sequence[Classifier]) -> Decision:

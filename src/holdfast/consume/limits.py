@@ -24,14 +24,17 @@ class Bucket:
 
     def __init__(self, rate_per_s: float, burst: float | None = None) -> None:
         self._full_at = -math.inf
+        self.rate_per_s = 1.0
         self.set(rate_per_s, burst)
 
-    def set(self, rate_per_s: float, burst: float | None = None) -> None:
-        """New numbers from now on; what was taken stays taken."""
+    def set(self, rate_per_s: float, burst: float | None = None, now: Instant | None = None) -> None:
+        """New numbers from now on; what was taken stays taken, and with ``now`` is paid for at the new rate."""
         if not (math.isfinite(rate_per_s) and rate_per_s > 0):
             raise ConfigurationError(f"rate_per_s={rate_per_s!r}: give messages a second above 0, or None for no limit")
         if burst is not None and not burst >= 1:
             raise ConfigurationError(f"burst={burst!r}: give 1 or more, or nothing would ever pass")
+        if now is not None and self._full_at > now:
+            self._full_at = now + (self._full_at - now) * self.rate_per_s / rate_per_s
         self.rate_per_s = rate_per_s
         self.burst = max(1.0, rate_per_s) if burst is None else float(burst)
 
@@ -48,6 +51,10 @@ class Bucket:
             return wait_s
         self._full_at = then
         return 0.0
+
+    def put_back(self, n: int = 1) -> None:
+        """What was taken was not used after all."""
+        self._full_at -= n / self.rate_per_s
 
     def full(self, now: Instant) -> bool:
         """Nothing is remembered that a new bucket would not know."""
@@ -68,6 +75,17 @@ class KeyedBuckets:
         """As ``Bucket.take`` for the key's own bucket. A message without key is not limited by key."""
         return 0.0 if key is None else self._of(key, now).take(now, n)
 
+    def put_back(self, key: str | None, now: Instant) -> None:
+        """As ``Bucket.put_back``."""
+        if key is not None:
+            self._of(key, now).put_back()
+
+    def set(self, rate_per_s: float, now: Instant) -> None:
+        """As ``Bucket.set``, for every key."""
+        self._rate = rate_per_s
+        for bucket in (self._shared, *self._buckets.values()):
+            bucket.set(rate_per_s, self._burst, now)
+
     def _of(self, key: str, now: Instant) -> Bucket:
         found = self._buckets.get(key)
         if found is not None:
@@ -77,6 +95,10 @@ class KeyedBuckets:
             if len(self._buckets) >= self._keys_max:
                 return self._shared
         return self._buckets.setdefault(key, Bucket(self._rate, self._burst))
+
+    @property
+    def rate_per_s(self) -> float:
+        return self._rate
 
     def __len__(self) -> int:
         return len(self._buckets)

@@ -32,6 +32,12 @@ class LineUp:
         self._orders: dict[tuple[str, str], KeyOrder] = {}
         self._waiting: dict[tuple[tuple[str, str], Pair], Delivery] = {}
 
+    def adjust(self, held_max: int) -> None:
+        """A new bound from now on."""
+        self._held_max = held_max
+        for order in self._orders.values():
+            order.held_max = held_max
+
     @staticmethod
     def _line(origin: Origin) -> tuple[str, str]:
         return (getattr(origin, "line", origin.stream), origin.group)

@@ -33,7 +33,8 @@ class RetryPolicy:
     attempts: runs of the handler, the first included; None: no limit. 5 outlasts a deploy or a restart of a dependency;
         more holds a poisonous message back from the dead letters for longer. Charged crashes are runs too.
     backoff: the wait between attempts. Default: exponential from 1 s to 300 s with full jitter.
-    max_age_s: no attempt starts later than this after publishing; None: no limit.
+    max_age_s: no attempt starts later than this after publishing, the first included; None: no limit. What a person
+        replays is tried all the same.
     until: no attempt starts after this instant; must carry a time zone.
     on: rules per error class; the class nearest to the error's own in its MRO wins, whatever the order here.
     crash_limit: process deaths charged to a message before it is buried as ``crash_loop``.
@@ -70,6 +71,11 @@ class RetryPolicy:
             return None
         rules = dict(self.on)
         return next((rules[cls] for cls in type(error).__mro__ if cls in rules), None)
+
+    @property
+    def expires(self) -> bool:
+        """Is there an age or a date after which no attempt starts?"""
+        return self.max_age_s is not None or self.until is not None
 
     def time_left_s(self, age_s: float, now: WallMs) -> float:
         """Seconds during which another attempt may start; infinite when neither age nor date limits it."""

@@ -163,8 +163,8 @@ def test_a_rules_own_age_limits_too_and_does_not_lift_the_consumers():
 
 def test_crashes_bury_before_the_handler_starts():
     assert before_start(2, DEFAULT) is None
-    assert before_start(3, DEFAULT) == Bury("crash_loop")
-    assert before_start(1, RetryPolicy(crash_limit=1)) == Bury("crash_loop")
+    assert before_start(3, DEFAULT) == Bury("crash_loop", ran=False)
+    assert before_start(1, RetryPolicy(crash_limit=1)) == Bury("crash_loop", ran=False)
 
 
 # -- properties ------------------------------------------------------------------------------------------------------
