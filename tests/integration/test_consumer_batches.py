@@ -52,7 +52,7 @@ def test_each_member_has_its_own_outcome(backend, stream, arun):
         await publish(service, stream, "ok", "bad", "old", "odd", "again")
         async with service, desk_at(backend.url, stream) as desk:
             await eventually(lambda: sum("odd" in names for names in seen) == 3, "the failing one is tried three times")
-            await eventually(desk.pending_is_empty, "all are settled")
+            await eventually(desk.is_through, "all are settled")
             letters = by_id(await desk.letters())
             assert {name: letter["x-dlq-failure-reason"] for name, letter in letters.items()} == {
                 "bad": "rejected", "odd": "max_attempts"}
@@ -77,10 +77,9 @@ def test_one_bad_body_does_not_fail_the_batch(backend, stream, arun):
         async with desk_at(backend.url, stream) as desk:
             await desk.call("XADD", stream, "*", "id", "broken", "body", "{")
             async with service:
-                await eventually(desk.pending_is_empty, "all are settled")
                 await eventually(lambda: seen, "the good ones run")
                 letters = by_id(await eventually(desk.letters, "the bad ones are dead"))
-                await eventually(desk.pending_is_empty, "all are settled")
+                await eventually(desk.is_through, "all are settled")
         assert seen == [["o-1", "o-2"]]
         assert {name: letter["x-dlq-failure-reason"] for name, letter in letters.items()} == {
             "invalid": "schema_invalid", "broken": "decode_error"}
@@ -102,7 +101,7 @@ def test_a_slow_handler_is_given_whole_batches(backend, stream, arun):
         await publish(service, stream, *(f"o-{n}" for n in range(40)))
         async with service, desk_at(backend.url, stream) as desk:
             await eventually(lambda: sum(sizes) == 40, "all run")
-            await eventually(desk.pending_is_empty, "and are settled")
+            await eventually(desk.is_through, "and are settled")
         assert sizes == [10] * 4
 
     arun(scenario())
@@ -130,7 +129,7 @@ def test_a_failed_batch_runs_its_members_alone_and_counts_no_attempt(backend, st
         await publish(service, stream, "o-1", "poison", "o-2")
         async with service, desk_at(backend.url, stream) as desk:
             (letter,) = await eventually(desk.letters, "the poison is dead")
-            await eventually(desk.pending_is_empty, "all are settled")
+            await eventually(desk.is_through, "all are settled")
             assert (letter["id"], letter["x-dlq-attempts"]) == ("poison", "1")
         assert seen == [["o-1", "poison", "o-2"], ["o-1"], ["poison"], ["o-2"]]
         assert [e.message_id for e in service.told.of(ev.AttemptFailed)] == ["poison"]
@@ -151,7 +150,7 @@ def test_an_overdue_batch_is_cut_off_and_the_slow_member_found(backend, stream, 
         await publish(service, stream, "o-1", "slow", "o-2")
         async with service, desk_at(backend.url, stream) as desk:
             (letter,) = await eventually(desk.letters, "the slow one is dead")
-            await eventually(desk.pending_is_empty, "all are settled")
+            await eventually(desk.is_through, "all are settled")
             assert (letter["id"], letter["x-dlq-failure-reason"]) == ("slow", "timeout")
         assert sorted(done) == ["o-1", "o-2"]
 
@@ -204,7 +203,7 @@ def test_draining_hands_back_members_of_a_failed_batch_that_have_not_run(backend
             await service.stop(drain_s=5)
             assert {owner for owner, _ in (await desk.pending()).values()} == {"hf.parked"}
             async with heir:
-                await eventually(desk.pending_is_empty, "the others run elsewhere")
+                await eventually(desk.is_through, "the others run elsewhere")
         assert sorted(seen) == ["o-2", "o-3"]
         assert not heir.told.of(ev.TakenOver)
 
@@ -247,7 +246,7 @@ def test_members_applied_before_are_left_out_of_the_batch(backend, stream, arun,
         async with service, desk_at(backend.url, stream) as desk:
             await publish(service, stream, "o-1", "o-2")
             await eventually(lambda: seen, "the first batch runs")
-            await eventually(desk.pending_is_empty, "and is settled")
+            await eventually(desk.is_through, "and is settled")
             await publish(service, stream, "o-2", "o-3", "o-1", "o-4")
 
             async def all_four():

@@ -59,7 +59,7 @@ def test_within_its_limit_a_handler_is_left_alone(backend, stream, arun):
         async with service, desk_at(backend.url, stream) as desk:
             await service.hf.publish(stream, "slow enough")
             await eventually(lambda: done, "it ends by itself")
-            await eventually(desk.pending_is_empty, "and is acknowledged")
+            await eventually(desk.is_through, "and is acknowledged")
             assert not service.told.of(ev.AttemptFailed)
 
     arun(scenario())
@@ -80,7 +80,7 @@ def test_who_swallows_the_cancellation_and_succeeds_is_acknowledged(backend, str
         async with service, desk_at(backend.url, stream) as desk:
             await service.hf.publish(stream, "stubborn")
             await eventually(lambda: runs, "it runs")
-            await eventually(desk.pending_is_empty, "it is acknowledged")
+            await eventually(desk.is_through, "it is acknowledged")
             assert await desk.letters() == []
         assert runs == ["stubborn"]
 
@@ -105,7 +105,7 @@ def test_who_goes_on_after_its_cancellation_is_told_of_once_and_stays_in_flight(
                 assert [count for _, count in (await desk.pending()).values()] == [1]
             finally:
                 let.set()
-            await eventually(desk.pending_is_empty, "its result counts")
+            await eventually(desk.is_through, "its result counts")
             assert len(service.told.of(ev.HandlerOverdue)) == 1
         assert runs == ["stubborn"]
 
@@ -215,7 +215,7 @@ def test_an_overdue_thread_keeps_its_entry_is_told_once_and_its_result_counts(ba
                     assert (owner, count) == (service.source.incarnation, 1)
                     assert runs == ["slow"]
                     let.set()
-                    await eventually(desk.pending_is_empty, "its result counts")
+                    await eventually(desk.is_through, "its result counts")
                 assert runs == ["slow"]
                 assert await desk.letters() == []
                 (overdue,) = service.told.of(ev.HandlerOverdue)
@@ -261,7 +261,7 @@ def test_after_an_overdue_thread_an_async_handler_is_cut_off_again(backend, stre
             await service.hf.publish(stream, "slow", type="plain")
             await eventually(lambda: service.told.of(ev.HandlerOverdue), "the thread is overdue")
             let.set()
-            await eventually(desk.pending_is_empty, "and ends")
+            await eventually(desk.is_through, "and ends")
             await service.hf.publish(stream, "slow", type="async")
             (letter,) = await eventually(desk.letters, "the other is cut off by the same task's watch")
             assert letter["x-dlq-failure-reason"] == "timeout"

@@ -129,6 +129,10 @@ class Desk:
     async def pending_is_empty(self) -> bool:
         return not await self.pending()
 
+    async def is_through(self) -> bool:
+        """Whatever was published is settled: acknowledged, which deletes it, or dead. For a group that is alone."""
+        return not await self.in_stream() and await self.pending_is_empty()
+
     async def in_stream(self, key: bytes | None = None) -> list[bytes]:
         """Ids of the entries that are in the stream."""
         return [row[0] for row in await self.call("XRANGE", key or self.key, "-", "+")]
