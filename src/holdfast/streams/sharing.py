@@ -165,9 +165,10 @@ class SharedSource:
 
     async def _give_up(self, p: Partition, inbox: Inbox) -> None:
         """A planned move: no new work, finish what runs, settle, release."""
-        if p.source is not None:
-            await p.source.stop_reading()
-            lanes = (p.source.main, p.source.replay)
+        source, task = p.source, p.task
+        if source is not None:
+            await source.stop_reading()
+            lanes = (source.main, source.replay)
             for lane in lanes:
                 inbox.hand_back(lane)
             until = self._clock.now() + MOVE_S
@@ -176,11 +177,12 @@ class SharedSource:
             for lane in lanes:
                 inbox.revoke(lane, "moved")
             with contextlib.suppress(ServerError):
-                await p.source.close(inbox)
+                await source.close(inbox)
             points.reached("partition.given.after")
-            if p.task is not None:
-                await p.task
-        self._let_go(p, "moved")
+            if task is not None:
+                await task
+        if p.source is source:  # guard: it may have been lost meanwhile, and even been taken again (test_sharing)
+            self._let_go(p, "moved")
 
     def _let_go(self, p: Partition, cause: str) -> None:
         epoch = p.source.epoch if p.source is not None else None
