@@ -9,8 +9,8 @@ import pytest
 
 from holdfast._base.events import Events, PartitionReleased
 from holdfast._redis.keys import GroupKeys
+from holdfast._redis.steps import ClockWatch
 from holdfast.streams.sharing import Partition, SharedSource
-from holdfast.streams.steps import ClockWatch
 from holdfast.testing import ManualClock
 
 
