@@ -140,7 +140,8 @@ def test_consumers_go_on_at_the_new_master_and_what_comes_back_is_a_duplicate(pa
         verdict = ledger.verdict(early + unacked + late)
         assert verdict.ok, verdict.explain()
         duplicates = sum(event.duplicates for worker in workers for event in worker.told.of(ev.Settled))
-        assert duplicates == len(unacked), "each that came back was counted"
+        # More than those, when a late one was applied under a lease that the new master did not know.
+        assert duplicates >= len(unacked), "each that came back was counted"
         for worker in workers:
             await worker.stop()
         await publisher.hf.close()

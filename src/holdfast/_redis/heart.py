@@ -58,7 +58,7 @@ class Pulse:
         self.deadline = Instant(now + self._span(lease_ms))
         self.confirmed_at = now
         self.next_at = Instant(now + self.period_s)
-        #: Of the server that answered the last beat.
+        #: Of the server that granted the lease, or answered the last beat.
         self.run_id = ""
         #: Server ms of the last confirmed beat.
         self.server_ms = 0
@@ -72,8 +72,9 @@ class Pulse:
         """Beats come every third of a lease: two may be lost without harm."""
         return self.lease_ms / 3000
 
-    def joined(self, sent_at: Instant) -> None:
-        """The lease was granted by a request sent at ``sent_at``."""
+    def joined(self, sent_at: Instant, run_id: str = "") -> None:
+        """The lease was granted by a request sent at ``sent_at``, by the server with this run id."""
+        self.run_id = run_id
         self.deadline = Instant(sent_at + self._span(self.lease_ms))
         self.confirmed_at = sent_at
 

@@ -139,7 +139,7 @@ class StreamSource:
         self.replay.become(name, self.epoch)
         self.sweeper.begin()
         self.pulse = self._heart.add(self.keys.leases, self.keys.door, name, self.settings.lease_ms, self._on_lost)
-        self.pulse.joined(sent_at if self.epoch is None else self._granted_at)
+        self.pulse.joined(sent_at if self.epoch is None else self._granted_at, self.link.run_id)
         if cause and cause != b"new":
             self.events.emit(ev.GroupHealed(stream=self.stream, group=self.group, start=start.decode(),
                                             cause=cause.decode()))
