@@ -71,7 +71,7 @@ class Handlers:
 
 
 @asynccontextmanager
-async def workers(url, stream, handlers, count=2, partitions=0, settings=SETTINGS, **how):
+async def workers(url, stream, handlers, *, count=2, partitions=0, settings=SETTINGS, **how):
     """Several processes' worth of one consumer."""
     services = []
     for _ in range(count):
