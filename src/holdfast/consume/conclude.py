@@ -25,6 +25,8 @@ from .subscription import Subscription
 
 #: An entry whose letter the server refused waits this long before it is tried again, in ms.
 BURY_AGAIN_MS = 5000
+#: Seconds that a message waits about which nothing could be decided.
+UNDECIDED_S = 5
 
 
 class Conclusions:
@@ -50,17 +52,25 @@ class Conclusions:
 
     async def conclude(self, delivery: Delivery, outcome: Outcome, took: float) -> Decision:
         """Decides, and sees it carried out."""
-        effect = self._subscription.effect
-        busy = effect is not None and isinstance(outcome, Failed) and effect.transient(outcome.error)
-        at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
         points.reached("decide.before")
-        decision = decide(outcome, attempts=delivery.attempts, crashes=delivery.crashes,
-                          age_s=0.0 if at_ms is None else max(0.0, (now - at_ms) / 1000),
-                          policy=self._subscription.policy, now=now, chance=self._chance, effect_transient=busy,
-                          classifiers=self._subscription.classifiers)
+        try:
+            decision = self._decide(delivery, outcome)
+        except Exception as error:  # noqa: BLE001 - a classifier's own, or a back-off's: no reason to lose a message
+            ev.log.error("deciding about %s failed with %s: it is tried again in %d s", delivery, type_name(error),
+                         UNDECIDED_S)
+            decision = RetryAt(UNDECIDED_S, True, "undecided", error=getattr(outcome, "error", None))
         points.reached("decide.after")
         await self.carry_out(delivery, decision, took)
         return decision
+
+    def _decide(self, delivery: Delivery, outcome: Outcome) -> Decision:
+        effect = self._subscription.effect
+        busy = effect is not None and isinstance(outcome, Failed) and effect.transient(outcome.error)
+        at_ms, now = delivery.message.at_ms, self._clock.wall_ms()
+        return decide(outcome, attempts=delivery.attempts, crashes=delivery.crashes,
+                      age_s=0.0 if at_ms is None else max(0.0, (now - at_ms) / 1000),
+                      policy=self._subscription.policy, now=now, chance=self._chance, effect_transient=busy,
+                      classifiers=self._subscription.classifiers)
 
     async def carry_out(self, delivery: Delivery, decision: Decision, took: float) -> None:
         """Turns a decision into a settlement."""
