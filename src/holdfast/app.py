@@ -156,6 +156,11 @@ class Holdfast:
                         raise ConfigurationError(
                             f"{name_of(handler)}: group {group!r} of {stream!r} has a consumer already; how it runs is "
                             f"said at its first handler, here only `type` and `version`")
+                    for other, taken, _ in d.handlers:
+                        if taken == type:
+                            raise ConfigurationError(
+                                f"{name_of(other)} and {name_of(handler)} of group {group!r} both take type {type!r}: "
+                                f"give each a type of its own, or another group")
                     d.handlers.append((handler, type, version))
                     return handler
             subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
