@@ -312,3 +312,18 @@ def test_of_two_who_bury_the_same_missing_payload_one_does(backend, stream, arun
             assert len(await desk.letters()) == 1
 
     arun(scenario())
+
+
+def test_who_died_before_it_read_anything_leaves_no_lease_behind(backend, stream, arun):
+    """It is no consumer of the group yet: only its lease tells of it, and would for ever."""
+    async def scenario():
+        async with desk_at(backend.url, stream) as desk:
+            unborn, heir = await desk.join(), await desk.join()
+            await desk.expire(unborn)
+            await desk.sweep(heir, newcomer=True)
+            assert await desk.lease_ms(unborn) is not None, "to a newcomer it is in doubt"
+            await desk.sweep(heir)
+            assert await desk.lease_ms(unborn) is None
+            assert await desk.lease_ms(heir) is not None
+
+    arun(scenario())

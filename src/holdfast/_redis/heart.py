@@ -20,13 +20,13 @@ handlers').
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._base.clock import Clock, Instant
 from .._base.events import Events, LoopBlocked
+from .._base.thinned import Thinned
 from ..errors import HoldfastError
 from .scripts import load_script
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .server import Server
     from .sync_link import SyncLink
 
-log = logging.getLogger("holdfast")
 
 #: Part of a lease, and ms, that is given up against drift and rounding: the deadline errs on the safe side.
 DRIFT = 0.01
@@ -98,6 +97,7 @@ class Heart:
 
     def __init__(self, server: Server, clock: Clock, events: Events) -> None:
         self._server = server
+        self._trouble = Thinned(clock)
         self.clock = clock
         self._events = events
         self._pulses: list[Pulse] = []
@@ -177,7 +177,7 @@ class Heart:
         try:
             alive, server_ms = self._ask(pulse, int(left_ms), int(since_ms))
         except HoldfastError as error:  # unconfirmed: the deadline stays where it is
-            log.warning("lease %s could not be extended: %s", pulse.member, error)
+            self._trouble.warn(f"lease {pulse.member} could not be extended", error)
             pulse.next_at = Instant(sent_at + pulse.period_s / 3)
             return
         pulse.next_at = Instant(sent_at + pulse.period_s)

@@ -22,6 +22,7 @@ import contextlib
 
 from .._base import events as ev
 from .._base import points
+from .._base.thinned import Thinned
 from .._redis.keys import GroupKeys
 from .._redis.rights import require_rights
 from .._redis.scripts import load_script
@@ -63,6 +64,7 @@ class SharedSource:
         self._scene = scene
         self._server = scene.server
         self._events, self._clock, self._chance = scene.events, scene.clock, scene.chance
+        self._trouble = Thinned(scene.clock)
         self.stream = stream
         self.group = group
         self._settings = settings
@@ -87,7 +89,7 @@ class SharedSource:
             try:
                 await self._share(inbox)
             except ServerUnreachable as error:
-                ev.log.warning("sharing %s: %s", self.stream, error)
+                self._trouble.warn(f"sharing {self.stream}", error)
             for p in self._partitions:
                 if p.task is not None and p.task.done():
                     p.task.result()  # what a person must mend is raised here

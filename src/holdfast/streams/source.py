@@ -23,6 +23,7 @@ from .._base import events as ev
 from .._base import points
 from .._base.clock import Instant
 from .._base.letter_build import Letter
+from .._base.thinned import Thinned
 from .._redis.heart import Pulse
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.rights import require_rights
@@ -54,6 +55,7 @@ class StreamSource:
         self._server = scene.server
         self._heart = scene.heart
         self.events, self.clock, self.chance = scene.events, scene.clock, scene.chance
+        self.trouble = Thinned(scene.clock)
         self.keys = keys
         self.settings = settings
         self._partitions = partitions
@@ -104,7 +106,7 @@ class StreamSource:
                 pause_s = 0.05
                 await self._live(inbox)
             except ServerUnreachable as error:
-                ev.log.warning("%s: %s; trying again", self.stream, error)
+                self.trouble.warn(f"consuming {self.stream}, trying again", error)
                 pause_s = min(2.0, pause_s * 2)
             if self.epoch is not None:
                 return
@@ -221,7 +223,7 @@ class StreamSource:
                 b"STREAMS", self.main.key, self.replay.key, b">", b">",
                 timeout_s=block_ms / 1000 + max(1.0, self.settings.lease_ms / 4000))
         except ServerUnreachable as error:
-            ev.log.warning("reading %s: %s", self.stream, error)
+            self.trouble.warn(f"reading {self.stream}", error)
             await self._wait(self._closing, 0.05 + 0.2 * self.chance.random())
             return
         except ServerRefused as error:

@@ -81,7 +81,7 @@ class Sweeper:
                 elif self._due_at is not None and now >= self._due_at:
                     await self._claim_due(inbox)
             except (ServerUnreachable, ServerFull) as error:
-                ev.log.warning("sweeping %s: %s", s.stream, error)
+                s.trouble.warn(f"sweeping {s.stream}", error)
                 next_sweep = s.clock.now() + min(0.5, s.settings.sweep_ms / 1000)  # type: ignore[assignment]
                 self._due_at = None
             alarm = next_sweep if self._due_at is None else min(next_sweep, self._due_at)

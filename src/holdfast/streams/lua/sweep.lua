@@ -96,6 +96,7 @@ for _, info in ipairs(consumers) do
   local c = {}
   for i = 1, #info, 2 do c[info[i]] = info[i + 1] end
   local till = alive[c.name]
+  alive[c.name] = nil
   local seen = reply[13]
   local n = #seen
   seen[n + 1], seen[n + 2], seen[n + 3], seen[n + 4] = c.name, c.pending, c.idle, till and till >= now and 1 or 0
@@ -127,6 +128,14 @@ for _, info in ipairs(consumers) do
     if taken > 0 then
       local dead = reply[8]
       dead[#dead + 1], dead[#dead + 2] = c.name, taken
+    end
+  end
+end
+if wanted > 0 and ARGV[11] ~= '1' then -- who died before it read anything is known by its lease alone
+  for member, till in pairs(alive) do
+    if till < now then
+      before_write()
+      redis.call('ZREM', leases, member)
     end
   end
 end
