@@ -22,7 +22,7 @@ from holdfast import Holdfast
 from holdfast._redis.keys import GroupKeys, StreamKeys
 from holdfast._sql import Tables, create_all
 from holdfast.streams.producer import physical
-from holdfast.testing import Worker, wait_until
+from holdfast.testing import Cluster, Worker, wait_until
 from tests.faults.workers.consumer import Task, Work
 
 SCRIPT = Path(__file__).parent / "workers" / "consumer.py"
@@ -172,8 +172,7 @@ class Crew:
         import redis
 
         try:
-            # Words go one by one: the driver would reshape answers to commands that it recognises.
-            return self.backend.admin.execute_command(words[0].encode(), *words[1:], keys=[words[1]])
+            return ask(self.backend, words[2] if words[0] == "XINFO" else words[1], *words)
         except redis.exceptions.ResponseError as error:
             if missing.decode() in str(error):
                 return None
@@ -190,6 +189,15 @@ class Crew:
         """How often each message has a row in the ledger."""
         with read_ledger(self.database) as rows:
             return Counter(n for n, _ in rows)
+
+
+def ask(backend: Any, key: bytes | str, command: str, *rest: Any) -> Any:
+    """The raw answer of the node that has ``key``."""
+    server = backend.server
+    raw = key.encode() if isinstance(key, str) else key
+    admin = server.owner_of_key(raw).admin if isinstance(server, Cluster) else backend.admin
+    # The name as bytes: the driver would reshape answers to commands that it recognises.
+    return admin.execute_command(command.encode(), *rest)
 
 
 def _facts(flat: Sequence[Any]) -> dict[bytes, Any]:

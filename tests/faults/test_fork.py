@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.testing import Worker
+from tests.faults.crew import ask
 from tests.faults.workers.forker import COUNT
 
 FORKER = Path(__file__).parent / "workers" / "forker.py"
@@ -22,6 +23,6 @@ def test_parent_and_child_publish_side_by_side(backend, stream, where):
         assert {who: len(set(ids)) for who, ids in said.items()} == dict.fromkeys(("before", "parent", "child"), COUNT)
         everything = [one for ids in said.values() for one in ids]
         assert len(set(everything)) == 3 * COUNT, "an id was made twice"
-        entries = backend.admin.execute_command(b"XRANGE", stream, "-", "+", keys=[stream])
+        entries = ask(backend, stream, "XRANGE", stream, "-", "+")
         assert sorted(dict(zip(f[::2], f[1::2], strict=True))[b"id"].decode() for _, f in entries) == sorted(everything)
         assert "Traceback" not in worker.stderr
