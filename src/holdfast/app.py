@@ -191,6 +191,8 @@ class Holdfast:
     async def publish_many(self, stream: str, outs: Sequence[Outgoing | Any]) -> list[Receipt]:
         """Publishes many messages in few writes: ``Outgoing`` values, or bare values."""
         made = [o if isinstance(o, Outgoing) else Outgoing(value=o) for o in outs]
+        if (place := _current_traceparent()) is not None:
+            made = [o if o.traceparent else replace(o, traceparent=place) for o in made]
         if self._memory is not None:
             return [self._remember(stream, out, None, 0) for out in made]
         producer = await self._producing()

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -24,11 +25,13 @@ from .._base import points
 from .._base.clock import Clock, SystemClock
 from .._base.letter_lineage import replay_fields
 from .._base.letter_text import utf8
-from .._base.message import F_IDENTITY
+from .._base.message import F_IDENTITY, F_NOTE
 from .._redis.keys import StreamKeys
 from .._redis.scripts import load_script
+from ..consume.contract import Note
 from ..errors import AlreadyApplied, LetterError, LetterNotFound
 from ..streams.inspect import partitions_of
+from ..streams.notes import pack
 from ..streams.producer import partition_of, physical
 from .applied import Applied
 from .discard import remove
@@ -67,6 +70,13 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Tracing(Protocol):
+    """A span around a replay. Gives its ``traceparent``, or None when nothing records."""
+
+    def __call__(self, stream: str, links: Sequence[str], *, letter_id: str, by: str
+                 ) -> AbstractContextManager[str | None]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """How letters are sent back.
@@ -86,16 +96,19 @@ class Order:
 class Replayer:
     """Sends letters of one group back.
 
-    applied: asks whether effects are there (see ``rules``); without it only the letter's own word counts.
+    applied: asks whether effects are there (see ``rules``); without it only the letter's own word counts. tracing: puts
+    each replay into a span, as ``holdfast.sinks.otel.replaying`` does; without it the next attempt links to the
+    earlier ones alone.
     """
 
     def __init__(self, shelf: Shelf, *, applied: Applied | None = None, rules: ReplayRules | None = None,
-                 events: ev.Events | None = None, clock: Clock | None = None) -> None:
+                 events: ev.Events | None = None, clock: Clock | None = None, tracing: Tracing | None = None) -> None:
         self._shelf = shelf
         self._applied = applied
         self._rules = rules or ReplayRules()
         self._events = events or ev.Events()
         self._clock = clock or SystemClock()
+        self._tracing = tracing
 
     async def one(self, letter_id: str, order: Order) -> Sent:
         """Sends one letter back. Raises LetterNotFound, AlreadyApplied, ReplayRefused."""
@@ -150,9 +163,16 @@ class Replayer:
         target = await self._place(letter, order.redirect_to) if order.redirect_to else keys.replay.decode()
         if order.dry_run:
             return _sent(letter, "would replay", target)
-        fields = self._fields(letter, order, target)
-        entry = await (self._redirect(keys, letter, target, fields) if order.redirect_to
-                       else self._back(keys, letter, fields))
+        links = _links(letter)
+        with self._traced(letter, links, order.by) as place:
+            fields = self._fields(letter, order, target)
+            if order.redirect_to:
+                entry = await self._redirect(keys, letter, target, fields)
+            else:
+                if place is not None:
+                    links.append(place)
+                note = (F_NOTE, pack(Note(links=links))) if links else ()
+                entry = await self._back(keys, letter, [*fields, *note])
         if not entry:
             return _sent(letter, "gone")
         self._events.emit(ev.Replayed(stream=letter.stream, group=letter.group, letter_id=letter.id, by=order.by))
@@ -168,6 +188,11 @@ class Replayer:
         return replay_fields([*letter.raw, *extra], by=order.by, at_ms=self._clock.wall_ms(), job=order.job,
                              edited_body=order.body, redirect_to=target if order.redirect_to else "",
                              prefix=self._shelf.prefix)
+
+    def _traced(self, letter: LetterInfo, links: Sequence[str], by: str) -> AbstractContextManager[str | None]:
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing(letter.stream, links, letter_id=letter.id, by=by)
 
     async def _back(self, keys: GroupKeys, letter: LetterInfo, fields: list[bytes]) -> bytes:
         points.reached("replay.before")
@@ -191,6 +216,14 @@ class Replayer:
         partitions = await partitions_of(self._shelf.server, stream)
         key = letter.key or letter.message_id
         return physical(stream, partition_of(key, partitions), partitions) if partitions else stream
+
+
+def _links(letter: LetterInfo) -> list[str]:
+    """Places of the attempts that led to the letter."""
+    try:
+        return msgspec.json.decode(letter.metadata.get("trace-links") or "[]", type=list[str])
+    except msgspec.MsgspecError:  # written by somebody else; a trace is no reason to refuse a replay
+        return []
 
 
 def _sent(letter: LetterInfo, outcome: Outcome, to: str = "", entry_id: str = "", why: str = "") -> Sent:

@@ -18,8 +18,8 @@ from .._base.letter import DEFAULT_PREFIX
 from .._base.message import F_ID, F_IDENTITY, F_NOTE, Message
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
-from ..consume.contract import Delivery, Settled, Settlement, Verb
-from .notes import pack, unpack
+from ..consume.contract import Delivery, Note, Settled, Settlement, Verb
+from .notes import joined, pack, unpack
 
 if TYPE_CHECKING:
     from .._redis.link import Link
@@ -161,9 +161,8 @@ class Lane:
 
     @staticmethod
     def _with_history(delivery: Delivery) -> Delivery:
-        """An entry that was stowed brings its note along; one that was replayed starts anew."""
-        raw = delivery.message.raw or ()
-        note = unpack(raw[raw.index(F_NOTE) + 1]) if F_NOTE in raw[::2] else None
+        """An entry that was stowed brings its note along; one that was replayed the places of its attempts."""
+        note = _own_note(delivery.message)
         if note is not None:
             delivery.note, delivery.attempts, delivery.crashes = note, note.attempts, note.crashes
         return delivery
@@ -182,9 +181,9 @@ class Lane:
 
     def again(self, entry_id: bytes, count: int, fields: Sequence[bytes], raw_note: bytes, now: float) -> Delivery:
         """A delivery of an entry that was delivered before."""
-        note = unpack(raw_note)
-        made = Delivery(self, entry_id, self._message(entry_id, fields),
-                        Fence(self.incarnation, count, self.epoch), now, note=note)
+        message = self._message(entry_id, fields)
+        note = joined(_own_note(message), unpack(raw_note))
+        made = Delivery(self, entry_id, message, Fence(self.incarnation, count, self.epoch), now, note=note)
         if note is not None:
             made.attempts, made.crashes, made.suspect = note.attempts, note.crashes, note.suspect
         return made
@@ -334,6 +333,12 @@ class Lane:
                 self.on_parked(min(waits))
         everything = [*acks, *(s.delivery for s in others)]
         return [(everything[reply[i] - 1], Settled(reply[i + 1])) for i in range(1, len(reply), 2)]
+
+
+def _own_note(message: Message) -> Note | None:
+    """The note that lies in the entry itself, as it came onto the replay stream."""
+    raw = message.raw or ()
+    return unpack(raw[raw.index(F_NOTE) + 1]) if F_NOTE in raw[::2] else None
 
 
 # The points of a settle, by what it settles: a test that kills at a burial must not die at an acknowledgement.

@@ -50,3 +50,17 @@ def unpack(raw: bytes) -> Note | None:
     deaths = p.d if isinstance(p.d, list) else []
     links = p.k if isinstance(p.k, list) else []
     return Note(p.a, p.c, p.s, p.f, p.l, p.r, deaths, links)
+
+
+def joined(own: Note | None, beside: Note | None) -> Note | None:
+    """The note of an entry that brought one along (``own``) and has one lying beside it.
+
+    What attempts leave beside it contains what it brought; a take-over leaves nothing but suspicion, charged or not.
+    """
+    if own is None or beside is None:
+        return own or beside
+    if beside.attempts or beside.deaths or beside.links or beside.reason:
+        return beside
+    own.crashes += beside.crashes
+    own.suspect = beside.suspect
+    return own
