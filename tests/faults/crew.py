@@ -7,6 +7,7 @@ The state is read with plain commands by a client of its own. Nothing here asks 
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -149,6 +150,11 @@ class Crew:
                     named = _facts(fields)
                     found.append((named.get(b"id") or named[b"hf:identity"]).decode())
         return found
+
+    def body(self, key: str, entry_id: str) -> Any:
+        """What a message in one of the streams says."""
+        [(_, fields)] = self._ask("XRANGE", key, entry_id, entry_id)
+        return json.loads(_facts(fields)[b"body"])
 
     def letters(self) -> list[dict[bytes, bytes]]:
         """The dead letters, as they lie there."""
