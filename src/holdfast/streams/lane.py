@@ -269,7 +269,7 @@ class Lane:
             after = b"(" + rows[-1][0]
         return found
 
-    async def refresh(self, idle_ms: int, most: int = 1000) -> int:
+    async def refresh(self, idle_ms: int, most: int) -> int:
         """Resets the idle time of what is parked and of what is in flight here, for groups with foreign consumers."""
         done: int = await self.link.run(_REFRESH, (self.key, self.keys.leases),
                                         (self._group, self.incarnation, idle_ms, most))
