@@ -44,6 +44,9 @@ class Blocking:
         if os.getpid() != self._pid:
             work.close()
             raise ConfigurationError("this was opened before a fork: call hf.blocking() again in the child")
+        if self._loop.is_closed():
+            work.close()
+            raise ConfigurationError("this was closed: call hf.blocking() again")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def publish(self, stream: str, value: Any, **how: Any) -> Receipt:
@@ -59,8 +62,8 @@ class Blocking:
         return self._wait(self._hf.cancel(stream, message_id, key=key))
 
     def close(self) -> None:
-        """Closes the connections and ends the thread."""
-        if self._loop.is_running():
+        """Closes the connections and ends the thread. In a forked child they are the parent's, and left alone."""
+        if os.getpid() == self._pid and self._loop.is_running():
             self._wait(self._hf.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()

@@ -65,6 +65,13 @@ def physical(stream: str, partition: int, partitions: int) -> str:
     return f"{stream}.{partition}" if partitions else stream
 
 
+def _go_together(**asked: bool) -> None:
+    """Of these promises one is kept at a time: the others would be broken in silence."""
+    named = [name for name, wanted in asked.items() if wanted]
+    if len(named) > 1:
+        raise ConfigurationError(f"{' and '.join(named)} do not go together: publish with one")
+
+
 class Producer:
     """Writes to streams. One per process is enough; safe for many tasks of one loop."""
 
@@ -100,11 +107,15 @@ class Producer:
             then repeats a lost request until it knows. Costs a small key a message for that long.
         replicas: raise NotReplicated unless so many replicas confirmed within ``wait_s`` seconds. Pinned connection.
         at, delay_s: publish later. Kept at the server; a consumer of the stream moves it in when due.
+        Of window_s, replicas, at and delay_s one can be asked for at a time.
         Raises InDoubt when the answer never came, ServerUnreachable when nothing was sent, MessageTooLarge, ServerFull.
         """
+        _go_together(at=at is not None, delay_s=delay_s > 0, window_s=window_s > 0, replicas=replicas > 0)
         await self._check(stream, partitions)
-        where = self.place(stream, out.key, partitions)
         message_id, fields = self.fields(out, limit_bytes)
+        # What the server remembers an id by lies in its partition: without a key, the id itself has to lead there.
+        remembered = window_s > 0 or at is not None or delay_s > 0
+        where = self.place(stream, message_id if remembered and out.key is None else out.key, partitions)
         keys = StreamKeys(self._server.prefix, where)
         started = time.monotonic()
         try:
