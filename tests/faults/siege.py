@@ -36,7 +36,8 @@ SELDOM = {"join.before", "join.after", "partition.taken.after", "partition.given
 REPLAYER = Path(__file__).parent / "workers" / "replayer.py"
 #: Seconds that a worker has to reach its target; then it is killed wherever it is.
 PATIENCE_S = 6.0
-TRIES_MAX = 12
+#: Some steps come only when others do their part: a partition is given up when somebody else joins at the right time.
+TRIES_MAX = 25
 #: Unread messages that are kept in front of the workers.
 SUPPLY = 60
 
