@@ -98,7 +98,7 @@ def test_within_the_window_an_id_is_written_once_and_after_it_again(backend, str
     """Without a key a partitioned stream takes turns; the id has to meet its mark all the same."""
 
     async def scenario():
-        async with Service(backend.url).hf as hf, desk_at(backend.url, stream) as desk:
+        async with Service(backend.url).hf as hf:
             if partitions:
                 hf.stream(stream, partitions=partitions)
             first = await hf.publish(stream, "x", id="order-7", window_s=0.6)
@@ -110,7 +110,8 @@ def test_within_the_window_an_id_is_written_once_and_after_it_again(backend, str
                 return not (await hf.publish(stream, "x", id="order-7", window_s=0.01)).duplicate
 
             await eventually(anew, "the window is over")
-            assert len(await desk.in_stream(first.stream.encode())) >= 2
+            async with desk_at(backend.url, first.stream) as desk:
+                assert len(await desk.in_stream()) >= 2
 
     arun(scenario())
 
