@@ -34,6 +34,8 @@ REPLAYING = {"replay.before", "replay.after"}
 SELDOM = {"join.before", "join.after", "partition.taken.after", "partition.given.after", "low.after", "reconcile.after",
           "read.replayed.after", "later.before", "later.after", *ENDING, *REPLAYING}
 REPLAYER = Path(__file__).parent / "workers" / "replayer.py"
+#: A partition is given up when somebody joins while its owner has too many: the siege sees to both.
+GIVEN = "partition.given.after"
 #: Seconds that a worker has to reach its target; then it is killed wherever it is.
 PATIENCE_S = 6.0
 #: Some steps come only when others do their part: a partition is given up when somebody else joins at the right time.
@@ -53,6 +55,8 @@ class Place:
     worker: Worker
     kill_at: float
     termed: bool = False
+    #: Who joined so that this one has a partition to give up.
+    rival: Worker | None = None
 
 
 @dataclass
@@ -98,17 +102,27 @@ class Siege:
     def _over(self, place: Place, todo: list[str]) -> bool:
         """Has it died, of whatever? Then it is accounted for."""
         worker, now = place.worker, time.monotonic()
+        if not self._still(place, worker, now, todo):
+            if place.rival is not None:
+                place.rival.kill9()
+            return True
+        return False
+
+    def _still(self, place: Place, worker: Worker, now: float, todo: list[str]) -> bool:
+        """Does it live on? If not, what it died of is counted."""
         if worker.alive:
             if now > place.kill_at:
                 worker.kill9()
                 self.kills[TIMER] += 1
                 if place.target != TIMER:
                     self._again(place.target, todo)
-                return True
+                return False
+            if place.target == GIVEN and place.rival is None and len(events(worker, "partition_acquired")) > 1:
+                place.rival = self.crew.start()
             if place.target in ENDING and not place.termed and len(events(worker, "began")) >= 20:
                 worker.signal(signal.SIGTERM)
                 place.termed = True
-            return False
+            return True
         code = worker.wait(10)
         if code == -signal.SIGKILL:
             self.kills[place.target] += 1
@@ -116,7 +130,7 @@ class Siege:
             self._again(place.target, todo)  # it had nothing to hand back, or to replay
         else:
             raise AssertionError(f"a worker for {place.target} ended with {code}:\n{worker.stderr[-4000:]}")
-        return True
+        return False
 
     def _again(self, target: str, todo: list[str]) -> None:
         self.missed[target] += 1

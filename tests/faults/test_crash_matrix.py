@@ -80,9 +80,7 @@ def test_a_kill_at_every_step_of_a_consumer_with_a_ledger(backend, stream, tmp_p
 
 @pytest.mark.timeout(240)
 def test_kills_among_the_owners_of_partitions(backend, stream, tmp_path: Path, rng):
-    # A partition is given up only when somebody joins while the doomed one owns too much. That comes by chance, so the
-    # soak demands a kill there and this short run does not.
-    plan = (*COMMON, "partition.taken.after", *[TIMER] * 5)
+    plan = (*COMMON, *PARTITIONED, *[TIMER] * 4)
     siege = besiege(Crew(backend, stream, tmp_path, **BARE), rng, plan)
     covered(siege, plan)
     assert sum(siege.kills.values()) >= 15
