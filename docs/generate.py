@@ -71,6 +71,7 @@ def keys_page() -> str:
          "tag, the whole name when it has none. The names below are those of the stream `orders` and the group "
          "`billing` under the default prefix `hf`."),
         "## Of a stream", key_table(stream), "## Of a consumer group", key_table(group),
+        "## Of a guarded key", key_table(keys.GuardKeys("hf", "refunds", "42")),
         "## Of a named lease", key_table(keys.LeaseKeys("hf", "reports")),
     ]
     return "\n\n".join(parts) + "\n"

@@ -25,6 +25,13 @@ The tree, in full::
     │   ├── ValidationFailed          the body is not what the handler's type asks for
     │   ├── UnknownType               no handler for this message type: parked, not buried
     │   └── UnknownVersion            a later format version: parked, not buried
+    ├── EffectError                   an effect that is to happen once
+    │   ├── BusinessIdMissing         the message lacks the id its effect is known by
+    │   ├── EffectFailed              a write was refused; what came before it is remembered
+    │   ├── ReadsChanged              what the handler had read changed before its writes went in
+    │   ├── EffectBusy                somebody else is at it right now
+    │   ├── EffectInDoubt             somebody began and died: whether it happened is for a person to say
+    │   └── IllegalTransition         the state machine has no such step from the present state
     ├── LeaseLost                     this incarnation was declared dead; its work belongs to another
     ├── HandlerTimeout                the handler ran longer than its limit
     ├── LetterError                   dead letters
@@ -184,6 +191,48 @@ class UnknownType(MessageError):
 
 class UnknownVersion(MessageError):
     """The message has a later format version than this consumer knows: it is parked until one does."""
+
+
+class EffectError(HoldfastError):
+    """An effect that is to happen once could not be brought about."""
+
+
+class BusinessIdMissing(EffectError):
+    """The message lacks the business id by which its effect is known: publish it with one."""
+
+
+class EffectFailed(EffectError):
+    """The server refused a write of this effect. The writes before it are in, and will not be done again.
+
+    ``done`` of ``total`` writes are in; the next attempt goes on behind them.
+    """
+
+    retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, done: int = 0, total: int = 0) -> None:
+        self.done = done
+        self.total = total
+        super().__init__(message)
+
+
+class ReadsChanged(EffectError):
+    """What the handler had read was changed by others before its writes went in: nothing was written."""
+
+    retry_may_help = True
+
+
+class EffectBusy(EffectError):
+    """Somebody else is at this very effect right now: try again when they are through."""
+
+    retry_may_help = True
+
+
+class EffectInDoubt(EffectError):
+    """Whoever began this effect died before saying how it ended: `holdfast once doubts` lists it, a person decides."""
+
+
+class IllegalTransition(EffectError):
+    """The state machine has no such step from the state that is stored."""
 
 
 class LeaseLost(HoldfastError):

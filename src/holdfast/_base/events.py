@@ -265,6 +265,138 @@ class Replayed(OfGroup, frozen=True, kw_only=True):
     by: str
 
 
+class DuplicateSuppressed(OfGroup, frozen=True, kw_only=True):
+    """A message came again whose effect is there already: acknowledged, nothing done. ``strategy``: who knew."""
+
+    message_id: str
+    strategy: str
+
+
+class EffectHalfDone(OfGroup, frozen=True, kw_only=True):
+    """The server refused a write of an effect after ``done`` of ``total``; the next attempt goes on behind them."""
+
+    message_id: str
+    done: int
+    total: int
+    error: str
+    level: int = logging.ERROR
+
+
+class EffectConflict(OfGroup, frozen=True, kw_only=True):
+    """What a handler had read changed before its writes went in; nothing was written, it runs again, uncounted."""
+
+    message_id: str
+
+
+class EffectTakenOver(OfGroup, frozen=True, kw_only=True):
+    """An outside effect was begun ``age_s`` ago by a consumer that is dead; it is tried again with the same key."""
+
+    message_id: str
+    from_consumer: str
+    age_s: float
+    level: int = logging.WARNING
+
+
+class EffectDoubted(OfGroup, frozen=True, kw_only=True):
+    """An outside effect was begun by a consumer that is dead, and only a person may say whether it happened."""
+
+    message_id: str
+    from_consumer: str
+    age_s: float
+    level: int = logging.ERROR
+
+
+class EffectUnconfirmed(OfGroup, frozen=True, kw_only=True):
+    """Effects were applied and acknowledged, and fewer replicas than asked for confirmed it in time."""
+
+    count: int
+    confirmed: int
+    wanted: int
+    level: int = logging.ERROR
+
+
+class EffectRecords(OfGroup, frozen=True, kw_only=True):
+    """Gauges of a group's effects: records of applied ones, half-done ones, begun ones, and those begun by consumers
+    that are dead (``in_doubt``), with the age of the oldest of these."""
+
+    done: int
+    half_done: int
+    begun: int
+    in_doubt: int
+    in_doubt_oldest_s: float
+    level: int = logging.DEBUG
+
+
+class RecordsPruned(OfGroup, frozen=True, kw_only=True):
+    """Records of applied effects were removed: their messages can no longer come. ``where``: redis or sql."""
+
+    count: int
+    where: str
+    level: int = logging.DEBUG
+
+
+class LockBusy(OfGroup, frozen=True, kw_only=True):
+    """The lock of a message's business id is held by somebody else: the message is parked, uncounted."""
+
+    message_id: str
+
+
+class LockReleased(OfGroup, frozen=True, kw_only=True):
+    """A lock around a handler was given back after ``held_s``. ``lost``: it had been lost before."""
+
+    waited_s: float
+    held_s: float
+    lost: bool
+    level: int = logging.DEBUG
+
+
+class Guarded(Event, frozen=True, kw_only=True):
+    """A guarded call ended. ``outcome``: first, repeated, taken_over, busy or failed."""
+
+    namespace: str
+    outcome: str
+    seconds: float
+    level: int = logging.DEBUG
+
+
+class OutboxRelayed(Event, frozen=True, kw_only=True):
+    """``count`` rows of the outbox went into a stream; the oldest was written ``oldest_s`` before. ``repeated``: how
+    many of them had been there already, since a relay died before it could say so."""
+
+    stream: str
+    count: int
+    repeated: int
+    oldest_s: float
+    seconds: float
+    level: int = logging.DEBUG
+
+
+class OutboxStalled(Event, frozen=True, kw_only=True):
+    """The relay could not go on and tries again."""
+
+    error: str
+    level: int = logging.WARNING
+
+
+class OutboxBacklog(Event, frozen=True, kw_only=True):
+    """Gauges of the outbox: rows that wait, and the age of the oldest."""
+
+    rows: int
+    oldest_s: float
+    level: int = logging.DEBUG
+
+
+class TransitionRefused(Event, frozen=True, kw_only=True):
+    """A state machine did not move. ``why``: duplicate (it is there already), illegal, missing (no such row) or raced.
+    """
+
+    machine: str
+    transition: str
+    state: str
+    why: str
+    level: int = logging.DEBUG
+
+
 class Sweep(OfGroup, frozen=True, kw_only=True):
     """Gauges of one group, taken every few sweeps. ``lag``: -1 when the server cannot say; ``consumers``: with a lease;
     ``pending_max``: the most that one consumer holds; ``in_flight``: queued or running in this process."""

@@ -56,6 +56,12 @@ class StreamKeys:
         """HASH: message id → its fields as netstrings. Beside ``later``."""
         return self.base + b"::later-body"
 
+    @property
+    def relayed(self) -> bytes:
+        """HASH: outbox row → entry id, of rows that are in the stream and may still be in their table; ``epoch`` of the
+        relay that wrote last. Rows go when they have left the table."""
+        return self.base + b"::relayed"
+
     def sent(self, message_id: str) -> bytes:
         """STRING with expiry: entry id of a message published within the producer's window."""
         return self.base + b"::sent:" + message_id.encode()
@@ -153,9 +159,44 @@ class GroupKeys:
         return self.base + b":members"
 
     @property
+    def done(self) -> bytes:
+        """ZSET: identity of an effect → server ms at which it was applied. Goes when its message can no longer come."""
+        return self.base + b":done"
+
+    @property
+    def half_done(self) -> bytes:
+        """HASH: identity → MessagePack of the writes of an effect that stopped half-way, and how many are in."""
+        return self.base + b":half-done"
+
+    @property
+    def results(self) -> bytes:
+        """HASH: identity → what the handler answered, where it answered something. Goes with ``done``."""
+        return self.base + b":results"
+
+    @property
+    def begun(self) -> bytes:
+        """HASH: identity → MessagePack mark of an outside effect that was begun (who, since when). Goes when it ends."""
+        return self.base + b":begun"
+
+    @property
     def door(self) -> bytes:
         """Never exists. Deleting it is a first write that a server at its memory limit allows."""
         return self.base + b":door"
+
+
+@dataclass(frozen=True)
+class GuardKeys:
+    """Keys of what is guarded outside of streams: one record a guarded key."""
+
+    prefix: str
+    namespace: str
+    key: str
+
+    @property
+    def record(self) -> bytes:
+        """HASH with expiry: ``state`` (running, done), ``owner``, ``until`` (server ms), ``began``, ``result``."""
+        own = b"%s:%s" % (escape(self.namespace).encode(), escape(self.key).encode())
+        return b"%s:{%s}:guard:%s" % (self.prefix.encode(), tag_beside(own), own)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 
 ``holdfast_inbox``: one row per message that has taken effect, written in the transaction of that effect.
 ``holdfast_fence``: one row per partition and group, with the highest epoch that has ever written under it.
+``holdfast_outbox``: messages written in the user's transactions, until they are in their streams.
+``holdfast_guard``: one row per guarded key, for effects outside of streams.
 
 They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
 autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
@@ -16,6 +18,7 @@ oldest row format and the 2,704 of a PostgreSQL index row.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -87,7 +90,7 @@ class Name(sa.types.TypeDecorator[str]):
 
 
 class Tables:
-    """The inbox and the fence on one ``MetaData``.
+    """Our tables on one ``MetaData``.
 
     prefix: of the table names. schema: a schema to put them in, where the dialect has schemas. metadata: yours, for
     Alembic; by default one of our own.
@@ -99,10 +102,12 @@ class Tables:
         self.metadata = sa.MetaData() if metadata is None else metadata
         self.inbox = _inbox(self.metadata, prefix, schema)
         self.fence = _fence(self.metadata, prefix, schema)
+        self.outbox = _outbox(self.metadata, prefix, schema)
+        self.guard = _guard(self.metadata, prefix, schema)
 
     @property
     def all(self) -> list[sa.Table]:
-        return [self.inbox, self.fence]
+        return [self.inbox, self.fence, self.outbox, self.guard]
 
 
 #: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
@@ -138,15 +143,50 @@ def _fence(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
     )
 
 
+def _outbox(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # there only INTEGER counts by itself
+    return sa.Table(
+        f"{prefix}outbox",
+        metadata,
+        sa.Column("number", number, primary_key=True, autoincrement=True, comment="order of writing"),
+        sa.Column("stream", Name(STREAM_BYTES), nullable=False, comment="logical stream"),
+        sa.Column("message_id", Name(MESSAGE_ID_BYTES), nullable=False),
+        sa.Column("msg_key", sa.LargeBinary, nullable=True, comment="orders and partitions; absent without"),
+        sa.Column("fields", sa.LargeBinary(16 * 1024 * 1024 - 1), nullable=False, comment="the entry, as netstrings"),
+        sa.Column("written_ms", sa.BigInteger, nullable=False, comment="wall time of the writer, ms since 1970"),
+        schema=schema,
+        sqlite_autoincrement=True,  # or the number of a deleted last row would be given again
+        **_OPTIONS,
+    )
+
+
+def _guard(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}guard",
+        metadata,
+        sa.Column("namespace", Name(GROUP_BYTES), primary_key=True),
+        sa.Column("guarded", Name(MESSAGE_ID_BYTES), primary_key=True, comment="the guarded key"),
+        sa.Column("state", sa.String(16), nullable=False, comment="running or done"),
+        sa.Column("owner", Name(64), nullable=False, comment="whose attempt it is"),
+        sa.Column("began_ms", sa.BigInteger, nullable=False, comment="wall ms of the first attempt's begin"),
+        sa.Column("until_ms", sa.BigInteger, nullable=False, comment="wall ms at which a running mark may be taken over"),
+        sa.Column("done_ms", sa.BigInteger, nullable=True),
+        sa.Column("result", sa.LargeBinary(16 * 1024 * 1024 - 1), nullable=True, comment="JSON of the first result"),
+        sa.Index(f"{prefix}guard_age", "namespace", "done_ms"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
 def create_all(connection: Connection, tables: Tables) -> None:
     """Creates the tables that are missing. Run by ``holdfast sql init``; harmless when they exist."""
     tables.metadata.create_all(connection, tables=tables.all)
 
 
-def missing_tables(connection: Connection, tables: Tables) -> list[str]:
-    """Names of our tables that the database does not have."""
+def missing_tables(connection: Connection, tables: Tables, wanted: Sequence[sa.Table] | None = None) -> list[str]:
+    """Names of our tables, or of those ``wanted``, that the database does not have."""
     inspector = sa.inspect(connection)
-    return [t.fullname for t in tables.all if not inspector.has_table(t.name, schema=t.schema)]
+    return [t.fullname for t in (tables.all if wanted is None else wanted) if not inspector.has_table(t.name, schema=t.schema)]
 
 
 def ddl(dialect_name: str, tables: Tables | None = None) -> str:

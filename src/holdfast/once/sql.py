@@ -108,7 +108,9 @@ class SqlOnce:
         """
         try:
             async with self._transaction(reading=True) as transaction:
-                missing = await transaction.call(partial(missing_tables, tables=self.database.tables))
+                tables = self.database.tables
+                missing = await transaction.call(
+                    partial(missing_tables, tables=tables, wanted=(tables.inbox, tables.fence)))
         except Exception as error:
             if is_transient(error):
                 raise ServerUnreachable("the database behind once='sql' does not answer") from error
