@@ -232,7 +232,15 @@ class EffectInDoubt(EffectError):
 
 
 class IllegalTransition(EffectError):
-    """The state machine has no such step from the state that is stored."""
+    """The state machine has no such step from the state that is stored.
+
+    ``why``: illegal, early (a state it starts from can still be reached) or missing (no row); ``state``: as stored.
+    """
+
+    def __init__(self, message: str | None = None, *, why: str = "illegal", state: str | None = None) -> None:
+        self.why = why
+        self.state = state
+        super().__init__(message)
 
 
 class LeaseLost(HoldfastError):
