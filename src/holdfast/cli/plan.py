@@ -58,7 +58,7 @@ def find(plan: Plan) -> Holdfast:
     module_name, name = _parts(plan.app)
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
-    module = _imported(module_name, here)
+    module = imported(module_name, here)
     try:
         found: Any = module
         for part in name.split("."):
@@ -80,7 +80,8 @@ def _parts(app: str) -> tuple[str, str]:
     return module_name, name
 
 
-def _imported(module_name: str, here: str) -> Any:
+def imported(module_name: str, here: str) -> Any:
+    """The module; ConfigurationError when there is none of this name. What it raises itself passes through."""
     try:
         return import_module(module_name)
     except ModuleNotFoundError as error:
