@@ -46,7 +46,8 @@ from .consume.routes import Routes, route
 from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
-from .errors import ConfigurationError, MissingExtra
+from .errors import ConfigurationError
+from .once.modes import Mode, Wiring, is_mode, mode_of
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.open import open_sources
 from .streams.producer import Producer, Receipt
@@ -56,6 +57,8 @@ from .streams.settings import StreamSettings
 if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
+    from .once.outbox import Outbox
+    from .once.relay import Relay
 
 #: Plain handlers that run at once in one process, at most.
 THREADS_MAX = 1000
@@ -120,6 +123,7 @@ class Holdfast:
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._memory = MemoryBroker(self._clock) if url is not None and url.startswith("memory:") else None
         self._new_id = UlidFactory(self._clock)
+        self._outbox: Outbox | None = None
         self.worker: Worker | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------
@@ -132,9 +136,9 @@ class Holdfast:
         return name
 
     def consumer(self, stream: str, *, group: str, retry: Retry | RetryPolicy | None = None,
-                 once: Literal["sql"] | Effect | None = None, type: str | None = None, version: int | None = None,
-                 batch: bool = False, middleware: Sequence[Middleware] = (), settings: StreamSettings | None = None,
-                 upcasters: Upcasters | None = None, **how: Any) -> Callable[[H], H]:
+                 once: Literal["redis", "sql", "outside"] | Mode | Effect | None = None, type: str | None = None,
+                 version: int | None = None, batch: bool = False, middleware: Sequence[Middleware] = (),
+                 settings: StreamSettings | None = None, upcasters: Upcasters | None = None, **how: Any) -> Callable[[H], H]:
         """Declares a handler. Several handlers of one (stream, group) share its consumer and are told apart by
         ``type``.
 
@@ -149,7 +153,8 @@ class Holdfast:
             raise ConfigurationError(f"consumer({stream!r}, …) does not know {', '.join(sorted(unknown))}")
 
         def declare(handler: H) -> H:
-            bind(handler, provides=_provided(once, self._sql), batch=batch)
+            mode = mode_of(once, batch=batch, name=name_of(handler)) or once
+            bind(handler, provides=_provided(mode, self._sql), batch=batch)
             for d in self._declared:
                 if (d.subscription.stream, d.subscription.group) == (stream, group):
                     if batch or d.subscription.batch or how or middleware or any((retry, once, settings, upcasters)):
@@ -165,7 +170,7 @@ class Holdfast:
                     return handler
             subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
                                         middleware=tuple(middleware), **rest)
-            self._declared.append(_Declared(subscription, settings or self.settings, [(handler, type, version)], once,
+            self._declared.append(_Declared(subscription, settings or self.settings, [(handler, type, version)], mode,
                                             upcasters))
             return handler
 
@@ -202,6 +207,43 @@ class Holdfast:
         """Takes back a message published for later."""
         producer = await self._producing()
         return await producer.cancel(stream, message_id, key=key, partitions=self._partitions.get(stream, 0))
+
+    @property
+    def outbox(self) -> Outbox:
+        """Publishing by a transaction of yours: ``await hf.outbox.add_async(session, stream, value)``. See ``Outbox``.
+
+        Asks no server; ``relay`` brings the messages there. Needs the extra ``sql``.
+        """
+        if self._outbox is None:
+            from ._sql import Database
+            from .once.outbox import Outbox
+
+            tables = self._sql.tables if isinstance(self._sql, Database) else None
+            self._outbox = Outbox(self._encoded, tables, self._clock)
+        return self._outbox
+
+    async def relay(self, **how: Any) -> Relay:
+        """What brings the outbox of ``sql`` to its streams, once it is ``run``. ``how``: see ``Relay``.
+
+        Streams that are declared nowhere here have as many partitions as their consumers have agreed on.
+        """
+        if self._sql is None:
+            raise ConfigurationError("a relay needs the outbox's database: Holdfast(…, sql=…), or --sql")
+        from ._sql import Database
+        from .once.relay import Relay
+        from .streams.placing import Placing
+
+        server = await self.open()
+        database = self._sql if isinstance(self._sql, Database) else Database(self._sql)
+        return Relay(server, database, Placing(server, self._partitions), events=self.events, clock=self._clock,
+                     chance=self._chance, **how)
+
+    def _encoded(self, value: Any, *, key: str | None, id: str | None, type: str | None,
+                 headers: Mapping[str, str] | None) -> tuple[str, list[bytes]]:
+        """A message's id and its entry, for the outbox. The caller's trace is the one that goes on."""
+        out = Outgoing(value=value, key=key, id=id or self._new_id(), type=type, headers=headers,
+                       traceparent=_current_traceparent())
+        return str(out.id), entry_of(out, str(out.id), self._clock.wall_ms())
 
     async def _producing(self) -> Producer:
         self._stay_at_home()
@@ -384,7 +426,7 @@ class Holdfast:
 
     def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate,
                  executor: ThreadPoolExecutor) -> Running:
-        effect = self._effect(d)
+        effect = self._effect(d, server, heart)
         provides = effect.provides() if effect is not None else ()
         subscription = replace(d.subscription, effect=effect)
         routes = Routes([route(bind(h, provides=provides, batch=subscription.batch), t, v) for h, t, v in d.handlers],
@@ -401,16 +443,15 @@ class Holdfast:
         sources = self._sources(d, server, heart, letters)
         return Running(consumer, sources, effect)
 
-    def _effect(self, d: _Declared) -> Effect | None:
-        if d.once is None or not isinstance(d.once, str):
-            return d.once
-        if self._sql is None:
-            raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-        # A group hands each message to one handler, so the group's name is name enough. A function's name would not be:
-        # renaming it in a deploy would make everything that was applied before look new.
+    def _effect(self, d: _Declared, server: Server | None, heart: Heart | None) -> Effect | None:
+        if not is_mode(d.once):
+            made: Effect | None = d.once
+            return made
         plain = not bind(d.handlers[0][0], provides=_provided(d.once, self._sql), batch=d.subscription.batch).is_async
-        effect: Effect = _sql_room().SqlOnce(self._sql).for_consumer(
-            d.subscription.stream, d.subscription.group, "", plain=plain)
+        s, settings = d.subscription, d.settings
+        effect: Effect = d.once.effect(Wiring(
+            stream=s.stream, group=s.group, events=self.events, clock=self._clock, chance=self._chance, server=server,
+            heart=heart, sql=self._sql, plain=plain, letters_days=settings.letters_days, lease_ms=settings.lease_ms))
         return effect
 
 
@@ -433,23 +474,5 @@ def _provided(once: Any, sql: Any) -> tuple[type, ...]:
     """Types an effect gives handlers, known before the effect is opened."""
     if once is None:
         return ()
-    if not isinstance(once, str):
-        found: tuple[type, ...] = once.provides()
-        return found
-    if once != "sql":
-        raise ConfigurationError(f'once={once!r} is unknown: use "sql", or an effect')
-    if sql is None:
-        raise ConfigurationError('once="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-    types: tuple[type, ...] = _sql_room().HANDLER_TYPES
-    return types
-
-
-def _sql_room() -> Any:
-    """The room of ``once="sql"``. Raises MissingExtra."""
-    try:
-        from .once import sql
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sqlalchemy"):
-            raise MissingExtra("sql", 'once="sql"') from error
-        raise
-    return sql
+    found: tuple[type, ...] = once.provides(sql) if is_mode(once) else once.provides()
+    return found

@@ -387,8 +387,7 @@ class OutboxBacklog(Event, frozen=True, kw_only=True):
 
 
 class TransitionRefused(Event, frozen=True, kw_only=True):
-    """A state machine did not move. ``why``: duplicate (it is there already), illegal, missing (no such row) or raced.
-    """
+    """A state machine did not move. ``why``: duplicate (it is there already), illegal, early or missing (no row)."""
 
     machine: str
     transition: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .slots import tag_beside
+from .slots import tag_beside, tag_of_slot
 
 DEFAULT_PREFIX = "hf"
 
@@ -175,12 +175,52 @@ class GroupKeys:
 
     @property
     def begun(self) -> bytes:
-        """HASH: identity → MessagePack mark of an outside effect that was begun (who, since when). Goes when it ends."""
+        """HASH: identity → MessagePack mark of an outside effect that was begun (by whom, when). Goes when it ends."""
         return self.base + b":begun"
 
     @property
     def door(self) -> bytes:
         """Never exists. Deleting it is a first write that a server at its memory limit allows."""
+        return self.base + b":door"
+
+
+@dataclass(frozen=True)
+class EffectKeys:
+    """Keys of effects that lie in another slot of a Cluster than the stream of their messages."""
+
+    prefix: str
+    stream: str
+    group: str
+    slot: int
+
+    @property
+    def base(self) -> bytes:
+        own = b"%s:%s" % (escape(self.stream).encode(), escape(self.group).encode())
+        return b"%s:{%s}:effects:%s" % (self.prefix.encode(), tag_of_slot(self.slot), own)
+
+    @property
+    def done(self) -> bytes:
+        """ZSET: as the group's ``done``, in the slot of the effects."""
+        return self.base + b":done"
+
+    @property
+    def half_done(self) -> bytes:
+        """HASH: as the group's ``half-done``, in the slot of the effects."""
+        return self.base + b":half-done"
+
+    @property
+    def results(self) -> bytes:
+        """HASH: as the group's ``results``, in the slot of the effects."""
+        return self.base + b":results"
+
+    @property
+    def begun(self) -> bytes:
+        """Never exists: outside effects are marked beside their stream."""
+        return self.base + b":begun"
+
+    @property
+    def door(self) -> bytes:
+        """Never exists, as ``GroupKeys.door``."""
         return self.base + b":door"
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._base.chance import Chance
-from .._base.clock import Clock
+from .._base.clock import Clock, Instant
 from .._base.events import log
 from ..errors import LeaseLost, ServerError, ServerUnreachable
 from .heart import Heart, Pulse
@@ -63,17 +63,22 @@ class Term:
 class Lease:
     """Claims and holds the lease ``name``. One object a process and name.
 
-    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long.
+    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long. epoch_ms: how
+    long the epoch is kept; 0: for ever. Leases that are many and come and go forget theirs, and then it grows with the
+    server's clock. watch, began_at: of somebody who has looked at the server's clock before, so that this one is no
+    newcomer.
     """
 
     def __init__(self, server: Server, heart: Heart, name: str, member: str, *, lease_ms: int = 10_000,
-                 clock: Clock, chance: Chance) -> None:
+                 clock: Clock, chance: Chance, epoch_ms: int = 0, watch: ClockWatch | None = None,
+                 began_at: Instant | None = None) -> None:
         self.name, self.member, self.lease_ms = name, member, lease_ms
         self._heart, self._clock, self._chance = heart, clock, chance
         self._keys = LeaseKeys(server.prefix, name)
         self._link = server.shared(self._keys.lease)
-        self._watch = ClockWatch(lease_ms // 4 + 500)
-        self._began_at = clock.now()
+        self._epoch_ms = epoch_ms
+        self._watch = watch or ClockWatch(lease_ms // 4 + 500)
+        self._began_at = clock.now() if began_at is None else began_at
 
     async def claim(self) -> Term | None:
         """Asks once; None when somebody else holds it. Raises ServerUnreachable."""
@@ -83,7 +88,7 @@ class Lease:
         granted, epoch, _, server_ms, jumped = await self._link.run(
             _CLAIM, (keys.lease, keys.lease_epoch, keys.door),
             (self.member, self.lease_ms, "" if watch.seen_ms is None else watch.seen_ms, watch.elapsed_ms(sent_at),
-             watch.slack_ms, int(watch.other_server(self._link.run_id)), int(newcomer)))
+             watch.slack_ms, int(watch.other_server(self._link.run_id)), int(newcomer), self._epoch_ms))
         watch.looked(int(server_ms), int(jumped), sent_at, self._clock.now(), self._link.run_id)
         if not granted:
             return None

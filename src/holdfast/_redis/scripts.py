@@ -28,6 +28,15 @@ class Script:
 
 
 @cache
-def load_script(package: str, name: str) -> Script:
-    """The script ``name`` (``settle``) in the ``lua`` folder of ``package`` (``holdfast.streams``), read once."""
-    return Script.of(name, resources.files(package).joinpath("lua", f"{name}.lua").read_bytes())
+def load_script(package: str, name: str, *, behind: str = "") -> Script:
+    """The script ``name`` (``settle``) in the ``lua`` folder of ``package`` (``holdfast.streams``), read once.
+
+    behind: a file of functions in this room's ``lua`` folder that is put before it. A server cannot call one script
+    from another, so what two of them share goes with each.
+    """
+    before = _text("holdfast._redis", behind) if behind else b""
+    return Script.of(name, before + _text(package, name))
+
+
+def _text(package: str, name: str) -> bytes:
+    return resources.files(package).joinpath("lua", f"{name}.lua").read_bytes()

@@ -42,6 +42,11 @@ def _tags_by_slot() -> dict[int, bytes]:
     return found
 
 
+def tag_of_slot(slot: int) -> bytes:
+    """A tag T such that ``{T}`` lies in ``slot``: always the same one."""
+    return _tags_by_slot()[slot]
+
+
 @lru_cache(4096)
 def tag_beside(key: bytes) -> bytes:
     """A tag T such that ``{T}`` lies in the slot of ``key``."""

@@ -169,7 +169,7 @@ def _guard(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
         sa.Column("state", sa.String(16), nullable=False, comment="running or done"),
         sa.Column("owner", Name(64), nullable=False, comment="whose attempt it is"),
         sa.Column("began_ms", sa.BigInteger, nullable=False, comment="wall ms of the first attempt's begin"),
-        sa.Column("until_ms", sa.BigInteger, nullable=False, comment="wall ms at which a running mark may be taken over"),
+        sa.Column("until_ms", sa.BigInteger, nullable=False, comment="wall ms after which it may be taken over"),
         sa.Column("done_ms", sa.BigInteger, nullable=True),
         sa.Column("result", sa.LargeBinary(16 * 1024 * 1024 - 1), nullable=True, comment="JSON of the first result"),
         sa.Index(f"{prefix}guard_age", "namespace", "done_ms"),
@@ -186,7 +186,8 @@ def create_all(connection: Connection, tables: Tables) -> None:
 def missing_tables(connection: Connection, tables: Tables, wanted: Sequence[sa.Table] | None = None) -> list[str]:
     """Names of our tables, or of those ``wanted``, that the database does not have."""
     inspector = sa.inspect(connection)
-    return [t.fullname for t in (tables.all if wanted is None else wanted) if not inspector.has_table(t.name, schema=t.schema)]
+    asked = tables.all if wanted is None else wanted
+    return [t.fullname for t in asked if not inspector.has_table(t.name, schema=t.schema)]
 
 
 def ddl(dialect_name: str, tables: Tables | None = None) -> str:

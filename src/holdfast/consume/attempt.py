@@ -19,7 +19,7 @@ from msgspec import MsgspecError
 from .._base import points
 from .._base.message import F_BODY, F_CONTENT_TYPE, F_VERSION
 from .binding import Binding
-from .contract import Delivery, Effect, EffectContext
+from .contract import Delivery, Effect, EffectContext, Rider
 from .middleware import Middleware, compose
 from .outcome import Done
 from .routes import Routes
@@ -118,6 +118,8 @@ def _within(inner: Inner, effect: Effect, routes: Routes) -> Attempt:
             return answer
 
         applied = await effect.run(delivery, body)
+        if isinstance(applied, Rider):
+            return Done(rider=applied)
         points.reached("commit.after")
         return answer if applied else _DUPLICATE
 

@@ -52,6 +52,8 @@ _OURS: tuple[tuple[type[BaseException], Verdict], ...] = (
     (errors.UnknownVersion, Verdict("unserved", "unknown_type", "version")),
     (errors.HandlerTimeout, Verdict("transient", "timeout", "timeout")),
     (errors.LeaseLost, Verdict("lost", "handler_error", "lease")),
+    (errors.EffectBusy, Verdict("busy", "handler_error", "effect")),
+    (errors.ReadsChanged, Verdict("busy", "handler_error", "effect")),
     # These blame the server or the settings, never the message: a missing right must not empty a stream into the
     # dead letters within seconds. So they are tried again although waiting alone seldom mends them.
     (errors.ServerError, Verdict("transient", "handler_error", "server")),

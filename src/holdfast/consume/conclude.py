@@ -7,11 +7,12 @@ be asked on the way is the effect's store, before something is buried: what has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from .._base import events as ev
 from .._base import points
-from ..errors import MessageError
+from ..errors import EffectFailed, MessageError
 from .budget import RetryBudget
 from .contract import Delivery, Note, Origin, Settled, Settlement, Verb
 from .decide import Ack, Bury, Decision, HandBack, RetryAt, decide
@@ -25,6 +26,8 @@ from .subscription import Subscription
 
 #: An entry whose letter the server refused waits this long before it is tried again, in ms.
 BURY_AGAIN_MS = 5000
+#: A handler whose reads were overtaken runs again within this many ms, by chance, so that rivals part.
+CHANGED_AGAIN_MS = 50
 #: Seconds that a message waits about which nothing could be decided.
 UNDECIDED_S = 5
 
@@ -33,11 +36,12 @@ class Conclusions:
     """Concludes the attempts of one consumer."""
 
     def __init__(self, subscription: Subscription, routes: Routes, parts: Parts,
-                 settler_of: Callable[[Origin], Settler]) -> None:
+                 settler_of: Callable[[Origin], Settler], aside: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
         self._subscription = subscription
         self._routes = routes
         self._letters, self._events, self._clock, self._chance = parts.letters, parts.events, parts.clock, parts.chance
         self._settler = settler_of
+        self._aside = aside
         self._budget: RetryBudget | None = None
         self.adjust(subscription.limits)
 
@@ -78,7 +82,12 @@ class Conclusions:
         settler.times.append(took)
         match decision:
             case Ack():
-                settler.ack(delivery, _why_acked(decision))
+                if decision.rider is not None:
+                    settler.add(Settlement(delivery, Verb.APPLY, rider=decision.rider))
+                else:
+                    settler.ack(delivery, _why_acked(decision))
+                if decision.duplicate:
+                    self._tell_duplicate(delivery)
                 if self._budget is not None:
                     self._budget.succeeded(self._clock.now())
             case RetryAt():
@@ -130,13 +139,14 @@ class Conclusions:
         settler = self._settler(delivery.origin)
         if applied is True:  # guard: what took effect is not dead
             settler.ack(delivery, "duplicates")
+            self._tell_duplicate(delivery)
             return
         ran = decision.ran
         delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=ran)
         letter = self._letters.of(
             delivery, decision, consumer=getattr(delivery.fence, "incarnation", ""),
             handler=self.handler_name(delivery), policy=self._subscription.policy, attempts=delivery.attempts + ran,
-            applied="no" if applied is False else "unknown", seconds=took,
+            applied=applied if isinstance(applied, str) else "no" if applied is False else "unknown", seconds=took,
             deliveries=getattr(delivery.fence, "count", None), is_replay=getattr(delivery.origin, "is_replay", False))
         settler.add(Settlement(delivery, Verb.BURY, letter=letter.fields, letter_id=letter.id))
         if ran:
@@ -146,13 +156,13 @@ class Conclusions:
             entry_id=delivery.entry_id.decode(), letter_id=letter.id, reason=decision.reason, stage=decision.stage,
             error_type=type_name(decision.error), attempts=delivery.attempts + ran))
 
-    async def _applied(self, delivery: Delivery) -> bool | None:
-        """Has the effect been applied? None: there is nobody to ask, or no answer."""
+    async def _applied(self, delivery: Delivery) -> bool | str | None:
+        """Has the effect been applied, or how much of it? None: there is nobody to ask, or no answer."""
         effect = self._subscription.effect
         if effect is None:
             return None
         try:
-            return bool((await effect.applied([delivery]))[0])
+            return (await effect.applied([delivery]))[0]
         except Exception as error:  # noqa: BLE001 - whatever the store says, the letter's "unknown" is then true
             ev.log.warning("asking whether %s was applied: %s", delivery, error)
             return None
@@ -173,6 +183,25 @@ class Conclusions:
             self._events.emit(ev.BuryFailed(stream=origin.stream, group=origin.group, message_id=delivery.message.id,
                                             error="the server refused the write of the letter"))
             settler.again(Settlement(delivery, Verb.PARK, due_in_ms=BURY_AGAIN_MS, note=delivery.note))
+        elif answer is Settled.DUPLICATE:
+            self._tell_duplicate(delivery)
+        elif answer is Settled.HALF and settlement is not None and settlement.detail is not None:
+            done, total, error = settlement.detail
+            self._events.emit(ev.EffectHalfDone(stream=origin.stream, group=origin.group, done=done, total=total,
+                                                message_id=delivery.message.id, error=error))
+            settler.held.add(delivery.entry_id)
+            failed = EffectFailed(f"write {done + 1} of {total} was refused: {error}", done=done, total=total)
+            self._aside(self.conclude(delivery, Failed(failed, "commit"), 0.0))
+        elif answer is Settled.CHANGED:
+            self._events.emit(ev.EffectConflict(stream=origin.stream, group=origin.group,
+                                                message_id=delivery.message.id))
+            settler.again(Settlement(delivery, Verb.PARK, due_in_ms=int(CHANGED_AGAIN_MS * self._chance.random()),
+                                     note=delivery.note))
+
+    def _tell_duplicate(self, delivery: Delivery) -> None:
+        self._events.emit(ev.DuplicateSuppressed(
+            stream=delivery.origin.stream, group=delivery.origin.group, message_id=delivery.message.id,
+            strategy=getattr(self._subscription.effect, "strategy", "")))
 
     def _tell_failed(self, delivery: Delivery, error: BaseException | None, stage: str,
                      retry_in_s: float | None) -> None:

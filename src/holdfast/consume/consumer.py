@@ -32,11 +32,11 @@ from .contract import Delivery, Origin, Verb
 from .decide import Decision, before_start, too_late
 from .limits_file import Limits
 from .lineup import Lined, LineUp
-from .outcome import DONE, Drop, Failed, Interrupted, Outcome, Reject, Retry
+from .outcome import DONE, Done, Drop, Failed, Interrupted, Outcome, Reject, Retry
 from .parts import Parts
 from .prefetch import Prefetch
 from .routes import Routes
-from .settler import Settler
+from .settler import Settler, come_to_nothing
 from .subscription import Subscription
 
 #: Seconds between two looks at running attempts: how late a time-out may come.
@@ -92,11 +92,11 @@ class Consumer:
         self._prefetch = self._ahead(limits)
         self._room = asyncio.Event()
         self._suspected = asyncio.Event()
-        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._side_tasks: set[asyncio.Task[Any]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._admission = Admission.of(name, limits, subscription.breaker, parts.events, parts.clock)
         self._lineup = LineUp(limits.held_max, subscription.on_dead_head) if subscription.ordered else None
-        self._conclusions = Conclusions(subscription, routes, parts, self._settler)
+        self._conclusions = Conclusions(subscription, routes, parts, self._settler, self._aside)
         self._readers = 0
         self.draining = False
         self._stopped = False
@@ -485,6 +485,8 @@ class Consumer:
             self._enqueue([] if waiting is None else [waiting])
         elif cut != "revoked" and self.holds(delivery.origin, delivery.entry_id):
             decision = await self._conclusions.conclude(delivery, outcome, took)
+        if decision is None and isinstance(outcome, Done) and outcome.rider is not None:
+            come_to_nothing(outcome.rider)
         self._admission_left(delivery, decision)
 
     # -- suspects -------------------------------------------------------------------------------------------------
@@ -594,7 +596,7 @@ class Consumer:
         except MessageError:  # no handler takes it: what runs is middleware
             return False
 
-    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _aside(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)

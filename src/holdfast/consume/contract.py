@@ -101,11 +101,34 @@ class Verb(enum.IntEnum):
     BURY = 2  # dead: the letter is written and the entry acknowledged, in one step
     RELEASE = 3  # handed back without an attempt: due at once, for anybody
     STOW = 4  # parked for long: payload and all moves beside the stream, so that trimming is not held back
+    APPLY = 5  # done, and its effect (``Rider``) goes in with the acknowledgement, in one step, unless it is in already
+
+
+#: A command of the store behind an effect, as it is sent: name, key, arguments.
+Words = tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class Rider:
+    """What rides along with an acknowledgement: an effect that is applied in the same step, once.
+
+    identity: what the effect is known by within its group. writes: commands on one key each, in order. reads: commands
+    the handler asked, each with a digest of the answer it got; when one would be answered otherwise now, nothing is
+    written. result: what the handler answered, kept beside the record; empty: nothing. settled: called when the step
+    was answered, whatever it answered, for what has to be given back only then (a lock).
+    """
+
+    identity: str
+    writes: Sequence[Words] = ()
+    reads: Sequence[tuple[Words, bytes]] = ()
+    result: bytes = b""
+    settled: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
 class Settlement:
-    """One delivery and its verb. ``due_in_ms`` goes with PARK, ``letter`` (flat fields) and ``letter_id`` with BURY."""
+    """One delivery and its verb. ``due_in_ms`` goes with PARK, ``letter`` (flat fields) and ``letter_id`` with BURY,
+    ``rider`` with APPLY. ``detail``: what the broker said beside its answer, for people."""
 
     delivery: Delivery
     verb: Verb
@@ -113,6 +136,8 @@ class Settlement:
     note: Note | None = None
     letter: Sequence[bytes] = ()
     letter_id: str = ""
+    rider: Rider | None = None
+    detail: tuple[int, int, str] | None = None
 
 
 class Settled(enum.IntEnum):
@@ -124,6 +149,9 @@ class Settled(enum.IntEnum):
     GONE = 3  # no longer pending: it was settled before
     FAILED = 4  # the burial was refused by the server: the entry stays pending
     MISSING = 5  # pending, but its payload was trimmed: only a burial is possible
+    DUPLICATE = 6  # its effect was in already: acknowledged, and nothing was applied
+    HALF = 7  # a write of its effect was refused: what is in is remembered, the entry stays pending (``detail``)
+    CHANGED = 8  # what the handler had read is otherwise now: nothing was written, the entry stays pending
 
 
 class Inbox(Protocol):
@@ -234,8 +262,9 @@ class Effect(Protocol):
 
     async def open(self) -> None: ...
 
-    async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool:
-        """True: the handler ran and its effect is durable. False: it had been applied before (a duplicate)."""
+    async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
+        """True: the handler ran and its effect is durable, or it answered a directive. False: it had been applied
+        before (a duplicate). A rider: the handler ran, and its effect is to go in with the acknowledgement."""
         ...
 
     async def run_batch(self, deliveries: Sequence[Delivery],
@@ -244,8 +273,8 @@ class Effect(Protocol):
         ``DUPLICATE``, or what the handler answered for it."""
         ...
 
-    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
-        """Has the effect of each delivery been applied? Asked before burying."""
+    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
+        """Has the effect of each delivery been applied? Asked before burying. ``"2 of 5"``: half of it."""
         ...
 
     def transient(self, error: BaseException) -> bool:

@@ -26,16 +26,19 @@ from .._base.chance import Chance
 from .._base.clock import WallMs
 from .._base.letter import Category, Reason
 from .classify import Classifier, Kind, Verdict, classify
+from .contract import Rider
 from .outcome import Done, Drop, Failed, Interrupted, Outcome, Reject, Retry, Stage
 from .policy import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Done with it. ``dropped``: the reason when the handler dropped it; ``duplicate``: the effect existed before."""
+    """Done with it. ``dropped``: the reason when the handler dropped it; ``duplicate``: the effect existed before;
+    ``rider``: the effect that goes in with the acknowledgement."""
 
     dropped: str | None = None
     duplicate: bool = False
+    rider: Rider | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def decide(
     published; effect_transient: the effect's store says the error was its own (lock wait, serialization failure).
     """
     if isinstance(outcome, Done):
-        return _DUPLICATE if outcome.duplicate else ACK
+        return _acked(outcome)
     case = _Case(attempts + crashes, age_s, policy, now, chance)
     match outcome:
         case Failed():
@@ -130,6 +133,12 @@ def decide(
             return Ack(dropped=outcome.reason)
         case Reject():
             return Bury("rejected", detail=outcome.reason, code=outcome.code)
+
+
+def _acked(done: Done) -> Ack:
+    if done.rider is not None:
+        return Ack(rider=done.rider)
+    return _DUPLICATE if done.duplicate else ACK
 
 
 def before_start(crashes: int, policy: RetryPolicy) -> Bury | None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 
 from .._base.clock import Clock, Instant
 from .._base.message import Message
-from .contract import Abilities, Delivery, Inbox, Note, Settled, Settlement, Verb
+from .contract import Abilities, Delivery, Inbox, Note, Settled, Settlement, Verb, Words
 
 ABILITIES = Abilities(atomic_settle=True, native_delay=True, ordering="key", delivery_counter=True)
 
@@ -47,6 +47,8 @@ class _Group:
     next_index: int = 0
     pending: dict[bytes, _Pending] = field(default_factory=dict)
     letters: dict[str, list[bytes]] = field(default_factory=dict)
+    #: What effects have written, by what they are known by, in the order of their being applied.
+    applied: dict[str, Sequence[Words]] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -99,6 +101,10 @@ class MemoryBroker:
     def letters(self, stream: str, group: str) -> list[list[bytes]]:
         """Dead letters as they would lie in the dead stream: flat fields, in the order of their deaths."""
         return list(self._group(stream, group).letters.values())
+
+    def applied(self, stream: str, group: str) -> dict[str, Sequence[Words]]:
+        """What handlers under ``once`` have written, each effect once: its identity and the commands it buffered."""
+        return dict(self._group(stream, group).applied)
 
     def pending(self, stream: str, group: str) -> int:
         """Entries delivered and not settled, parked ones included."""
@@ -205,10 +211,8 @@ class MemorySource:
     async def settle(self, acks: list[Delivery], others: Sequence[Settlement]) -> list[tuple[Delivery, Settled]]:
         refused = []
         for delivery, s in [*((d, None) for d in acks), *((s.delivery, s) for s in others)]:
-            answer = self._refusal(delivery)
-            if answer is None:
-                self._carry_out(delivery, s)
-            else:
+            answer = self._refusal(delivery) or self._carry_out(delivery, s)
+            if answer is not None:
                 refused.append((delivery, answer))
         self._state.changed.set()
         return refused
@@ -221,15 +225,21 @@ class MemorySource:
         mine = p.owner is self and p.due is None and p.count == delivery.fence  # guard: fence (tests/contract)
         return None if mine else Settled.OTHER
 
-    def _carry_out(self, delivery: Delivery, s: Settlement | None) -> None:
+    def _carry_out(self, delivery: Delivery, s: Settlement | None) -> Settled | None:
+        """Does it; answers when it was done otherwise than asked."""
         p = self._state.pending[delivery.entry_id]
-        if s is None or s.verb in (Verb.ACK, Verb.BURY):
+        if s is None or s.verb in (Verb.ACK, Verb.BURY, Verb.APPLY):
             del self._state.pending[delivery.entry_id]
             if s is not None and s.verb is Verb.BURY:
                 self._state.letters.setdefault(s.letter_id, list(s.letter))
+            if s is not None and s.rider is not None and s.rider.identity:
+                if s.rider.identity in self._state.applied:  # guard: once, in memory too (test_in_memory)
+                    return Settled.DUPLICATE
+                self._state.applied[s.rider.identity] = s.rider.writes
         else:
             p.due = Instant(self._clock.now() + s.due_in_ms / 1000)
             p.note = p.note if s.note is None else s.note
+        return None
 
     def inspect(self) -> MemoryState:
         """Counts of this group."""

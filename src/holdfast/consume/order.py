@@ -110,7 +110,7 @@ class KeyOrder:
         if line.running == entry:
             line.running = None
         self._unhold(line, entry)
-        if verb in (Verb.ACK, Verb.BURY):
+        if verb in (Verb.ACK, Verb.APPLY, Verb.BURY):
             self._remove(line, entry, key)
         if verb is Verb.BURY and self.on_death == "bury-following":
             self.dead_keys.add(key)

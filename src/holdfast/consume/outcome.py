@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .contract import Rider
+
 Stage = Literal["decode", "validate", "dedupe", "handle", "commit", "ack"]
 
 
@@ -73,12 +75,14 @@ class Drop(Directive):
 
 
 class Done:
-    """The handler succeeded. ``duplicate``: the effect was there already and the handler did not run."""
+    """The handler succeeded. ``duplicate``: the effect was there already and the handler did not run. ``rider``: its
+    effect is to go in with the acknowledgement."""
 
-    __slots__ = ("duplicate",)
+    __slots__ = ("duplicate", "rider")
 
-    def __init__(self, duplicate: bool = False) -> None:
+    def __init__(self, duplicate: bool = False, rider: Rider | None = None) -> None:
         self.duplicate = duplicate
+        self.rider = rider
 
 
 #: The common answer, shared: one a message would be one allocation a message.

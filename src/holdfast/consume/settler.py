@@ -17,13 +17,15 @@ from typing import Literal
 from .._base import events as ev
 from .._base.chance import Chance
 from ..errors import NotAuthorized, ServerError, ServerUnreachable
-from .contract import Delivery, Origin, Settled, Settlement, Verb
+from .contract import Delivery, Origin, Rider, Settled, Settlement, Verb
 
 #: Seconds between two settles under load.
 WINDOW_S = 0.0015
 #: Deliveries in one settle at most. Longer scripts hold up everybody else at the server.
 BATCH = 1000
 
+#: Answers about an effect: whoever gets one still owns the entry.
+_OF_EFFECTS = frozenset({Settled.DUPLICATE, Settled.HALF, Settled.CHANGED})
 #: As what an acknowledgement is counted.
 WhyAcked = Literal["acked", "dropped", "duplicates"]
 #: Told of each refusal: (delivery, settlement or None for an acknowledgement, what the broker said).
@@ -94,6 +96,7 @@ class Settler:
     def revoke(self) -> int:
         """Forgets everything that was not settled yet: it belongs to others."""
         forgotten = len(self.held)
+        _give_back(self.others)
         self.acks, self.others, self.times = [], [], []
         self._why.clear()
         self.held.clear()
@@ -118,6 +121,7 @@ class Settler:
             if acks or others:
                 self.revoked = False
                 await self._settle(acks, others, times)
+                _give_back(others)
             self._busy = False
             if not (self.acks or self.others):
                 self._idle.set()
@@ -152,13 +156,14 @@ class Settler:
         for s in others:
             counts[s.verb] += 1
         why = {id(d): self._why.pop(d.entry_id) for d in acks if d.entry_id in self._why} if self._why else {}
-        acked, lost = len(acks), 0
+        acked, lost, repeats = len(acks), 0, 0
         if refused:
             what = {id(s.delivery): s for s in others}
             for delivery, answer in refused:
                 settlement = what.get(id(delivery))
                 if not (repeated and answer is Settled.GONE):  # gone after a lost reply is what we asked for
-                    lost += 1
+                    lost += answer not in _OF_EFFECTS
+                    repeats += answer is Settled.DUPLICATE
                     if settlement is None:
                         acked -= 1
                         why.pop(id(delivery), None)
@@ -167,16 +172,33 @@ class Settler:
                     self._on_refused(delivery, settlement, answer)
         whys = list(why.values())
         self._events.emit(ev.Settled(
-            stream=self.origin.stream, group=self.origin.group, acked=acked - len(whys),
-            dropped=whys.count("dropped"), duplicates=whys.count("duplicates"),
+            stream=self.origin.stream, group=self.origin.group, acked=acked - len(whys) + counts[Verb.APPLY],
+            dropped=whys.count("dropped"), duplicates=whys.count("duplicates") + repeats,
             retried=counts[Verb.PARK] + counts[Verb.STOW], buried=counts[Verb.BURY],
             handed_back=counts[Verb.RELEASE], refused=lost, seconds=seconds, handle_s=tuple(times),
-            attempts=tuple([d.attempt for d in acks if d.attempts])))
+            attempts=tuple([d.attempt for d in _done(acks, others) if d.attempts])))
         if self._on_settled is not None:
-            unsettled = {id(d) for d, answer in refused if answer is not Settled.GONE}
+            unsettled = {id(d) for d, answer in refused if answer not in (Settled.GONE, Settled.DUPLICATE)}
             for d in acks:
                 if id(d) not in unsettled:
                     self._on_settled(d, Verb.ACK)
             for s in others:
                 if id(s.delivery) not in unsettled:
                     self._on_settled(s.delivery, s.verb)
+
+
+def _done(acks: Sequence[Delivery], others: Sequence[Settlement]) -> list[Delivery]:
+    return [*acks, *(s.delivery for s in others if s.verb is Verb.APPLY)]
+
+
+def _give_back(others: Sequence[Settlement]) -> None:
+    """What was held until the settlement was answered, or came to nothing, is held no longer."""
+    for s in others:
+        if s.rider is not None:
+            come_to_nothing(s.rider)
+
+
+def come_to_nothing(rider: Rider) -> None:
+    """Nobody waits for this rider any more; after an answer that is as true as before one."""
+    if rider.settled is not None:
+        rider.settled()

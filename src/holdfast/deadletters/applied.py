@@ -25,7 +25,7 @@ Applied = Callable[[LetterInfo], Awaitable[bool]]
 def asking(effect: Effect) -> Applied:
     """Asks ``effect``, which must be the one its consumer used: same database, stream, group and handler."""
     async def applied(letter: LetterInfo) -> bool:
-        return bool((await effect.applied([delivery_of(letter)]))[0])
+        return (await effect.applied([delivery_of(letter)]))[0] is True
 
     return applied
 

@@ -1,31 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Effects that happen once, although messages are delivered at least once.
+"""Effects that happen once, although messages are delivered at least once. One line says how::
 
-Mode SQL keeps the effect and the note that it happened (the inbox row) in one transaction of the user's database::
+    @hf.consumer("orders", group="points", once="redis")     # effect and record go in with the acknowledgement
+    async def credit(order: OrderPaid, writes: Writes) -> None:
+        writes.hincrby(f"points:{order.customer}", "balance", order.points)
 
-    once = SqlOnce("postgresql://app@db/app")          # or an engine, or a session maker, that you own
-
-    @hf.consumer("orders", group="billing", once=once)
+    @hf.consumer("orders", group="billing", once="sql")      # … or with the transaction of your database
     async def bill(order: OrderPaid, session: AsyncSession) -> None:
         session.add(Invoice(order_id=order.id, amount=order.amount))
 
-Needs the extra ``sql``. Modes "in Redis" and "outside" are not here yet.
+    @hf.consumer("orders", group="mail", once="outside")     # … or the callee is given a key
+    async def mail(order: OrderPaid, key: IdempotencyKey) -> None:
+        await mailer.send(order, idempotency_key=key)
+
+``in_redis``, ``in_sql``, ``outside`` and ``locked`` are the same with settings, such as the business id an effect is
+known by. Around streams: ``Outbox`` for messages that leave with a transaction, ``Guard`` for what is no message,
+``StateMachine`` for rows that move by declared steps.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .modes import in_redis, in_sql, locked, outside
+from .writes import Writes
+
 if TYPE_CHECKING:
+    from .calls import IdempotencyKey
     from .sql import SqlOnce
 
-__all__ = ["SqlOnce"]
+__all__ = ["IdempotencyKey", "SqlOnce", "Writes", "in_redis", "in_sql", "locked", "outside"]
+
+#: What is opened when it is first asked for: this room opens without SQLAlchemy.
+_LATE = {"IdempotencyKey": "calls", "SqlOnce": "sql"}
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that this room opens without SQLAlchemy.
-    if name == "SqlOnce":
-        from .sql import SqlOnce
-
-        return SqlOnce
+    if name in _LATE:
+        return getattr(import_module(f".{_LATE[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,8 +40,9 @@ from .._base.points import reached
 from .._sql import Database, DatabaseSource, is_transient, missing_tables
 from ..consume.contract import DUPLICATE, Delivery, EffectContext
 from ..consume.outcome import Directive, Failed
-from ..errors import BadHandler, ConfigurationError, LeaseLost, ServerUnreachable
+from ..errors import BadHandler, BusinessIdMissing, ConfigurationError, LeaseLost, ServerUnreachable
 from . import fence, inbox
+from .identity import Identity
 from .transaction import Transaction, in_coroutine, in_thread, to_end
 
 T = TypeVar("T")
@@ -58,8 +59,10 @@ class SqlOnce:
         so that a changed number of partitions does not make old messages new. By default the delivery's own.
     plain: for a handler that runs in a thread and takes ``Session`` or ``Connection``; by default only when the source
         has no asynchronous side.
-    threads: plain transactions that may run at once.
+    threads: plain transactions that may run at once. identity: what a message is known by.
     """
+
+    strategy = "sql"
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class SqlOnce:
         plain: bool | None = None,
         threads: int = 20,
         clock: Clock | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self.database = source if isinstance(source, Database) else Database(source)
         self._stream = stream
@@ -79,6 +83,7 @@ class SqlOnce:
         self._plain = not self.database.has_async if plain is None else plain
         self._threads = threads
         self._clock = clock or SystemClock()
+        self._identity = identity or Identity()
         self._executor: ThreadPoolExecutor | None = None
         self._slots = asyncio.Semaphore(threads)
         self._check_side()
@@ -86,7 +91,8 @@ class SqlOnce:
     def for_consumer(self, stream: str, group: str, handler: str, *, plain: bool | None = None) -> SqlOnce:
         """The same database for another consumer."""
         return SqlOnce(self.database, stream=stream, group=group, handler=handler,
-                       plain=self._plain if plain is None else plain, threads=self._threads, clock=self._clock)
+                       plain=self._plain if plain is None else plain, threads=self._threads, clock=self._clock,
+                       identity=self._identity)
 
     def _check_side(self) -> None:
         if self._plain and not self.database.has_plain:
@@ -164,12 +170,22 @@ class SqlOnce:
         await self._commit(transaction)
         return list(answers)
 
-    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
-        """Has the effect of each delivery been committed? One query."""
+    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
+        """Has the effect of each delivery been committed? One query. ``"unknown"`` of one without its business id."""
         if not deliveries:
             return []
+        if not self._identity.told_by_id:
+            return [await self._one_applied(delivery) for delivery in deliveries]
         async with self._transaction(reading=True) as transaction:
             return await transaction.call(self._look_up([self._key(d) for d in deliveries]))
+
+    async def _one_applied(self, delivery: Delivery) -> bool | str:
+        try:
+            key = self._key(delivery)
+        except BusinessIdMissing:
+            return "unknown"
+        async with self._transaction(reading=True) as transaction:
+            return (await transaction.call(self._look_up([key])))[0]
 
     def transient(self, error: BaseException) -> bool:
         """Is the store busy, in conflict or away, or the partition another's? Then no attempt is counted."""
@@ -241,7 +257,8 @@ class SqlOnce:
 
     def _key(self, delivery: Delivery) -> inbox.Key:
         origin = delivery.origin
-        return inbox.Key(self._stream or origin.stream, self._group or origin.group, self._handler, delivery.message.id)
+        return inbox.Key(self._stream or origin.stream, self._group or origin.group, self._handler,
+                         self._identity.of(delivery))
 
     def _transaction(self, *, reading: bool = False) -> AbstractAsyncContextManager[Transaction]:
         if self._plain:

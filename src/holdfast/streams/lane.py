@@ -16,6 +16,7 @@ import msgspec
 from .._base import points
 from .._base.letter import DEFAULT_PREFIX
 from .._base.message import F_ID, F_IDENTITY, F_NOTE, Message
+from .._redis import effect
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery, Note, Settled, Settlement, Verb
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _SWEEP = load_script("holdfast.streams", "sweep")
 _DUE = load_script("holdfast.streams", "due")
-_SETTLE = load_script("holdfast.streams", "settle")
+_SETTLE = load_script("holdfast.streams", "settle", behind="effect")
 _MARK = load_script("holdfast.streams", "mark")
 _REFRESH = load_script("holdfast.streams", "refresh")
 _RECONCILE = load_script("holdfast.streams", "reconcile")
@@ -130,6 +131,9 @@ class Lane:
         self._due, self._notes, self._marks = (
             (keys.replay_due, keys.replay_notes, keys.replay_marks) if replay else (keys.due, keys.notes, keys.marks))
         self._settled = b"settled-replays" if replay else b"settled"
+        self._settle_keys = (self.key, keys.leases, self._due, self._notes, self._marks, keys.dead, keys.letters,
+                             keys.owner, keys.parked, keys.parked_due, keys.door, keys.low, keys.done, keys.half_done,
+                             keys.results, keys.begun)
         self._delete = b"delete" if delete or replay else b"keep"
         self._group = keys.group.encode()
         self.incarnation = ""
@@ -318,21 +322,40 @@ class Lane:
                            *lookup_range([d.entry_id for d in acks]), self._settled, len(acks)]
         for d in acks:
             args += (d.entry_id, d.fence.count)
+        touched: dict[bytes, None] = {}
         for s in others:
-            args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
-                     b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
-        k = self.keys
+            if s.rider is not None:
+                parts = effect.fields(s.rider.result, s.rider.reads, s.rider.writes)
+                touched |= effect.keys(s.rider.reads, s.rider.writes)
+                args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), 0, b"", s.rider.identity, len(parts),
+                         *parts)
+            else:
+                args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
+                         b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
         _settling(acks, others)
-        reply = await self.link.run(
-            _SETTLE, (self.key, k.leases, self._due, self._notes, self._marks, k.dead, k.letters, k.owner, k.parked,
-                      k.parked_due, k.door, k.low), args)
+        reply = await self._settle_script((*self._settle_keys, *touched), args)
         _was_settled(acks, others)
         if self.on_parked is not None and others:
             waits = [s.due_in_ms for s in others if s.verb in (Verb.PARK, Verb.STOW)]
             if waits:
                 self.on_parked(min(waits))
         everything = [*acks, *(s.delivery for s in others)]
-        return [(everything[reply[i] - 1], Settled(reply[i + 1])) for i in range(1, len(reply), 2)]
+        return [(everything[reply[i] - 1], _answer(reply[i + 1], others, reply[i] - 1 - len(acks)))
+                for i in range(1, len(reply), 2)]
+
+    async def _settle_script(self, keys: tuple[bytes, ...], args: list[Any]) -> Any:
+        """The settle itself. Where effects are to be confirmed by replicas, over a connection of its own: ``WAIT``
+        counts only what its own connection wrote."""
+        return await self.link.run(_SETTLE, keys, args)
+
+
+def _answer(code: int | bytes, others: Sequence[Settlement], place: int) -> Settled:
+    """What the script said of one settlement; of a half-done effect how far it came goes beside it."""
+    if isinstance(code, int):
+        return Settled(code)
+    done, total, error = code.decode("utf-8", "replace").split("|", 2)
+    others[place].detail = int(done), int(total), error
+    return Settled.HALF
 
 
 def _own_note(message: Message) -> Note | None:
@@ -358,6 +381,8 @@ def _settling(acks: Sequence[Delivery], others: Sequence[Settlement]) -> None:
         points.reached("bury.before")
     if Verb.RELEASE in verbs:
         points.reached("release.before")
+    if Verb.APPLY in verbs:
+        points.reached("apply.before")
 
 
 def _was_settled(acks: Sequence[Delivery], others: Sequence[Settlement]) -> None:
@@ -374,3 +399,5 @@ def _was_settled(acks: Sequence[Delivery], others: Sequence[Settlement]) -> None
         points.reached("bury.after")
     if Verb.RELEASE in verbs:
         points.reached("release.after")
+    if Verb.APPLY in verbs:
+        points.reached("apply.after")

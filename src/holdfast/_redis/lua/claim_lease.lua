@@ -3,7 +3,8 @@
 -- KEYS  1 lease  2 lease_epoch  3 door
 -- ARGV  1 member  2 lease in ms  3 server ms at the last look ('' = none)  4 ms since then by the client's own clock
 --       5 slack in ms  6 '1' if another server answers than at the last look  7 '1' from a newcomer: an expired lease is
---       left alone, because a clock that has just jumped looks the same
+--       left alone, because a clock that has just jumped looks the same  8 ms that the epoch is kept ('0' = for ever):
+--       then it is the server's time in µs, or one more than the last, so that it grows although it was forgotten
 -- returns {1 if granted, epoch, holder or '', now in ms, ms jumped}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -23,4 +24,7 @@ if holder ~= '' and (till >= now or ARGV[7] == '1') then return { 0, epoch, hold
 redis.call('DEL', KEYS[3])
 redis.call('DEL', KEYS[1])
 redis.call('ZADD', KEYS[1], text(now + ARGV[2]), ARGV[1])
-return { 1, text(redis.call('INCR', KEYS[2])), ARGV[1], text(now), '0' }
+if ARGV[8] == '0' then return { 1, text(redis.call('INCR', KEYS[2])), ARGV[1], text(now), '0' } end
+local grown = text(math.max(tonumber(epoch) + 1, clock[1] * 1000000 + clock[2])) -- guard: a later grant has a larger epoch
+redis.call('SET', KEYS[2], grown, 'PX', ARGV[8])
+return { 1, grown, ARGV[1], text(now), '0' }

@@ -1,16 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- settle.lua: carries out what was decided about a batch of deliveries, each checked against its fence.
 -- KEYS  1 stream_key  2 leases  3 due  4 notes  5 marks  6 dead  7 letters  8 owner  9 parked  10 parked_due  11 door
---       12 low
+--       12 low  13 done  14 half_done  15 results  16 begun, and behind them each key that an effect reads or writes
 -- ARGV  1 group  2 incarnation  3 epoch ('' = unpartitioned)  4 'keep' or 'delete' what is acknowledged
 --       5 check lease (0 only when a dead incarnation's entry without payload is buried)
 --       6 7 range of ids that holds most of the acknowledged ones (see lane.lookup_range)
 --       8 field of `low` that counts what is settled here
 --       9 number n of plain acknowledgements, then n times: id, delivery count
---       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow),
---       due in ms, note ('' = none), letter id, number of fields, fields
+--       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow 5 apply),
+--       due in ms, note ('' = none), letter id (of an effect: its identity, '' = none), number of fields, fields
+--       fields of an effect: see effect.lua, which stands before this script
 -- returns {now in ms, index, code, index, code, …} for those that are not OK, indexes from 1 in order of ARGV.
---       codes: 1 other owner or delivery, 2 epoch moved on, 3 gone, 4 burial refused, 5 payload missing
+--       codes: 1 other owner or delivery, 2 epoch moved on, 3 gone, 4 burial refused, 5 payload missing,
+--       6 effect was in already (acknowledged), 7 a write of the effect was refused (in the place of the code stands
+--       'writes in|of so many|error'), 8 what its handler had read has changed
 -- All reads and checks come before the first write. The first write is a DEL, which a server at its memory limit allows,
 -- and after which it allows the rest: without that nothing could settle, and memory could never be freed.
 local stream, leases, due, notes, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -124,6 +127,14 @@ local function set_note(id, note)
   if note ~= '' then redis.call('HSET', notes, id, note) end
 end
 
+local effect = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1])
+local applied = {}
+local function apply(i)
+  local answer = effect(rest[i].letter, rest[i].first)
+  if not answer or answer == 'in' then applied[#applied + 1] = ids[i] end
+  if answer then refuse(i, answer == 'in' and 6 or answer == 'changed' and 8 or answer) end
+end
+
 if #ack > 0 then acknowledge(ack) end
 for _, i in ipairs(others) do
   local id, what = ids[i], rest[i]
@@ -139,6 +150,8 @@ for _, i in ipairs(others) do
         acknowledge({ id })
       end
     end
+  elseif what.verb == '5' then
+    apply(i)
   elseif what.verb == '4' then
     local entry = append(KEYS[9], fields_of(what))
     if type(entry) == 'table' then
@@ -154,5 +167,6 @@ for _, i in ipairs(others) do
     set_note(id, what.note)
   end
 end
+if #applied > 0 then acknowledge(applied) end
 if settled > 0 then redis.call('HINCRBY', KEYS[12], ARGV[8], settled) end -- low.lua finds by it what others trimmed
 return reply

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An effect as the scripts read it (``lua/effect.lua``): commands that write, and commands whose answers must still be
+what they were.
+
+Answers are compared by a digest that both sides make. Lua knows one kind of number and one kind of nothing, so a number
+is written as it prints there, and a missing value, a missing list and false are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+#: A command as it is sent: name, key, arguments.
+Words = tuple[bytes, ...]
+#: A command that was asked, and a digest of its answer.
+Read = tuple[Words, bytes]
+
+
+def fields(result: bytes, reads: Sequence[Read], writes: Sequence[Words]) -> list[Any]:
+    """The arguments that describe one effect."""
+    parts: list[Any] = [result, len(reads)]
+    for words, found in reads:
+        parts += (found, len(words), *words)
+    parts.append(len(writes))
+    for words in writes:
+        parts += (len(words), *words)
+    return parts
+
+
+def keys(reads: Sequence[Read], writes: Sequence[Words]) -> dict[bytes, None]:
+    """Every key it touches, in order, once."""
+    return dict.fromkeys([words[1] for words, _ in reads] + [words[1] for words in writes])
+
+
+def told(answer: Any) -> bytes:
+    """An answer as one string: ``$5:value``, ``:7``, ``_``, ``*2`` and its parts, or ``-`` for an error."""
+    if isinstance(answer, bytes):
+        return b"$%d:%s" % (len(answer), answer)
+    if isinstance(answer, list):
+        return b"*%d" % len(answer) + b"".join(map(told, answer))
+    if answer is None or answer is False:
+        return b"_"
+    if isinstance(answer, int):
+        return f":{float(answer):.0f}".encode()
+    return b"-" if isinstance(answer, Exception) else told(str(answer).encode())
+
+
+def digest(answer: Any) -> bytes:
+    """SHA-1 of it, hex: what Lua has at hand. It tells a changed answer from the same one, and guards no secret."""
+    return hashlib.sha1(told(answer), usedforsecurity=False).hexdigest().encode()

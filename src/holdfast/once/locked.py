@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lock around the handler, and a record behind it.
+
+::
+
+    done? ─▶ lock, kept alive ─▶ done? ─▶ handler ─▶ record and acknowledge, in one step ─▶ unlock
+      │          │ busy            │          │ lock lost: cancelled, not acknowledged
+      └─ ack     └─ parked         └─ ack     └─ the fencing token refuses whoever kept running
+
+**The lock alone is not idempotency.** It keeps two from working at the same time; a duplicate that comes after the
+unlock finds it free. That one is the record's to catch, and the second look under the lock is what makes the two one:
+between the first look and the lock another may have come and gone.
+
+**The lock is kept alive by whoever holds it** (the watchdog): a time to live long enough for the slowest handler would
+keep a dead one's messages as long. A holder that is paused for longer than its lease cannot know; the handler may ask
+for ``Held`` and write its ``fencing_token`` along, so that storage refuses the late one.
+
+**It is given back when the acknowledgement is through**, not before. The hold lives in a task of its own for that:
+handler tasks go on to the next message long before.
+
+When does this earn its price? Where the record cannot be in the step of the effect (no transaction spans the two) and
+two attempts at the same time would do harm that the callee does not prevent. ``in_sql`` and ``in_redis`` need no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._base import events as ev
+from .._base.lock import Held, HoldState, Lock
+from .._base.points import reached
+from .._redis.lease_lock import LeaseLocks
+from ..consume.contract import Delivery, Effect, EffectContext, Rider
+from ..consume.outcome import Directive
+from ..errors import BadHandler, EffectBusy
+from .done import DAY_MS, DoneRecords
+from .identity import Identity
+from .modes import LockFor, Wiring
+from .redis import NO_BATCH, applied_of, result_of
+
+if TYPE_CHECKING:
+    from .._base.clock import Clock
+    from .._redis.server import Server
+
+
+def leases(wiring: Wiring) -> LockFor:
+    """The lock that needs nothing else: a lease on the stream's own server, kept alive by the process's heart."""
+    server, heart = wiring.server, wiring.heart
+    if server is None or heart is None:
+        raise BadHandler("a lock around handlers needs a server")
+
+    locks = LeaseLocks(server, heart, lease_ms=wiring.lease_ms, clock=wiring.clock, chance=wiring.chance)
+
+    def lock_for(name: str) -> Lock:
+        return locks.of(f"once:{wiring.stream}:{wiring.group}:{name}")
+
+    return lock_for
+
+
+class _Given:
+    """What a handler is given: the hold, and what the inner effect gives."""
+
+    __slots__ = ("_held", "_inner")
+
+    def __init__(self, held: Held, inner: EffectContext | None) -> None:
+        self._held, self._inner = held, inner
+
+    def provide(self, wanted: type) -> Any:
+        if wanted is Held:
+            return self._held
+        if self._inner is None:
+            raise KeyError(wanted)
+        return self._inner.provide(wanted)
+
+
+class _Turn:
+    """One hold, in a task of its own: from the lock to the answered acknowledgement."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bool | Rider] = asyncio.get_running_loop().create_future()
+        self._settled = asyncio.Event()
+
+    def settled(self) -> None:
+        """The acknowledgement was answered, or came to nothing: the lock may go."""
+        self._settled.set()
+
+    async def until_settled(self) -> None:
+        await self._settled.wait()
+
+
+class LockedOnce:
+    """Fulfils ``consume.contract.Effect``. Arguments as of ``modes.locked``."""
+
+    strategy = "lock"
+
+    def __init__(self, server: Server, events: ev.Events, clock: Clock, lock_for: LockFor, *,
+                 inner: Effect | None = None, identity: Identity | None = None, wait_s: float = 0.0,
+                 kept_days: float = 30.0) -> None:
+        self._events = events
+        self._lock_for = lock_for
+        self._inner = inner
+        self._identity = identity or Identity()
+        self._wait_s = wait_s
+        self._records = DoneRecords(server, events, clock, kept_ms=int(kept_days * DAY_MS))
+        self._turns: set[asyncio.Task[None]] = set()
+
+    def provides(self) -> tuple[type, ...]:
+        return (Held, *(() if self._inner is None else self._inner.provides()))
+
+    async def open(self) -> None:
+        """Begins to look after the records."""
+        if self._inner is not None:
+            await self._inner.open()
+        await self._records.open()
+
+    async def close(self) -> None:
+        """Gives back every lock that is still held."""
+        for task in self._turns:
+            task.cancel()
+        await asyncio.gather(*self._turns, return_exceptions=True)
+        await self._records.close()
+        if self._inner is not None:
+            await self._inner.close()
+
+    async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
+        """As ``Effect.run``. Raises EffectBusy when the lock is somebody else's, LeaseLost when ours was lost."""
+        identity = self._identity.of(delivery)
+        if await self._done(delivery, identity):
+            return False
+        turn = _Turn()
+        task = asyncio.create_task(self._take_turn(turn, delivery, identity, attempt), name=f"hold {identity}")
+        self._turns.add(task)
+        task.add_done_callback(self._ended)
+        either: tuple[asyncio.Future[Any], ...] = (turn.answer, task)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        if turn.answer.done():
+            return turn.answer.result()
+        await task  # raises what ended it
+        raise EffectBusy("the hold ended before its handler")
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._turns.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: after the answer nobody waits for it, and the event has told of a lost lock
+
+    async def _take_turn(self, turn: _Turn, delivery: Delivery, identity: str,
+                         attempt: Callable[[EffectContext], Any]) -> None:
+        """Holds the lock, runs the handler, and keeps holding until the acknowledgement was answered."""
+        asked_at = time.monotonic()
+        held: Held | None = None
+        try:
+            async with self._lock_for(identity).hold(wait_s=self._wait_s) as held:
+                began = time.monotonic()
+                reached("locked.held.after")
+                try:
+                    answer = await self._under_lock(turn, held, delivery, identity, attempt)
+                    held.check()
+                    turn.answer.set_result(answer)
+                    if isinstance(answer, Rider):
+                        await turn.until_settled()
+                finally:
+                    self._events.emit(ev.LockReleased(
+                        stream=delivery.origin.stream, group=delivery.origin.group, waited_s=began - asked_at,
+                        held_s=time.monotonic() - began, lost=held.state is HoldState.LOST))
+        except TimeoutError as error:
+            if held is not None:
+                raise
+            self._events.emit(ev.LockBusy(stream=delivery.origin.stream, group=delivery.origin.group,
+                                          message_id=delivery.message.id))
+            raise EffectBusy(f"somebody else holds the lock of {identity}") from error
+
+    async def _under_lock(self, turn: _Turn, held: Held, delivery: Delivery, identity: str,
+                          attempt: Callable[[EffectContext], Any]) -> bool | Rider:
+        if await self._done(delivery, identity):  # guard: the second look
+            return False
+        if self._inner is not None:
+            return await self._inside(turn, held, delivery, attempt)
+        answer = await attempt(_Given(held, None))
+        if isinstance(answer, Directive):
+            return True
+        return Rider(identity, result=result_of(answer), settled=turn.settled)
+
+    async def _inside(self, turn: _Turn, held: Held, delivery: Delivery, attempt: Callable[[EffectContext], Any]
+                      ) -> bool | Rider:
+        """With an effect that records itself; the rider then only waits for the acknowledgement."""
+        inner = self._inner
+        if inner is None:
+            return True
+        said: Any = None
+
+        async def with_hold(context: EffectContext) -> Any:
+            nonlocal said
+            said = await attempt(_Given(held, context))
+            return said
+
+        applied = await inner.run(delivery, with_hold)
+        if applied is False or isinstance(said, Directive):
+            return bool(applied)
+        rider = applied if isinstance(applied, Rider) else Rider("")
+        rider.settled = turn.settled
+        return rider
+
+    async def _done(self, delivery: Delivery, identity: str) -> bool:
+        if self._inner is not None:
+            return (await self._inner.applied([delivery]))[0] is True
+        applied, _ = await self._records.state(self._records.keys(delivery), identity)
+        return applied
+
+    async def run_batch(self, deliveries: Sequence[Delivery],
+                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
+        raise BadHandler(NO_BATCH)
+
+    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
+        if self._inner is not None:
+            return await self._inner.applied(deliveries)
+        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
+
+    def transient(self, error: BaseException) -> bool:
+        """The lock was busy, or the inner store: no attempt is counted."""
+        return isinstance(error, EffectBusy) or (self._inner is not None and self._inner.transient(error))

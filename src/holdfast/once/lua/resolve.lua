@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- resolve.lua: a mark goes, because its attempt ended without effect, or because a person said how it ended.
+-- KEYS  1 begun  2 done  3 leases  4 door
+-- ARGV  1 identity  2 incarnation whose mark it must be, or '' for any that is not alive
+--       3 'applied' (record it), 'nothing' (as if never begun), 'again' (who comes next may try, with the same key),
+--       'doubt' (in doubt although its consumer lives)
+-- returns 'resolved', 'absent', or 'alive' (its consumer is at it)
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if not found then return 'absent' end
+local who, since = string.match(found, '^(%S+) (%d+)$')
+if ARGV[2] ~= '' then
+  if who ~= ARGV[2] then return 'absent' end -- guard: only one's own
+elseif redis.call('ZSCORE', KEYS[3], who) then
+  return 'alive'
+end
+redis.call('DEL', KEYS[4]) -- a first write that is allowed at maxmemory
+if ARGV[3] == 'again' or ARGV[3] == 'doubt' then
+  redis.call('HSET', KEYS[1], ARGV[1], (ARGV[3] == 'again' and '- ' or '? ') .. since)
+  return 'resolved'
+end
+redis.call('HDEL', KEYS[1], ARGV[1])
+if ARGV[3] == 'applied' then
+  local clock = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), ARGV[1])
+end
+return 'resolved'

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Effects once, in the Redis or Valkey that has the stream.
+
+::
+
+    handler          fills a buffer (``Writes``), touches nothing
+      │
+    settle.lua       still ours? ─▶ done before? ─▶ reads unchanged? ─▶ writes ─▶ done-record ─▶ acknowledgement
+                     one step of the server: a crash before it leaves nothing, a crash after it leaves everything
+
+**On the way to the handler nothing is asked**: the step that applies knows whether the effect is in, so a duplicate
+costs a handler run and no write. Only deliveries that were seen before are asked about first, to spare their handler.
+
+**A script is not a transaction.** If a write is refused (a key of another type), those before it are in. The list is
+kept with a cursor, the message is retried, and the next attempt goes on behind the cursor without running the handler;
+a letter of such a message says ``applied: 2 of 5``, and its replay goes on there as well, edited or not.
+
+**In another slot** of a Cluster the effect is applied and recorded there first, and acknowledged then: two steps, and a
+crash between them finds the record. Two slots for one message are refused by ``Writes``.
+
+Not promised: more than the server keeps. With ``appendfsync everysec`` a crash of the server takes up to a second of
+effects, records and acknowledgements, all three together, so that they come again together; a failover takes what was
+not replicated, in the same way. What lies outside of this server does not go back with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .._base import events as ev
+from .._base.points import reached
+from .._redis import effect
+from .._redis.effect import Words
+from .._redis.keys import EffectKeys, GroupKeys
+from .._redis.scripts import load_script
+from .._redis.slots import slot_of
+from ..consume.contract import Delivery, EffectContext, Rider
+from ..consume.outcome import Directive
+from ..errors import BadHandler, BusinessIdMissing, EffectFailed, ReadsChanged
+from .done import DAY_MS, DoneRecords, seen_before
+from .identity import Identity
+from .writes import Writes
+
+if TYPE_CHECKING:
+    from .._base.clock import Clock
+    from .._redis.server import Server
+
+#: Records of another slot that are pruned whenever one is added there: nobody else looks after them.
+PRUNED_BESIDE = 20
+NO_BATCH = ("effects beside the stream go in with the acknowledgements, many in one step already: a batch handler "
+            "would gain nothing. Take a message at a time, or use once='sql'")
+_APPLY = load_script("holdfast.once", "apply", behind="effect")
+
+
+class _Buffer:
+    """What a handler is given: its buffer."""
+
+    __slots__ = ("writes",)
+
+    def __init__(self, writes: Writes) -> None:
+        self.writes = writes
+
+    def provide(self, wanted: type) -> Any:
+        if wanted is not Writes:
+            raise KeyError(wanted)
+        return self.writes
+
+
+class RedisOnce:
+    """Fulfils ``consume.contract.Effect``. server: that of the stream.
+
+    identity: what effects are known by. kept_days: how long records are kept at least; shorter than letters are kept, a
+    replay could apply twice.
+    """
+
+    strategy = "redis"
+
+    def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None = None,
+                 kept_days: float = 30.0) -> None:
+        self._server = server
+        self._identity = identity or Identity()
+        self._kept_ms = int(kept_days * DAY_MS)
+        self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms)
+
+    def provides(self) -> tuple[type, ...]:
+        return (Writes,)
+
+    async def open(self) -> None:
+        """Begins to look after the records."""
+        await self._records.open()
+
+    async def close(self) -> None:
+        await self._records.close()
+
+    async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
+        """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
+        identity, keys = self._identity.of(delivery), self._records.keys(delivery)
+        if seen_before(delivery):
+            applied, half = await self._records.state(keys, identity)
+            if applied:
+                return False
+            if half:  # guard: the handler has spoken; what it said goes on behind the cursor
+                return Rider(identity)
+        writes = Writes(self._ask, clustered=self._server.clustered)
+        answer = await attempt(_Buffer(writes))
+        if isinstance(answer, Directive):
+            return True
+        rider = Rider(identity, writes.writes, writes.reads, result_of(answer))
+        if writes.slot is None or writes.slot == slot_of(keys.done):
+            return rider
+        return await self._elsewhere(keys, rider, writes.slot)
+
+    async def _elsewhere(self, keys: GroupKeys, rider: Rider, slot: int) -> Rider:
+        """Applies and records the effect in its own slot; what is left rides along with the acknowledgement."""
+        reached("effect.elsewhere.before")
+        there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
+        answer = (await self._server.shared(there.done).run(
+            _APPLY, (there.done, there.half_done, there.results, there.begun, there.door,
+                     *effect.keys(rider.reads, rider.writes)),
+            (rider.identity, PRUNED_BESIDE, self._kept_ms, *effect.fields(rider.result, rider.reads, rider.writes))
+        )).decode("utf-8", "replace")
+        reached("effect.elsewhere.after")
+        if answer == "changed":
+            raise ReadsChanged
+        if answer not in ("", "in"):
+            done, total, error = answer.split("|", 2)
+            raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done),
+                               total=int(total))
+        return Rider(rider.identity, result=rider.result)
+
+    async def run_batch(self, deliveries: Sequence[Delivery],
+                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
+        raise BadHandler(NO_BATCH)
+
+    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
+        """``"2 of 5"`` of what stopped half-way; ``"unknown"`` where a business id cannot be read."""
+        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
+
+    def transient(self, error: BaseException) -> bool:
+        """What was read has changed: no attempt is counted."""
+        return isinstance(error, ReadsChanged)
+
+    async def _ask(self, words: Words) -> Any:
+        return await self._server.shared(words[1]).call(*words)
+
+
+async def applied_of(records: DoneRecords, identity: Identity, delivery: Delivery) -> bool | str:
+    """Whether an effect is in, as ``Effect.applied`` says it."""
+    try:
+        known_by = identity.of(delivery)
+    except BusinessIdMissing:
+        return "unknown"
+    applied, half = await records.state(records.keys(delivery), known_by)
+    if applied or not half:
+        return applied
+    done, total, _ = half.split("|", 2)
+    return f"{done} of {total}"
+
+
+def result_of(answer: Any) -> bytes:
+    """What a handler answered, as it is kept beside the record: JSON, or nothing for None and what JSON cannot say."""
+    if answer is None:
+        return b""
+    try:
+        return msgspec.json.encode(answer)
+    except (TypeError, ValueError):
+        return b""
