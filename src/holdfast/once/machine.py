@@ -197,6 +197,7 @@ class StateMachine(Generic[S]):
             return False
         if step in self._history(state, last, version):
             return True
+        # guard: being where the step leads is no proof, if the row remembers that another one led there
         told = last is not None and (state, last) in self._passed_by
         return not told and state in self._targets_of(step)
 
@@ -251,7 +252,7 @@ def _check_words(machine: str, states: Sequence[str | Enum]) -> None:
     """MySQL and MariaDB compare text without regard to case and trailing blanks: a step would start from either."""
     seen: dict[str, str] = {}
     for written in map(word, states):
-        like = written.casefold().rstrip(" ")
+        like = written.casefold().rstrip(" ")  # guard: states that a database takes for equal are no two states
         if like in seen:
             raise ConfigurationError(f"the states {seen[like]!r} and {written!r} of {machine!r} are one to databases "
                                      "that ignore case and trailing blanks: give one of them another name")

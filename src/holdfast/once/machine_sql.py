@@ -39,8 +39,8 @@ from .machine import StateMachine
 from .machine_table import ColumnOf, MachineColumns, TableOf, held_object, tell
 from .transition import POLICIES, Duplicate, Meaning, Moved, Policy, S, explain, refusal, word
 
-#: How often a step is decided anew. With the row locked the second time is the last; only where reading takes no lock
-#: (SQLite in autocommit) could others be quicker again.
+#: How often a step is decided. With the row locked the second time is the last; only where reading takes no lock
+#: (SQLite in autocommit) could others be quicker again. guard: who lost the race decides anew
 ROUNDS = 8
 
 
@@ -137,7 +137,7 @@ class TableMachine(Generic[S]):
         on.flush()  # guard: a row that was added a moment ago is there to be moved
         answer = self._answer(on.connection(bind_arguments={"clause": self.columns.table}), asked)
         held = held_object(on, self.columns, asked.key)
-        if held is not None and isinstance(answer, Moved):
+        if held is not None and isinstance(answer, Moved):  # guard: the session's object shows the step
             tell(on, held, self.columns, self._settings(asked, answer.target) | {
                 self.columns.version: answer.version})
         return answer

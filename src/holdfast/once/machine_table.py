@@ -118,7 +118,7 @@ def _check_holds(column: sa.Column[Any], value: str | Enum) -> None:
     if isinstance(kind, sa.Enum):
         holds = isinstance(value, kind.enum_class) if kind.enum_class is not None else value in kind.enums
         advice = f"it is one of {', '.join(kind.enums)}; give the steps its members"
-    elif isinstance(kind, sa.String):
+    elif isinstance(kind, sa.String):  # guard: what would be cut is refused
         holds = isinstance(value, str) and (kind.length is None or len(value) <= kind.length)
         advice = f"it is {kind!r}; make it longer" if isinstance(value, str) else "give it the type Enum(…)"
     else:
