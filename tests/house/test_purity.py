@@ -32,6 +32,10 @@ PURE = [
     "consume/outcome.py",
     "consume/policy.py",
     "consume/signature.py",
+    "once/diagram.py",
+    "once/machine.py",
+    "once/paths.py",
+    "once/transition.py",
     "streams/notes.py",
 ]
 
