@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 MODULE = """
@@ -43,6 +45,11 @@ def test_the_text_says_where_steps_lead_and_what_requests_mean(shop):
     assert said.out.startswith("order: 4 states, 3 steps, begins created\n")
     assert "  paid       ── ship ─▶ shipped\n" in said.out
     assert "  shipped    duplicate  duplicate  illegal\n" in said.out
+
+
+def test_the_page_shows_what_the_command_says(shop):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "state-machines.md"
+    assert f"```text\n{shop('shop:ORDER').out}```" in page.read_text()
 
 
 def test_mermaid_can_be_put_into_a_page(shop):

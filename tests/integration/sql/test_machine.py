@@ -271,6 +271,24 @@ def test_reordered_and_repeated_requests_end_in_order(database):
     assert done(database) == {"pay": 1, "ship": 1}
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_step_begins_no_transaction_that_its_write_would_be_too_late_for(database, tmp_path):
+    """On an engine of the user's, SQLite's transactions begin with the first statement: it has to be the update."""
+    ours = database.plain_engine
+    database._plain_engine = sa.create_engine(f"sqlite:///{tmp_path}/db")
+    start = threading.Barrier(MOVERS)
+
+    def move(_):
+        start.wait(20)
+        with database.plain_engine.begin() as connection:  # no retries: nobody is refused for having read
+            return type(over().fire(connection, 1, "pay"))
+
+    with ThreadPoolExecutor(MOVERS) as pool:
+        assert Counter(pool.map(move, range(MOVERS))) == {Moved: 1, Duplicate: MOVERS - 1}
+    database._plain_engine.dispose()
+    database._plain_engine = ours
+
+
 def test_of_two_steps_that_exclude_each_other_one_wins(database):
     machine, start = over(on_illegal="reject"), threading.Barrier(MOVERS)
 
