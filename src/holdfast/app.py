@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from ._base import events as ev
 from ._base.chance import Chance, system_chance
@@ -26,7 +26,7 @@ from ._base.clock import Clock, SystemClock
 from ._base.letter_facts import Site
 from ._base.ulid import UlidFactory
 from ._redis.heart import Heart
-from ._redis.keys import DEFAULT_PREFIX
+from ._redis.keys import DEFAULT_PREFIX, GroupKeys
 from ._redis.open import open_server
 from .consume.attempt import attempt_of
 from .consume.batch import batch_attempt_of
@@ -47,10 +47,11 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
 from .errors import ConfigurationError
-from .once.modes import Mode, Wiring, is_mode, mode_of
+from .once.modes import InSql, Mode, Wiring, is_mode, mode_of
+from .once.retention import Pruned, Rows, tidy
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.open import open_sources
-from .streams.producer import Producer, Receipt
+from .streams.producer import Producer, Receipt, physical
 from .streams.scene import Scene
 from .streams.settings import StreamSettings
 
@@ -138,7 +139,8 @@ class Holdfast:
     def consumer(self, stream: str, *, group: str, retry: Retry | RetryPolicy | None = None,
                  once: Literal["redis", "sql", "outside"] | Mode | Effect | None = None, type: str | None = None,
                  version: int | None = None, batch: bool = False, middleware: Sequence[Middleware] = (),
-                 settings: StreamSettings | None = None, upcasters: Upcasters | None = None, **how: Any) -> Callable[[H], H]:
+                 settings: StreamSettings | None = None, upcasters: Upcasters | None = None, **how: Any
+                 ) -> Callable[[H], H]:
         """Declares a handler. Several handlers of one (stream, group) share its consumer and are told apart by
         ``type``.
 
@@ -229,13 +231,12 @@ class Holdfast:
         """
         if self._sql is None:
             raise ConfigurationError("a relay needs the outbox's database: Holdfast(…, sql=…), or --sql")
-        from ._sql import Database
+        from ._sql import Database  # noqa: F401 - first, since it names the extra when that is missing
         from .once.relay import Relay
         from .streams.placing import Placing
 
         server = await self.open()
-        database = self._sql if isinstance(self._sql, Database) else Database(self._sql)
-        return Relay(server, database, Placing(server, self._partitions), events=self.events, clock=self._clock,
+        return Relay(server, self._sql, Placing(server, self._partitions), events=self.events, clock=self._clock,
                      chance=self._chance, **how)
 
     def _encoded(self, value: Any, *, key: str | None, id: str | None, type: str | None,
@@ -328,7 +329,9 @@ class Holdfast:
             if heart is not None:
                 heart.start()
             self.worker = worker = Worker(running)
-            limits = asyncio.create_task(self._follow_limits(file, running))
+            beside = [asyncio.create_task(self._follow_limits(file, running))]
+            if server is not None:
+                beside.append(asyncio.create_task(tidy(server, self._rows(running, server), self.events)))
             if signals:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -336,7 +339,8 @@ class Holdfast:
             try:
                 await worker.run(drain_s=self._drain_s(running) if drain_s is None else drain_s)
             finally:
-                limits.cancel()
+                for task in beside:
+                    task.cancel()
                 if heart is not None:
                     await heart.stop()
                 self.worker = None
@@ -442,6 +446,17 @@ class Holdfast:
             consumer = Consumer(subscription, attempt, routes, parts, name=name)
         sources = self._sources(d, server, heart, letters)
         return Running(consumer, sources, effect)
+
+    def _rows(self, running: Sequence[Running], server: Server) -> list[Rows]:
+        """The inbox rows that this worker looks after."""
+        found: list[Rows] = []
+        for d, r in zip(self._declared, running, strict=True):
+            if isinstance(d.once, InSql):
+                s, count = d.subscription, self._partitions.get(d.subscription.stream, 0)
+                names = [physical(s.stream, i, count) for i in range(count)] or [s.stream]
+                groups = [GroupKeys(server.prefix, name, s.group) for name in names]
+                found.append(Rows(cast(Pruned, r.effect), groups, int(d.once.kept_days * 86_400_000)))
+        return found
 
     def _effect(self, d: _Declared, server: Server | None, heart: Heart | None) -> Effect | None:
         if not is_mode(d.once):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,15 @@ import pytest
 
 from holdfast import Drop, Fixed, Reject, Retry
 from holdfast._base import events as ev
+from holdfast._base.letter_text import iso
 from holdfast._redis.effect import digest, fields, keys
 from holdfast._redis.keys import EffectKeys
 from holdfast._redis.slots import slot_of
 from holdfast.consume.contract import Rider, Settled, Settlement, Verb
 from holdfast.deadletters import Order as Ask
 from holdfast.deadletters import Replayer, open_shelf
-from holdfast.errors import BadHandler, ConfigurationError
+from holdfast.deadletters.applied import beside_stream
+from holdfast.errors import AlreadyApplied, BadHandler, ConfigurationError
 from holdfast.once import Writes, in_redis
 from holdfast.once.done import prune
 from holdfast.streams.settings import StreamSettings
@@ -155,7 +158,7 @@ def test_a_refused_write_keeps_what_is_in_and_goes_on_behind_it(backend, stream,
     (("ZSCORE", "a", "m"), ("ZADD", "a", "1", "m"), ("ZADD", "a", "2", "m")),
     (("LLEN", "a"), ("RPUSH", "a", "x"), ("RPUSH", "a", "y")),
 ])
-def test_what_was_read_and_has_changed_keeps_the_effect_out(backend, stream, arun, read, before, after):
+def test_what_was_read_and_has_changed_keeps_the_effect_out(backend, stream, arun, read, before, after):  # noqa: PLR0917
     def on_key(words):
         return tuple(beside(stream, w).encode() if i == 1 else w.encode() for i, w in enumerate(words))
 
@@ -331,6 +334,56 @@ def test_a_half_done_message_dies_saying_so_and_its_replay_goes_on_behind_the_cu
             await eventually(lambda: number(desk, beside(stream, "wrong")), "the second half is in")
             assert await number(desk, beside(stream, "sum")) == 5
             assert service.started["o-1"] == 1
+
+    arun(scenario())
+
+
+def test_a_letter_of_what_was_applied_since_is_not_sent_again_and_it_is_said_when(backend, stream, arun):
+    """The first died, its duplicate went through."""
+    async def scenario():
+        service = Service(backend.url)
+
+        @service.consumer(stream, group=GROUP, once="redis")
+        async def handle(order: Order, writes: Writes) -> None:
+            service.started[order.id] += 1
+            if service.started[order.id] == 1:
+                raise Reject("not this one")
+            writes.incrby(beside(stream, "sum"), order.points)
+
+        async with service, desk_at(backend.url, stream) as desk:
+            await service.hf.publish(stream, Order("o-1", 5), id="o-1")
+            (letter,) = await eventually(desk.letters, "it is dead")
+            await service.hf.publish(stream, Order("o-1", 5), id="o-1")
+            await eventually(lambda: number(desk, beside(stream, "sum")), "the duplicate went through")
+            server = await service.hf.open()
+            replayer = Replayer(await open_shelf(server, stream, GROUP), applied=beside_stream(server))
+            at = int(await desk.call("ZSCORE", desk.keys.done, "o-1"))
+            for body in (None, b"{}"):
+                with pytest.raises(AlreadyApplied, match=re.escape(iso(at))):
+                    await replayer.one(letter["x-dlq-letter-id"], Ask(by="ana", body=body, force=True))
+            # Sent all the same, by a tool that asks nobody: acknowledged as what it is.
+            await Replayer(await open_shelf(server, stream, GROUP)).one(letter["x-dlq-letter-id"], Ask(by="ana"))
+            await eventually(lambda: service.told.of(ev.DuplicateSuppressed), "it is known")
+            assert await number(desk, beside(stream, "sum")) == 5
+            assert service.started["o-1"] == 2
+
+    arun(scenario())
+
+
+def test_a_burial_whose_effect_is_in_becomes_an_acknowledgement(backend, stream, arun):
+    async def scenario():
+        service = Service(backend.url)
+
+        @service.consumer(stream, group=GROUP, once="redis")
+        async def handle(order: Order, writes: Writes) -> None:
+            await desk.call("ZADD", desk.keys.done, await desk.now_ms(), order.id)  # a duplicate, a moment before
+            raise Reject("too late")
+
+        async with service, desk_at(backend.url, stream) as desk:
+            await service.hf.publish(stream, Order("o-1"), id="o-1")
+            await eventually(desk.is_through, "it is settled")
+            assert await desk.letters() == []
+            assert [e.message_id for e in service.told.of(ev.DuplicateSuppressed)] == ["o-1"]
 
     arun(scenario())
 

@@ -150,6 +150,11 @@ class Link:
                 raise
         return await self.call(b"EVAL", script.text, len(keys), *keys, *args, timeout_s=timeout_s)
 
+    async def time_ms(self) -> int:
+        """The server's clock, in ms since 1970."""
+        seconds, micros = await self.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def abort(self) -> None:
         """Drops this link's own socket at once: a blocked read ends in ServerUnreachable. The next call reconnects."""
         self._wires.drop()

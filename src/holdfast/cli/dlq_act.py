@@ -70,8 +70,9 @@ def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool,
            **chosen: Any) -> int:
     """Send dead letters back to their group, and to no other.
 
-    A letter leaves the dead letters in the step that puts its message onto the group's replay stream. With --sql the
-    database is asked first: what was applied is not sent again. Answers 1 when a letter was not sent.
+    A letter leaves the dead letters in the step that puts its message onto the group's replay stream. The records of
+    once="redis" and "outside" are asked first, and with --sql the database: what was applied is not sent again, and it is
+    said since when. Answers 1 when a letter was not sent.
     """
     from ..deadletters import Order, ReplayRules
 
@@ -115,18 +116,18 @@ async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, 
 
 
 @asynccontextmanager
-async def _effects(found: Shelf, handler: str) -> AsyncIterator[Applied | None]:
-    """What knows which effects are there: the inbox in the database of ``--sql``; None without."""
+async def _effects(found: Shelf, handler: str) -> AsyncIterator[Applied]:
+    """What knows which effects are there: the records beside the stream, and the inbox in the database of ``--sql``."""
+    from ..deadletters.applied import any_of, beside_stream, sql_inbox
+
     url = settings().sql
     if not url:
         if handler:
             raise click.UsageError("--handler says whose effects to look for in the database of --sql: name that, too")
-        yield None
+        yield beside_stream(found.server)
         return
-    from ..deadletters.applied import sql_inbox
-
     async with sql_inbox(url, found.stream, found.group, handler) as applied:
-        yield applied
+        yield any_of(beside_stream(found.server), applied)
 
 
 def _report(sent: list[Sent], *, as_json: bool) -> int:

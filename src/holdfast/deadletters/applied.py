@@ -2,7 +2,8 @@
 """Asking whoever knows whether the effect of a dead message is there. A letter's own word is from the day it died.
 
 The question names the message by its identity, as effects do: an edited body, another entry id, a replay in between
-make no difference to it.
+make no difference to it. An effect that is known by a business id cannot be asked about from here, since only its
+handler can read that id: there the consumer answers, which acknowledges what it finds applied.
 """
 
 from __future__ import annotations
@@ -10,22 +11,47 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._base.letter_text import utf8
 from .._base.message import Message
+from .._redis.keys import GroupKeys
 from ..consume.contract import Delivery, Effect, Origin
 from ..errors import LetterError
 from .letters import LetterInfo
 
-#: Says whether the effect of a letter's message is there.
-Applied = Callable[[LetterInfo], Awaitable[bool]]
+if TYPE_CHECKING:
+    from .._redis.server import Server
+
+#: Says whether the effect of a letter's message is there: at which wall ms it was applied, True when that is not known.
+Applied = Callable[[LetterInfo], Awaitable[int | bool]]
 
 
 def asking(effect: Effect) -> Applied:
     """Asks ``effect``, which must be the one its consumer used: same database, stream, group and handler."""
-    async def applied(letter: LetterInfo) -> bool:
+    async def applied(letter: LetterInfo) -> int | bool:
         return (await effect.applied([delivery_of(letter)]))[0] is True
+
+    return applied
+
+
+def beside_stream(server: Server) -> Applied:
+    """Asks the done-records that ``once="redis"`` and ``"outside"`` keep beside the stream."""
+    async def applied(letter: LetterInfo) -> int | bool:
+        keys = GroupKeys(server.prefix, letter.stream, letter.group)
+        at = await server.shared(keys.done).call("ZSCORE", keys.done, utf8(letter.identity))
+        return False if at is None else int(float(at))
+
+    return applied
+
+
+def any_of(*asked: Applied) -> Applied:
+    """Whoever knows first."""
+    async def applied(letter: LetterInfo) -> int | bool:
+        for ask in asked:
+            if found := await ask(letter):
+                return found
+        return False
 
     return applied
 
@@ -41,8 +67,13 @@ async def sql_inbox(url: str, stream: str, group: str, handler: str = "") -> Asy
     base = SqlOnce(url)
     await base.open()
 
+    once = base.for_consumer(stream, group, handler)
+
+    async def applied(letter: LetterInfo) -> int | bool:
+        return await once.applied_ms(delivery_of(letter)) or False
+
     try:
-        yield asking(base.for_consumer(stream, group, handler))
+        yield applied
     finally:
         await base.close()
 

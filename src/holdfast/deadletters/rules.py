@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._base.letter_text import iso
 from ..errors import AlreadyApplied, LetterError, ReplayRefused
 from .letters import LetterInfo
 
@@ -35,15 +36,17 @@ class ReplayRules:
     replays_max: int = 5
 
 
-def refusal(letter: LetterInfo, rules: ReplayRules, *, applied: bool | None, now_ms: int, edited: bool, force: bool
-            ) -> LetterError | None:
-    """Why ``letter`` must not be replayed; None when it may. ``applied``: what whoever knows said; None: not asked."""
+def refusal(letter: LetterInfo, rules: ReplayRules, *, applied: int | bool | None, now_ms: int, edited: bool,
+            force: bool) -> LetterError | None:
+    """Why ``letter`` must not be replayed; None when it may. ``applied``: what whoever knows said
+    (see ``applied.Applied``); None: not asked."""
     if not letter.fields and not edited:
         return ReplayRefused(f"the message of letter {letter.id} is gone ({letter.reason}): give a body to send in its "
                              "place")
     if applied:
-        return AlreadyApplied(f"the effect of message {letter.message_id} exists already: replaying letter {letter.id} "
-                              "would do nothing, edited or not; discard it")
+        since = "" if applied is True else f"since {iso(applied)}, "
+        return AlreadyApplied(f"the effect of message {letter.message_id} exists already, {since}so replaying letter "
+                              f"{letter.id} would do nothing, edited or not; discard it")
     if force:
         return None
     return _too_old(letter, rules, now_ms) or _too_often(letter, rules)

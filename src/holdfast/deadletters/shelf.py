@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._base.letter import DEFAULT_PREFIX
 from .._redis.keys import GroupKeys
 from ..errors import ConfigurationError, LetterNotFound
-from ..streams.inspect import physical_streams, server_ms, stream_state
+from ..streams.inspect import physical_streams, stream_state
 from .letters import Choice, LetterGroup, LetterInfo, grouped, letter_info
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Shelf:
 
     async def now_ms(self) -> int:
         """The server's clock, in ms since 1970."""
-        return await server_ms(self.link((await self.keys())[0]))
+        return await self.link((await self.keys())[0]).time_ms()
 
     async def letters(self, choice: Choice | None = None, *, newest_first: bool = False, limit: int | None = None,
                       until_ms: int | None = None) -> AsyncIterator[LetterInfo]:

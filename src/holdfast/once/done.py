@@ -96,7 +96,7 @@ class DoneRecords:
     # -- tidying --------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Begins to look after the records, until ``close``. Raises ConfigurationError where the server may evict them."""
+        """Begins to look after the records, until ``close``. Raises ConfigurationError where they may be evicted."""
         await must_keep(self._server)
         if self._tidying is None:
             self._tidying = asyncio.create_task(self._tidy(), name="tidy effects")
@@ -148,8 +148,9 @@ async def must_keep(server: Server) -> None:
             policy = facts.get("maxmemory_policy", "")
             if policy.startswith("allkeys") and facts.get("maxmemory", "0") != "0":
                 raise ConfigurationError(
-                    f"{link.endpoint} evicts any key when it is full (maxmemory-policy {policy}), records of effects among "
-                    "them, and what is forgotten is applied again: set noeviction or volatile-*, or use once='sql'")
+                    f"{link.endpoint} evicts any key when it is full (maxmemory-policy {policy}), records of effects "
+                    "among them, and what is forgotten is applied again: set noeviction or volatile-*, or use "
+                    "once='sql'")
     finally:
         for link in masters.values():
             await link.close()

@@ -69,6 +69,15 @@ def applied(connection: Connection, tables: Tables, keys: Sequence[Key]) -> list
     return [tuple(key) in present for key in fitted]
 
 
+def applied_ms(connection: Connection, tables: Tables, key: Key) -> int | None:
+    """When the effect was applied, by its worker's clock; None: there is no row."""
+    t, fitted = tables.inbox.c, key.fitted()
+    found: int | None = connection.execute(
+        sa.select(t.applied_ms).where(sa.tuple_(t.stream, t.grp, t.handler, t.message_id) == tuple(fitted))
+    ).scalar_one_or_none()
+    return found
+
+
 def prune(
     connection: Connection, tables: Tables, *, stream: str, group: str, before_ms: int, limit: int
 ) -> int:

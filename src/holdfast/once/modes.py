@@ -64,7 +64,7 @@ class Mode(Protocol):
 
 def _outlives(kept_days: float, wiring: Wiring) -> float:
     """Records must outlive letters, or a replay would apply again what it no longer knows."""
-    if not wiring.letters_days or kept_days < wiring.letters_days:
+    if wiring.server is not None and not 0 < wiring.letters_days <= kept_days:  # guard: no replay outlives its record
         letters = f"{wiring.letters_days:g} days" if wiring.letters_days else "without limit"
         raise ConfigurationError(
             f"records of effects of {wiring.stream!r} would be kept {kept_days:g} days and its letters {letters}: a "
@@ -129,6 +129,7 @@ class InSql:
 
     identity: Identity = field(default_factory=Identity)
     source: Any = None
+    kept_days: float = 30.0
     batches: bool = True
 
     def provides(self, sql: Any) -> tuple[type, ...]:
@@ -139,6 +140,7 @@ class InSql:
 
     def effect(self, wiring: Wiring) -> Effect:
         self.provides(wiring.sql)
+        _outlives(self.kept_days, wiring)
         # A group hands each message to one handler, so the group's name is name enough. A function's name would not be:
         # renaming it in a deploy would make everything that was applied before look new.
         effect: Effect = _sql_room().SqlOnce(self.source or wiring.sql, identity=self.identity).for_consumer(
@@ -180,12 +182,13 @@ def in_redis(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse"
     return InRedis(identity=Identity(by, missing), kept_days=kept_days)
 
 
-def in_sql(source: Any = None, *, by: By = None, missing: Literal["refuse", "identity"] = "refuse") -> Mode:
+def in_sql(source: Any = None, *, by: By = None, missing: Literal["refuse", "identity"] = "refuse",
+           kept_days: float = 30.0) -> Mode:
     """Effects in the user's SQL database: the handler gets a session of the transaction that records the message.
 
-    source: a URL, engine or session maker; None: the façade's. by, missing: as of ``in_redis``.
+    source: a URL, engine or session maker; None: the façade's. by, missing, kept_days: as of ``in_redis``.
     """
-    return InSql(identity=Identity(by, missing), source=source)
+    return InSql(identity=Identity(by, missing), source=source, kept_days=kept_days)
 
 
 def outside(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse", kept_days: float = 30.0,

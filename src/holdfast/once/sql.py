@@ -179,6 +179,15 @@ class SqlOnce:
         async with self._transaction(reading=True) as transaction:
             return await transaction.call(self._look_up([self._key(d) for d in deliveries]))
 
+    async def applied_ms(self, delivery: Delivery) -> int | None:
+        """Wall ms at which the effect of a delivery was committed; None: it was not, or cannot be asked about."""
+        try:
+            key = self._key(delivery)
+        except BusinessIdMissing:
+            return None
+        async with self._transaction(reading=True) as transaction:
+            return await transaction.call(partial(inbox.applied_ms, tables=self.database.tables, key=key))
+
     async def _one_applied(self, delivery: Delivery) -> bool | str:
         try:
             key = self._key(delivery)

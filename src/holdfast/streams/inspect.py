@@ -77,12 +77,6 @@ def _pairs(flat: Any) -> dict[str, Any]:
     return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
 
 
-async def server_ms(link: Link) -> int:
-    """The server's clock, in ms since 1970."""
-    seconds, micros = await link.call("TIME")
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 async def stream_state(server: Server, stream: str) -> StreamState | None:
     """How ``stream`` stands; None when there is no such key. Raises NotAStream when the key is something else."""
     keys = StreamKeys(server.prefix, stream)
@@ -96,7 +90,7 @@ async def stream_state(server: Server, stream: str) -> StreamState | None:
     groups = [_pairs(g) for g in await link.call("XINFO", "GROUPS", keys.stream_key)]
     later = await link.call("ZCARD", keys.later)
     meta = await link.call("HMGET", keys.meta, "schema", "partitions")
-    now = await server_ms(link)
+    now = await link.time_ms()
     first, last = info.get("first-entry"), info.get("last-entry")
     return StreamState(
         stream=stream, length=info["length"], first=first[0].decode() if first else "",
