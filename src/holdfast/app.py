@@ -15,10 +15,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ._base import events as ev
 from ._base.chance import Chance, system_chance
@@ -26,40 +26,33 @@ from ._base.clock import Clock, SystemClock
 from ._base.letter_facts import Site
 from ._base.ulid import UlidFactory
 from ._redis.heart import Heart
-from ._redis.keys import DEFAULT_PREFIX, GroupKeys
+from ._redis.keys import DEFAULT_PREFIX
 from ._redis.open import open_server
-from .consume.attempt import attempt_of
-from .consume.batch import batch_attempt_of
-from .consume.batches import BatchConsumer
+from .assembly import Assembly, Declared, provided
 from .consume.binding import bind, name_of
-from .consume.consumer import Consumer
-from .consume.contract import Effect, Source
+from .consume.contract import Effect
 from .consume.gate import Gate
-from .consume.letters import Letters
 from .consume.limits_file import Limits, LimitsReloader
 from .consume.memory import MemoryBroker
 from .consume.middleware import Middleware
 from .consume.outcome import Retry
-from .consume.parts import Parts
 from .consume.policy import RetryPolicy, policy_of
-from .consume.routes import Routes, route
 from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
 from .errors import ConfigurationError
-from .once.modes import InSql, Mode, Wiring, is_mode, mode_of
-from .once.retention import Pruned, Rows, tidy
+from .once.modes import Mode, mode_of
+from .once.retention import tidy
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
-from .streams.open import open_sources
-from .streams.producer import Producer, Receipt, physical
-from .streams.scene import Scene
+from .streams.placing import Placing
+from .streams.producer import Producer, Receipt
 from .streams.settings import StreamSettings
 
 if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
-    from .once.outbox import Outbox
-    from .once.relay import Relay
+    from .once import Guard, Outbox, Relay
+    from .once.store import DedupStore
 
 #: Plain handlers that run at once in one process, at most.
 THREADS_MAX = 1000
@@ -69,17 +62,6 @@ H = TypeVar("H", bound=Callable[..., Any])
 
 #: What a forked child must neither use nor close.
 _LEFT_TO_THE_PARENT: list[object] = []
-
-
-@dataclass(slots=True)
-class _Declared:
-    """A consumer as declared: what to run, on what, how."""
-
-    subscription: Subscription
-    settings: StreamSettings
-    handlers: list[tuple[Callable[..., Any], str | None, int | None]]
-    once: Any
-    upcasters: Upcasters | None
 
 
 class Holdfast:
@@ -115,7 +97,7 @@ class Holdfast:
         self._chance = chance or system_chance()
         self._site = Site(service=service, version=version, environment=environment, host=socket.gethostname(),
                           pid=os.getpid())
-        self._declared: list[_Declared] = []
+        self._declared: list[Declared] = []
         self._limited_by_code: dict[str, Limits] = {}
         self._partitions: dict[str, int] = {}
         self._server: Server | None = None
@@ -156,7 +138,7 @@ class Holdfast:
 
         def declare(handler: H) -> H:
             mode = mode_of(once, batch=batch, name=name_of(handler)) or once
-            bind(handler, provides=_provided(mode, self._sql), batch=batch)
+            bind(handler, provides=provided(mode, self._sql), batch=batch)
             for d in self._declared:
                 if (d.subscription.stream, d.subscription.group) == (stream, group):
                     if batch or d.subscription.batch or how or middleware or any((retry, once, settings, upcasters)):
@@ -172,7 +154,7 @@ class Holdfast:
                     return handler
             subscription = Subscription(stream=stream, group=group, policy=policy_of(retry), limits=limits, batch=batch,
                                         middleware=tuple(middleware), **rest)
-            self._declared.append(_Declared(subscription, settings or self.settings, [(handler, type, version)], mode,
+            self._declared.append(Declared(subscription, settings or self.settings, [(handler, type, version)], mode,
                                             upcasters))
             return handler
 
@@ -210,6 +192,53 @@ class Holdfast:
         producer = await self._producing()
         return await producer.cancel(stream, message_id, key=key, partitions=self._partitions.get(stream, 0))
 
+    async def _producing(self) -> Producer:
+        self._stay_at_home()
+        if self._producer is None:
+            server = await self.open()
+            self._producer = Producer(server, self.events, self._clock, self._new_id)
+        return self._producer
+
+    def _remember(self, stream: str, out: Outgoing, at: datetime | None, delay_s: float) -> Receipt:
+        """Publishing in memory."""
+        if self._memory is None or at is not None or delay_s:
+            raise ConfigurationError("memory:// publishes at once: it has no messages for later")
+        message_id = out.id or self._new_id()
+        entry_id = self._memory.add(stream, entry_of(out, message_id, self._clock.wall_ms()))
+        return Receipt(id=message_id, stream=stream, entry_id=entry_id.decode())
+
+    # -- once, around streams -------------------------------------------------------------------------------------
+
+    def guard(self, namespace: str, *, store: DedupStore | Literal["redis", "sql"] | None = None, **how: Any) -> Guard:
+        """Once for what is no message: HTTP handlers, cron jobs, scripts. See ``once.Guard`` for ``how``.
+
+        store: where its records are: this server (default), the database of ``sql``, or a store of your own. On
+        ``memory://`` they are in memory.
+        """
+        from .once import Guard
+
+        return Guard(self._store(store), namespace=namespace, events=self.events, clock=self._clock,
+                     chance=self._chance, **how)
+
+    def _store(self, store: DedupStore | str | None) -> DedupStore:
+        if store == "sql":
+            if self._sql is None:
+                raise ConfigurationError('store="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
+            from .once.sql_store import SqlStore
+
+            return SqlStore(self._sql)
+        if isinstance(store, str) and store != "redis":
+            raise ConfigurationError(f"store={store!r} is unknown: use 'redis', 'sql', or a store")
+        if store is not None and not isinstance(store, str):
+            return store
+        if self._memory is not None:
+            from .once import MemoryStore
+
+            return MemoryStore(self._clock)
+        from .once.redis_store import RedisStore
+
+        return RedisStore(self.open, apart=lambda: self._again().open())
+
     @property
     def outbox(self) -> Outbox:
         """Publishing by a transaction of yours: ``await hf.outbox.add_async(session, stream, value)``. See ``Outbox``.
@@ -233,7 +262,6 @@ class Holdfast:
             raise ConfigurationError("a relay needs the outbox's database: Holdfast(…, sql=…), or --sql")
         from ._sql import Database  # noqa: F401 - first, since it names the extra when that is missing
         from .once.relay import Relay
-        from .streams.placing import Placing
 
         server = await self.open()
         return Relay(server, self._sql, Placing(server, self._partitions), events=self.events, clock=self._clock,
@@ -245,21 +273,6 @@ class Holdfast:
         out = Outgoing(value=value, key=key, id=id or self._new_id(), type=type, headers=headers,
                        traceparent=_current_traceparent())
         return str(out.id), entry_of(out, str(out.id), self._clock.wall_ms())
-
-    async def _producing(self) -> Producer:
-        self._stay_at_home()
-        if self._producer is None:
-            server = await self.open()
-            self._producer = Producer(server, self.events, self._clock, self._new_id)
-        return self._producer
-
-    def _remember(self, stream: str, out: Outgoing, at: datetime | None, delay_s: float) -> Receipt:
-        """Publishing in memory."""
-        if self._memory is None or at is not None or delay_s:
-            raise ConfigurationError("memory:// publishes at once: it has no messages for later")
-        message_id = out.id or self._new_id()
-        entry_id = self._memory.add(stream, entry_of(out, message_id, self._clock.wall_ms()))
-        return Receipt(id=message_id, stream=stream, entry_id=entry_id.decode())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -331,7 +344,8 @@ class Holdfast:
             self.worker = worker = Worker(running)
             beside = [asyncio.create_task(self._follow_limits(file, running))]
             if server is not None:
-                beside.append(asyncio.create_task(tidy(server, self._rows(running, server), self.events)))
+                rows = self._assembly(server, heart).rows(self._declared, running)
+                beside.append(asyncio.create_task(tidy(server, rows, self.events)))
             if signals:
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -418,56 +432,13 @@ class Holdfast:
                     code = self._limited_by_code[r.consumer.name]
                     r.consumer.adjust(file.current.over(code, r.consumer.name))
 
-    def _sources(self, d: _Declared, server: Server | None, heart: Heart | None, letters: Letters) -> list[Source]:
-        s = d.subscription
-        if self._memory is not None:
-            return [self._memory.source(s.stream, s.group)]
-        if server is None or heart is None:
-            raise ConfigurationError("there is no server to consume from")
-        scene = Scene(server, heart, self.events, self._clock, self._chance, letters)
-        return open_sources(scene, s.stream, s.group, d.settings, partitions=self._partitions.get(s.stream, 0),
-                            ordered=s.ordered)
-
-    def _running(self, d: _Declared, server: Server | None, heart: Heart | None, gate: Gate,
+    def _running(self, d: Declared, server: Server | None, heart: Heart | None, gate: Gate,
                  executor: ThreadPoolExecutor) -> Running:
-        effect = self._effect(d, server, heart)
-        provides = effect.provides() if effect is not None else ()
-        subscription = replace(d.subscription, effect=effect)
-        routes = Routes([route(bind(h, provides=provides, batch=subscription.batch), t, v) for h, t, v in d.handlers],
-                        d.upcasters)
-        letters = Letters(self._clock, prefix=d.settings.letter_prefix, site=self._site)
-        parts = Parts(gate, letters, self.events, self._clock, self._chance, stale_s=d.settings.lease_ms / 1000)
-        name = f"{subscription.stream}/{subscription.group}"
-        consumer: Consumer
-        if subscription.batch:
-            consumer = BatchConsumer(subscription, batch_attempt_of(routes, effect, executor), routes, parts, name=name)
-        else:
-            attempt = attempt_of(routes, effect, subscription.middleware, executor)
-            consumer = Consumer(subscription, attempt, routes, parts, name=name)
-        sources = self._sources(d, server, heart, letters)
-        return Running(consumer, sources, effect)
+        return self._assembly(server, heart).running(d, gate, executor)
 
-    def _rows(self, running: Sequence[Running], server: Server) -> list[Rows]:
-        """The inbox rows that this worker looks after."""
-        found: list[Rows] = []
-        for d, r in zip(self._declared, running, strict=True):
-            if isinstance(d.once, InSql):
-                s, count = d.subscription, self._partitions.get(d.subscription.stream, 0)
-                names = [physical(s.stream, i, count) for i in range(count)] or [s.stream]
-                groups = [GroupKeys(server.prefix, name, s.group) for name in names]
-                found.append(Rows(cast(Pruned, r.effect), groups, int(d.once.kept_days * 86_400_000)))
-        return found
-
-    def _effect(self, d: _Declared, server: Server | None, heart: Heart | None) -> Effect | None:
-        if not is_mode(d.once):
-            made: Effect | None = d.once
-            return made
-        plain = not bind(d.handlers[0][0], provides=_provided(d.once, self._sql), batch=d.subscription.batch).is_async
-        s, settings = d.subscription, d.settings
-        effect: Effect = d.once.effect(Wiring(
-            stream=s.stream, group=s.group, events=self.events, clock=self._clock, chance=self._chance, server=server,
-            heart=heart, sql=self._sql, plain=plain, letters_days=settings.letters_days, lease_ms=settings.lease_ms))
-        return effect
+    def _assembly(self, server: Server | None, heart: Heart | None) -> Assembly:
+        return Assembly(events=self.events, clock=self._clock, chance=self._chance, site=self._site,
+                        partitions=self._partitions, sql=self._sql, server=server, heart=heart, memory=self._memory)
 
 
 def _say_why(task: asyncio.Task[None]) -> None:
@@ -483,11 +454,3 @@ def _current_traceparent() -> str | None:
     from .sinks.otel import current_traceparent
 
     return current_traceparent()
-
-
-def _provided(once: Any, sql: Any) -> tuple[type, ...]:
-    """Types an effect gives handlers, known before the effect is opened."""
-    if once is None:
-        return ()
-    found: tuple[type, ...] = once.provides(sql) if is_mode(once) else once.provides()
-    return found

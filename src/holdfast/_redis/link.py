@@ -150,6 +150,20 @@ class Link:
                 raise
         return await self.call(b"EVAL", script.text, len(keys), *keys, *args, timeout_s=timeout_s)
 
+    async def run_confirmed(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg], wait: Command,
+                            timeout_s: float | None = None) -> tuple[Any, Any]:
+        """Runs ``script``, and ``wait`` (``WAIT`` or ``WAITAOF``) behind it in the same write: these commands speak of
+        what their own connection wrote, and a reconnection in between would make them answer for nothing.
+
+        Both answers; an error of the script is raised, one of ``wait`` stands in its place.
+        """
+        reply, confirmed = await self.pipeline(((b"EVALSHA", script.sha, len(keys), *keys, *args), wait), timeout_s)
+        if isinstance(reply, ServerRefused) and reply.code == "NOSCRIPT":
+            reply, confirmed = await self.pipeline(((b"EVAL", script.text, len(keys), *keys, *args), wait), timeout_s)
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply, confirmed
+
     async def time_ms(self) -> int:
         """The server's clock, in ms since 1970."""
         seconds, micros = await self.call("TIME")

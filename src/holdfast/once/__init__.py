@@ -23,17 +23,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .guard import Call, Guard, current_call
+from .machine import StateMachine, Step
+from .memory_store import MemoryStore
 from .modes import in_redis, in_sql, locked, outside
+from .transition import Duplicate, Moved
 from .writes import Writes
 
 if TYPE_CHECKING:
     from .calls import IdempotencyKey
+    from .machine_sql import TableMachine
+    from .outbox import Outbox
+    from .relay import Relay
     from .sql import SqlOnce
+    from .sql_store import SqlStore
 
-__all__ = ["IdempotencyKey", "SqlOnce", "Writes", "in_redis", "in_sql", "locked", "outside"]
+__all__ = [
+    "Call", "Duplicate", "Guard", "IdempotencyKey", "MemoryStore", "Moved", "Outbox", "Relay", "SqlOnce", "SqlStore",
+    "StateMachine", "Step", "TableMachine", "Writes", "current_call", "in_redis", "in_sql", "locked", "outside",
+]
 
 #: What is opened when it is first asked for: this room opens without SQLAlchemy.
-_LATE = {"IdempotencyKey": "calls", "SqlOnce": "sql"}
+_LATE = {"IdempotencyKey": "calls", "Outbox": "outbox", "Relay": "relay", "SqlOnce": "sql", "SqlStore": "sql_store",
+         "TableMachine": "machine_sql"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from .._redis import effect
 from .._redis.keys import GroupKeys, StreamKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery, Note, Settled, Settlement, Verb
+from .confirm import Confirmation
 from .notes import joined, pack, unpack
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ class Lane:
         self._first_fence = Fence("", 1)
         #: Told in how many ms a parked entry is due, so that nobody needs to find out.
         self.on_parked: Callable[[int], None] | None = None
+        #: How effects are confirmed; None: they are not. Told of those that were not: how many, and what was answered.
+        self.confirm: Confirmation | None = None
+        self.on_unconfirmed: Callable[[int, Any], None] | None = None
 
     def become(self, incarnation: str, epoch: int | None = None) -> None:
         """From now on this lane acts as ``incarnation``; deliveries made before stay fenced to the former one."""
@@ -333,7 +337,8 @@ class Lane:
                 args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
                          b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
         _settling(acks, others)
-        reply = await self._settle_script((*self._settle_keys, *touched), args)
+        reply = await self._settle_script((*self._settle_keys, *touched), args,
+                                          effects=sum(1 for s in others if s.rider is not None))
         _was_settled(acks, others)
         if self.on_parked is not None and others:
             waits = [s.due_in_ms for s in others if s.verb in (Verb.PARK, Verb.STOW)]
@@ -343,10 +348,15 @@ class Lane:
         return [(everything[reply[i] - 1], _answer(reply[i + 1], others, reply[i] - 1 - len(acks)))
                 for i in range(1, len(reply), 2)]
 
-    async def _settle_script(self, keys: tuple[bytes, ...], args: list[Any]) -> Any:
-        """The settle itself. Where effects are to be confirmed by replicas, over a connection of its own: ``WAIT``
-        counts only what its own connection wrote."""
-        return await self.link.run(_SETTLE, keys, args)
+    async def _settle_script(self, keys: tuple[bytes, ...], args: list[Any], *, effects: int) -> Any:
+        """The settle itself. With effects that are to be confirmed, over a connection of its own: everybody else's
+        commands would wait behind it."""
+        if self.confirm is None or not effects:
+            return await self.link.run(_SETTLE, keys, args)
+        reply, confirmed = await self.confirm.run(_SETTLE, keys, args)
+        if self.on_unconfirmed is not None and not self.confirm.enough(confirmed):
+            self.on_unconfirmed(effects, confirmed)
+        return reply
 
 
 def _answer(code: int | bytes, others: Sequence[Settlement], place: int) -> Settled:

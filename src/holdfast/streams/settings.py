@@ -27,6 +27,11 @@ class StreamSettings:
     stow_ms: an entry parked for longer than this moves beside the stream with its payload, so that trimming goes on.
     take_max: entries taken over in one step; more make longer scripts.
     letter_prefix: begins the name of every metadata field of a letter.
+    confirm_replicas, confirm_aof, confirm_ms: settles that carry effects (``once="redis"``, ``"outside"``) wait up to
+        ``confirm_ms`` until so many replicas have them (``WAIT``), or until the local append-only file is synced too
+        (``WAITAOF``, Redis 7.2 or Valkey). What is done cannot be taken back: too few is reported
+        (``EffectUnconfirmed``). It narrows the window of a failover and does not close it; each settle costs the wait,
+        over a connection of its own.
     letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
     """
 
@@ -41,6 +46,16 @@ class StreamSettings:
     letters_max: int = 100_000
     letters_days: float = 30.0
     letter_prefix: str = DEFAULT_PREFIX
+    confirm_replicas: int = 0
+    confirm_aof: bool = False
+    confirm_ms: int = 1_000
+
+    @property
+    def confirmation(self) -> tuple[bytes | int, ...] | None:
+        """The command that confirms effects; None: they are not confirmed."""
+        if self.confirm_aof:
+            return (b"WAITAOF", 1, self.confirm_replicas, self.confirm_ms)
+        return (b"WAIT", self.confirm_replicas, self.confirm_ms) if self.confirm_replicas else None
 
     @property
     def step_slack_ms(self) -> int:
@@ -54,5 +69,7 @@ class StreamSettings:
         if self.lease_ms < 100:
             raise ConfigurationError(f"lease_ms is {self.lease_ms}: below 100 ms an ordinary pause looks like a death")
         checked_prefix(self.letter_prefix)
+        if self.confirm_replicas < 0 or self.confirm_ms <= 0:
+            raise ConfigurationError("confirm_replicas is 0 or more, and confirm_ms positive: 0 would wait for ever")
         if self.foreign_idle_ms < 0 or self.letters_max < 0 or self.letters_days < 0:
             raise ConfigurationError("foreign_idle_ms, letters_max and letters_days are 0 or more")

@@ -31,6 +31,7 @@ from .._redis.scripts import load_script
 from ..consume.contract import Inbox, Settlement, Verb
 from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused, ServerUnreachable
 from .agree import agree
+from .confirm import Confirmation
 from .lane import Lane, Missing
 from .names import new_incarnation
 from .scene import Scene
@@ -81,6 +82,18 @@ class StreamSource:
         self.read_ended = 0
         self.sweeper = Sweeper(self)
         self.main.on_parked = self.replay.on_parked = self.sweeper.parked
+        self._confirmation: Confirmation | None = None
+        if settings.confirmation is not None:
+            self._confirmation = Confirmation(scene.server, beside.stream_key, settings.confirmation,
+                                              settings.confirm_ms)
+            self.main.confirm = self.replay.confirm = self._confirmation
+            self.main.on_unconfirmed = self.replay.on_unconfirmed = self._unconfirmed
+
+    def _unconfirmed(self, count: int, confirmed: Any) -> None:
+        wanted = 0 if self._confirmation is None else self._confirmation.replicas
+        given = confirmed[-1] if isinstance(confirmed, list) else confirmed
+        self.events.emit(ev.EffectUnconfirmed(stream=self.stream, group=self.group, count=count, wanted=wanted,
+                                              confirmed=given if isinstance(given, int) else 0))
 
     def entomb(self, lane: Lane, missing: Missing) -> Letter:
         """The letter of an entry whose payload is gone."""
@@ -263,6 +276,8 @@ class StreamSource:
         with contextlib.suppress(ServerUnreachable, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 handed_back = await self._leave(inbox)
+        if self._confirmation is not None:
+            await self._confirmation.close()
         self._closing.set()
         self.events.emit(ev.ConsumerStopped(stream=self.stream, group=self.group, consumer=self.incarnation,
                                             handed_back=handed_back))
