@@ -35,7 +35,8 @@ from .store import DedupStore
 
 T = TypeVar("T")
 
-#: Opens a server, or hands out the one that is open; asked at every step, so that it may answer another one later.
+#: Hands out the open server, and opens it at its first call. Asked at every step, so that it may hand out another one
+#: later: after a fork, or on another event loop. What it opens is its own to close.
 Opener = Callable[[], Awaitable[Server]]
 
 _CLAIM = load_script("holdfast.once", "guard_claim")
@@ -47,10 +48,10 @@ IDLE_MAX = 16
 
 
 class RedisStore:
-    """Keeps records on the server that ``server`` is or opens. Fulfils ``DedupStore``.
+    """Keeps records on the server that ``server`` is or hands out (``Holdfast.open``). Fulfils ``DedupStore``.
 
-    apart: opens a server for plain code, on an event loop of its own that ends at once; only its blocking sockets are
-        used. By default ``server`` does.
+    apart: opens a server for plain code, once, on an event loop of its own that ends at once; only its blocking sockets
+        are used, and it is closed here. By default ``server`` is asked.
     """
 
     def __init__(self, server: Server | Opener, *, apart: Opener | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from .._sql.dialects import insert_absent
-from .._sql.tables import GROUP_BYTES, MESSAGE_ID_BYTES, Tables, fit
+from .._sql.tables import GROUP_BYTES, MESSAGE_ID_BYTES, Tables, create_all, fit
 from .records import Busy, Claimed, Done, First, Mark, Record, Running, claimed
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ _NOW = {
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000",
 }
 _NOW["mariadb"] = _NOW["mysql"]
+
+
+def install(connection: Connection, tables: Tables) -> None:
+    """Creates our tables where they are missing."""
+    with connection.begin():
+        create_all(connection, tables)
 
 
 def claim(connection: Connection, tables: Tables, mark: Mark) -> Claimed:

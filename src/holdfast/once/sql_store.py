@@ -60,6 +60,10 @@ class SqlStore:
         self._working: ThreadPoolExecutor | None = None
         self._renewing: ThreadPoolExecutor | None = None
 
+    async def install(self) -> None:
+        """Creates our tables where they are missing, as ``holdfast sql init`` does. Harmless when they exist."""
+        await self._do(partial(sql_records.install, tables=self.database.tables))
+
     async def claim(self, mark: Mark) -> Claimed:
         """See ``PlainStore``."""
         return await self._do(partial(sql_records.claim, tables=self.database.tables, mark=mark), busy)
