@@ -165,7 +165,8 @@ class Holdfast:
     async def publish(self, stream: str, value: Any, *, key: str | None = None, id: str | None = None,
                       type: str | None = None, headers: Mapping[str, str] | None = None, window_s: float = 0,
                       replicas: int = 0, wait_s: float = 1.0, at: datetime | None = None, delay_s: float = 0,
-                      limit_bytes: int = LIMIT_BYTES, traceparent: str | None = None) -> Receipt:
+                      native_producer: str = "", limit_bytes: int = LIMIT_BYTES, traceparent: str | None = None
+                      ) -> Receipt:
         """Publishes one message: see ``Producer.publish``."""
         out = Outgoing(value=value, key=key, id=id, type=type, headers=headers,
                        traceparent=traceparent or _current_traceparent())
@@ -175,7 +176,7 @@ class Holdfast:
         return await producer.publish(
             stream, out,
             partitions=self._partitions.get(stream, 0), window_s=window_s, replicas=replicas, wait_s=wait_s, at=at,
-            delay_s=delay_s, limit_bytes=limit_bytes)
+            delay_s=delay_s, native_producer=native_producer, limit_bytes=limit_bytes)
 
     async def publish_many(self, stream: str, outs: Sequence[Outgoing | Any]) -> list[Receipt]:
         """Publishes many messages in few writes: ``Outgoing`` values, or bare values."""
