@@ -11,7 +11,8 @@ A mutant is a file ``tests/mutants/NAME.patch``: header lines, then a diff again
 
 Each one is applied to a copy of the tree, and its test runs there, from src. A mutant is *caught* when the test fails,
 *survives* when it passes, and is *broken* when the patch no longer applies or the test cannot run. The test also has
-to pass without the patch, or its failing proves nothing.
+to pass without the patch, or its failing proves nothing: all of them run first, together, in one untouched copy; one
+that fails there gets a second chance alone.
 
 Exit codes: 0 all caught; 1 one survived or is broken; 2 misuse.
 """
@@ -99,12 +100,16 @@ def copy_tree(target: Path) -> None:
             shutil.copy2(source, target / name)
 
 
+def _environment(tree: Path) -> dict[str, str]:
+    """Ours, with the copy's sources in front."""
+    environment = {key: value for key, value in os.environ.items() if key != "HOLDFAST_WHEEL"}
+    return environment | {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def run_test(test: str, tree: Path) -> tuple[int, str]:
     """Runs one test in ``tree``, from its src; answers with pytest's exit code and the end of its output."""
-    environment = {key: value for key, value in os.environ.items() if key != "HOLDFAST_WHEEL"}
-    environment |= {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", test]
-    with subprocess.Popen(command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    with subprocess.Popen(command, cwd=tree, env=_environment(tree), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True) as process:
         try:
             output, _ = process.communicate(timeout=TEST_S_MAX)
@@ -114,21 +119,47 @@ def run_test(test: str, tree: Path) -> tuple[int, str]:
     return process.returncode, "\n".join(output.splitlines()[-15:])
 
 
-def judge(mutant: Mutant) -> Verdict:
-    """The test without the patch, then with it."""
+def passing(chosen: list[Mutant], jobs: int) -> set[str]:
+    """Which of the mutants' tests pass in an untouched copy, every case of them."""
+    wanted = sorted({mutant.test for mutant in chosen})
+    with tempfile.TemporaryDirectory(prefix="hf-mutants-") as folder:
+        tree = Path(folder)
+        copy_tree(tree)
+        command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-n", str(jobs), "--dist",
+                   "loadfile", "--durations=0", "-m", "", *wanted]
+        done = subprocess.run(command, cwd=tree, env=_environment(tree), capture_output=True, text=True, check=False)
+    passed, bad = set(), set()
+    for line in done.stdout.splitlines():
+        word, _, rest = line.partition(" ")
+        test = rest.split(" - ")[0].strip()
+        if word in ("PASSED", "FAILED", "ERROR"):
+            (passed if word == "PASSED" else bad).add(test)
+    return {test for test in wanted if _cases(test, passed) and not _cases(test, bad)}
+
+
+def _cases(test: str, ran: set[str]) -> set[str]:
+    """The cases of a test among those that ran: itself, or its parametrized ones."""
+    return {one for one in ran if one == test or one.startswith((f"{test}[", f"{test}::"))}
+
+
+def judge(mutant: Mutant, passes: bool) -> Verdict:
+    """The test with the patch, and before that alone without it if it has not passed among the others."""
     began = time.monotonic()
 
     def verdict(word: str, detail: str = "") -> Verdict:
-        return Verdict(mutant, word, time.monotonic() - began, detail)
+        found = Verdict(mutant, word, time.monotonic() - began, detail)
+        print(f"{word:<9} {found.seconds:5.1f} s  {mutant.name}", file=sys.stderr, flush=True)
+        return found
 
     with tempfile.TemporaryDirectory(prefix="hf-mutant-") as folder:
         tree = Path(folder)
         copy_tree(tree)
-        code, output = run_test(mutant.test, tree)
-        if code != 0:
-            return verdict("broken", f"the test fails, skips or is missing without the patch:\n{output}")
-        if "passed" not in output:
-            return verdict("broken", f"the test did not run:\n{output}")
+        if not passes:
+            code, output = run_test(mutant.test, tree)
+            if code != 0:
+                return verdict("broken", f"the test fails, skips or is missing without the patch:\n{output}")
+            if "passed" not in output:
+                return verdict("broken", f"the test did not run:\n{output}")
         if refusal := apply(mutant, tree):
             return verdict("broken", refusal)
         code, output = run_test(mutant.test, tree)
@@ -165,8 +196,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen:
         print("no such mutant", file=sys.stderr)
         return 2
-    with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        verdicts = list(pool.map(judge, chosen))
+    jobs = max(1, options.jobs)
+    fine = passing(chosen, jobs) if len(chosen) > 1 else set()
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        verdicts = list(pool.map(lambda mutant: judge(mutant, mutant.test in fine), chosen))
     show(verdicts)
     return 0 if all(verdict.word == "caught" for verdict in verdicts) else 1
 
