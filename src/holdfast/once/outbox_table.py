@@ -48,7 +48,7 @@ class Row(NamedTuple):
     @property
     def place_by(self) -> str:
         """What chooses its partition: the key, or else the id. Taking turns would lead a second attempt elsewhere."""
-        return self.message_id if self.key is None else self.key.decode()
+        return self.message_id if self.key is None else self.key.decode()  # guard: the same place each time
 
 
 class Waiting(NamedTuple):

@@ -105,8 +105,8 @@ class Relay:
 
     def __init__(self, server: Server, source: DatabaseSource | Database, place: Place, *,
                  events: ev.Events | None = None, clock: Clock | None = None, chance: Chance | None = None,
-                 heart: Heart | None = None, poll_s: float = 0.2, batch: int = 500, lease_ms: int = 10_000, replicas: int = 0,
-                 wait_s: float = 1.0) -> None:
+                 heart: Heart | None = None, poll_s: float = 0.2, batch: int = 500, lease_ms: int = 10_000,
+                 replicas: int = 0, wait_s: float = 1.0) -> None:
         self._server = server
         self._store = OutboxStore(source)
         self._place = place
@@ -193,8 +193,8 @@ class Relay:
             await marks.close()
 
     async def _claimed(self, lease: Lease) -> Term | None:
-        # A name of its own for each term: who asks again under the same name is given the same grant and epoch, and a
-        # term must not have its predecessor's, whose calls may still be on their way.
+        # guard: a name of its own for each term. Who asks again under the same name is given the same grant and epoch,
+        # and a term must not have its predecessor's, whose calls may still be on their way.
         self._claims += 1
         lease.member = f"{self._name}-{self._claims}"
         return await lease.claim()
@@ -218,13 +218,13 @@ class Relay:
 
     async def _round(self, term: Term, marks: Marks) -> tuple[int, bool]:
         """Answers how many rows were read, and whether there may be more at once."""
-        entered = frozenset(marks.entered)  # guard: fence before read. What is entered below was read before it
+        entered = frozenset(marks.entered)
         rows = await self._read()
         placed = await self._placed(rows)
         term.check(self._clock)
         fresh = [name for name in placed if name not in entered]
         await _all([self._enter(marks, name, placed[name][0].stream) for name in fresh])
-        known = [name for name in placed if name in entered]
+        known = [name for name in placed if name in entered]  # guard: fence before read
         sent = await _all([self._send(marks, name, placed[name]) for name in known])
         await self._clear(marks, dict(zip(known, sent, strict=True)))
         _end_if_asked(sent)
@@ -233,7 +233,7 @@ class Relay:
     async def _read(self) -> list[Row]:
         name, rows = await self._store.read(self._batch, self._stalls.resting(self._clock.now()))
         if name != self._outbox:
-            raise _TermOver  # somebody emptied the table; it is another outbox now
+            raise _TermOver  # guard: somebody emptied the table; it is another outbox now
         if rows:
             reached("outbox.read.after")
         return rows
@@ -283,7 +283,7 @@ class Relay:
         return sent
 
     async def _clear(self, marks: Marks, sent: dict[str, Sent]) -> None:
-        """Deletes what is in its stream, then forgets it."""
+        """Deletes what is in its stream, and nothing before it is there; then forgets it."""
         numbers = [row.number for found in sent.values() for row in found.rows]
         if not numbers:
             return
