@@ -123,7 +123,13 @@ def test_a_signal_ends_it_when_running_handlers_have_finished(running, number, p
     assert running.leases() == 0
 
 
-def test_a_second_ctrl_c_ends_it_at_once(running):
+@pytest.mark.parametrize("kind", ["async", "plain"])
+def test_a_second_ctrl_c_ends_it_at_once(running, kind):
+    """Also beside a thread, which nobody can cancel."""
+    if kind == "plain":
+        module = running.folder / "billing.py"
+        module.write_text(module.read_text().replace("async def bill", "def bill")
+                          .replace("await asyncio.sleep", "__import__('time').sleep"))
     running.start("--drain", "60s")
     running.until(lambda: running.leases() == 1, "it has joined")
     running.publish(1, sleep=50)

@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 #: A source is not ready when its gauges are so many times older than they should be: its settles do not go through.
 LATE = 3
 INTERRUPTED = 130
+#: Seconds that closing in good order may take after a second Ctrl-C.
+AT_ONCE_S = 2.0
 
 
 def run_alone(plan: Plan) -> int:
@@ -126,6 +130,7 @@ class Life:
             self._interrupts += 1
         if self._interrupts > 1 and self._task is not None:
             self._task.cancel()
+            _leave_after(AT_ONCE_S)
         elif not self._stopping:
             if not self._worker:
                 say(f"stopping: running handlers may take {self.plan.drain_s:g} s; Ctrl-C again ends at once")
@@ -172,6 +177,20 @@ class Life:
                 if address is not None:
                     servers.push_async_callback(_closed, await serve(flag, address, pages))
             yield
+
+
+def _leave_after(seconds: float) -> None:
+    """Ends the process if it is still there by then. A plain handler's thread cannot be cancelled, and a server that
+    hangs answers nobody: "at once" must wait for neither. The lease runs out by itself.
+    """
+    def leave() -> None:
+        say("interrupted: what was running stays pending, others take it over")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 async def _closed(server: asyncio.Server) -> None:

@@ -111,28 +111,35 @@ class Writes:
     # -- the common ones ------------------------------------------------------------------------------------------
 
     def set(self, key: str | bytes, value: Arg, *, px: int | None = None) -> None:
-        """``px``: expires after so many ms."""
+        """``SET``; ``px``: expires after so many ms."""
         self.call("SET", key, value, *(() if px is None else ("PX", px)))
 
     def delete(self, key: str | bytes) -> None:
+        """``DEL``."""
         self.call("DEL", key)
 
     def incrby(self, key: str | bytes, amount: int = 1) -> None:
+        """``INCRBY``."""
         self.call("INCRBY", key, amount)
 
     def hset(self, key: str | bytes, field: str | bytes, value: Arg) -> None:
+        """``HSET`` of one field."""
         self.call("HSET", key, field, value)
 
     def hincrby(self, key: str | bytes, field: str | bytes, amount: int = 1) -> None:
+        """``HINCRBY``."""
         self.call("HINCRBY", key, field, amount)
 
     def sadd(self, key: str | bytes, *members: Arg) -> None:
+        """``SADD``."""
         self.call("SADD", key, *members)
 
     def zadd(self, key: str | bytes, member: Arg, score: float) -> None:
+        """``ZADD`` of one member."""
         self.call("ZADD", key, score, member)
 
     def rpush(self, key: str | bytes, *values: Arg) -> None:
+        """``RPUSH``."""
         self.call("RPUSH", key, *values)
 
     def xadd(self, key: str | bytes, fields: dict[str, Arg]) -> None:
