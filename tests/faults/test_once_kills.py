@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers killed at every step of every mode of ``once``, under a storm of duplicates: one effect each, and the books
+balance.
+
+Each order is published five times, in parallel and out of order. A short siege of each mode runs with the tests; ``make
+soak ROOM=once`` besieges all of them, at every step they walk, until 500 have died. The soak keeps its progress in
+``build/soak`` and goes on where it was stopped; ``build/once-kills-*.json`` has the kills of each step.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast._redis.slots import slot_of
+from holdfast.testing.points import known_points
+from tests.faults.crew import QUICK
+from tests.faults.domain import CUSTOMERS, ITEMS, MONEY, Books, judge, orders
+from tests.faults.siege import TIMER
+from tests.faults.storm import Shop, Storm, written
+
+#: Steps that belong to one mode. ``settle.`` is walked by all of them: duplicates are plain acknowledgements.
+APPLYING = ("apply.before", "apply.after")
+IN_SQL = ("once.inbox.after", "once.commit.before", "once.commit.after")
+OUTSIDE = ("outside.begun.before", "outside.begun.after", "outside.called.after")
+ELSEWHERE = ("effect.elsewhere.before", "effect.elsewhere.after")
+LOCKED = ("locked.held.after",)
+#: Steps that are walked where a message comes to an effect, under every mode.
+INNER = ("read.after", "handler.before", "handler.after", "decide.after", "park.after", "settle.before", "settle.after")
+#: Steps of what is no consumer with an effect on a plain stream; their own tests kill there.
+OTHERS = ("partition.", "outbox.", "guard.", "once.guard.")
+OWNED = (*APPLYING, *IN_SQL, *OUTSIDE, *ELSEWHERE, *LOCKED)
+#: All that every consumer walks.
+COMMON = tuple(name for name in known_points() if not name.startswith(OTHERS) and name not in OWNED)
+
+SOAK_KILLS = 500
+PROGRESS = Path("build") / "soak" / "once-kills.json"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A mode on a back end: what it owns of the steps, and how its workers are told."""
+
+    name: str
+    mode: str
+    owned: tuple[str, ...]
+    server: str = "valkey"
+    database: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def shop(self, backend: Any, stream: str, folder: Path, url: str = "") -> Shop:
+        store = other_slot(stream) if self.server == "cluster" else url
+        return Shop(backend, stream, folder, handler=self.mode, store=store, how={"concurrency": 8},
+                    settings={**QUICK, "stow_ms": 300}, **self.told)
+
+
+FIELDS = {found.name: found for found in [
+    Field("redis-valkey", "redis", APPLYING),
+    Field("redis-redis70", "redis", APPLYING, server="redis70"),
+    Field("redis-cluster", "redis", (*APPLYING, *ELSEWHERE), server="cluster"),
+    Field("sql-postgres", "sql", IN_SQL, database="postgres", told={"stock": "rows"}),
+    Field("sql-mariadb", "sql", IN_SQL, database="mariadb", told={"side": "plain"}),
+    Field("sql-sqlite", "sql", IN_SQL, database="sqlite"),
+    Field("outside-valkey", "outside", (*APPLYING, *OUTSIDE)),
+    Field("locked-sqlite", "locked", (*IN_SQL, *LOCKED, *APPLYING), database="sqlite"),
+    # The other side of each: for the soak alone.
+    Field("sql-postgres-plain", "sql", IN_SQL, server="redis70", database="postgres", told={"side": "plain"}),
+    Field("sql-mariadb-rows", "sql", IN_SQL, server="redis70", database="mariadb", told={"stock": "rows"}),
+    Field("outside-redis70-plain", "outside", (*APPLYING, *OUTSIDE), server="redis70", told={"side": "plain"}),
+]}
+WITH_THE_TESTS = tuple(FIELDS)[:8]
+
+
+def other_slot(stream: str) -> str:
+    """A tag whose keys do not lie in the slot of the stream."""
+    tags = (f"shop-{n}" for n in range(100))
+    return next(tag for tag in tags if slot_of(tag.encode()) != slot_of(stream.encode()))
+
+
+def besiege(shop: Shop, rng: random.Random, plan: tuple[str, ...], name: str) -> Storm:
+    with shop:
+        storm = Storm(shop, rng)
+        storm.run(plan)
+        storm.finish()
+        print(storm.report())
+        written(Path("build") / f"once-kills-{name}.json", dict(storm.kills))
+        faults = storm.faults()
+        assert not faults, "\n".join(faults[:20])
+        missed = [step for step in plan if not storm.kills[step]]
+        assert not missed, storm.report()
+    return storm
+
+
+def plan_of(found: Field, timers: int) -> tuple[str, ...]:
+    """Its own steps twice where there are few, and where messages come to it."""
+    own = [step for step in found.owned for _ in range(2 if len(found.owned) < 4 else 1)]
+    return (*own, *(INNER if found.server != "cluster" else ()), *[TIMER] * timers)
+
+
+def database_of(found: Field, request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(found.database).database() if found.database in ("postgres", "mariadb") else ""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", WITH_THE_TESTS)
+def test_each_order_takes_effect_once_and_the_books_balance(name, servers, stream, tmp_path: Path, rng, request):
+    found = FIELDS[name]
+    shop = found.shop(servers.get(found.server), stream, tmp_path, database_of(found, request))
+    besiege(shop, rng, plan_of(found, 1), name)
+
+
+def test_every_step_of_the_code_has_a_mode_that_is_killed_there():
+    """A new step has to be given to a mode, or to those that all walk."""
+    walked = {*COMMON, *(step for found in FIELDS.values() for step in found.owned)}
+    assert not [step for step in known_points() if step not in walked and not step.startswith(OTHERS)]
+    assert not [step for step in OWNED if step not in known_points()]
+
+
+def test_at_least_sixty_are_killed_with_the_tests():
+    assert sum(len(plan_of(FIELDS[name], 1)) for name in WITH_THE_TESTS) >= 60
+
+
+def test_the_judge_finds_each_kind_of_fault(rng):
+    """What is judged is worth as much as the judge: each fault, put there by hand."""
+    (one, two) = published = orders(rng, 2, items=["item-0"], kinds={"ok": 1})
+    known = {order.id: order for order in published}
+    good = Books({one.id: 1}, {**ITEMS, "item-0": ITEMS["item-0"] - one.count},
+                 {**dict.fromkeys(CUSTOMERS, MONEY), one.customer: MONEY - one.amount, "shop": one.amount},
+                 {one.customer: one.points})
+    assert judge({one.id: one}, good, ()) == []
+
+    def faults(effects: Any = good.effects, stock: Any = good.stock, money: Any = good.money, points: Any = good.points,
+               dead: Any = ()) -> str:
+        return "\n".join(judge(known, Books(effects, stock, money, points), dead))
+
+    assert f"{two.id} is neither applied nor dead" in faults()
+    assert f"{two.id} was refused" in faults(dead=[two.id])
+    assert f"{one.id} is applied, and dead" in faults(dead=[one.id])
+    assert f"{one.id} took effect 2 times" in faults(effects={one.id: 2})
+    assert "m9 was never published" in faults(effects={one.id: 1, "m9": 1})
+    assert "-1 pieces left" in faults(stock={**good.stock, "rare-0": -1})
+    assert "stock of item-0" in faults(stock=ITEMS)
+    assert "the accounts add up to" in faults(money={**good.money, "shop": 0})
+    assert "points of" in faults(points={})
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_once_under_siege_until_five_hundred_have_died(servers, tmp_path: Path, seed, request):
+    """Round after round, each another mode and back end with its own seed; a finished round is written down."""
+    state = json.loads(PROGRESS.read_text()) if PROGRESS.exists() else {}
+    if not state or state.get("done"):
+        state = {"seed": seed, "rounds": 0, "kills": {}}
+    kills = {name: Counter(steps) for name, steps in state["kills"].items()}
+    while sum(map(Counter.total, kills.values())) < SOAK_KILLS or len(kills) < len(FIELDS):
+        number = state["rounds"]
+        found = list(FIELDS.values())[number % len(FIELDS)]
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        rng = random.Random(f"{state['seed']}:{number}")
+        shop = found.shop(servers.get(found.server), f"soak-{number}", folder, database_of(found, request))
+        storm = besiege(shop, rng, (*COMMON, *found.owned, *[TIMER] * 8), found.name)
+        kills[found.name] = kills.get(found.name, Counter()) + storm.kills
+        state = {"seed": state["seed"], "rounds": number + 1, "kills": {n: dict(k) for n, k in kills.items()}}
+        written(PROGRESS, state)
+    written(PROGRESS, {**state, "done": True})
+    print(json.dumps(state["kills"], indent=1))
