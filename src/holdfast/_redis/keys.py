@@ -241,14 +241,15 @@ class GuardKeys:
 
 @dataclass(frozen=True)
 class LeaseKeys:
-    """Keys of one named lease, for example of a leader."""
+    """Keys of one named lease, for example of a leader. family: leases that lie in one slot and share an epoch."""
 
     prefix: str
     name: str
+    family: str = ""
 
     @property
     def base(self) -> bytes:
-        tag = tag_beside(self.name.encode())
+        tag = tag_beside((self.family or self.name).encode())
         return b"%s:{%s}:lease:%s" % (self.prefix.encode(), tag, escape(self.name).encode())
 
     @property
@@ -258,8 +259,9 @@ class LeaseKeys:
 
     @property
     def lease_epoch(self) -> bytes:
-        """STRING: how many times the lease was granted. Only grows; never deleted."""
-        return self.base + b":epoch"
+        """STRING: how many times the lease was granted; one for a whole family. Only grows; never deleted."""
+        base = LeaseKeys(self.prefix, self.family).base if self.family else self.base
+        return base + b":epoch"
 
     @property
     def door(self) -> bytes:

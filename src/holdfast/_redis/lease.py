@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._base.chance import Chance
-from .._base.clock import Clock, Instant
+from .._base.clock import Clock
 from .._base.events import log
 from ..errors import LeaseLost, ServerError, ServerUnreachable
 from .heart import Heart, Pulse
@@ -60,36 +60,46 @@ class Term:
             raise LeaseLost(f"the lease was lost ({self.cause or 'its deadline has passed'})")
 
 
-class Lease:
-    """Claims and holds the lease ``name``. One object a process and name.
+class Family:
+    """Leases that are many and come and go. They lie in one slot and share one epoch, which follows the server's clock;
+    what one of them has seen of that clock, the others know. An object that claims once would be a newcomer each time,
+    and leave alone for ever what a dead holder left.
+    """
 
-    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long. epoch_ms: how
-    long the epoch is kept; 0: for ever. Leases that are many and come and go forget theirs, and then it grows with the
-    server's clock. watch, began_at: of somebody who has looked at the server's clock before, so that this one is no
-    newcomer.
+    def __init__(self, name: str, lease_ms: int, clock: Clock) -> None:
+        self.name, self.lease_ms = name, lease_ms
+        self.watch = ClockWatch(lease_ms // 4 + 500)
+        #: Since when the server's clock is known to run evenly.
+        self.even_since = clock.now()
+
+
+class Lease:
+    """Claims and holds the lease ``name``. One object a process and name, or one a claim in a family.
+
+    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long.
     """
 
     def __init__(self, server: Server, heart: Heart, name: str, member: str, *, lease_ms: int = 10_000,
-                 clock: Clock, chance: Chance, epoch_ms: int = 0, watch: ClockWatch | None = None,
-                 began_at: Instant | None = None) -> None:
+                 clock: Clock, chance: Chance, family: Family | None = None) -> None:
         self.name, self.member, self.lease_ms = name, member, lease_ms
         self._heart, self._clock, self._chance = heart, clock, chance
-        self._keys = LeaseKeys(server.prefix, name)
+        self._keys = LeaseKeys(server.prefix, name, family.name if family is not None else "")
         self._link = server.shared(self._keys.lease)
-        self._epoch_ms = epoch_ms
-        self._watch = watch or ClockWatch(lease_ms // 4 + 500)
-        self._began_at = clock.now() if began_at is None else began_at
+        self._of_many = family is not None
+        self._family = family or Family(name, lease_ms, clock)
 
     async def claim(self) -> Term | None:
         """Asks once; None when somebody else holds it. Raises ServerUnreachable."""
-        keys, watch = self._keys, self._watch
+        keys, watch = self._keys, self._family.watch
         sent_at = self._clock.now()
-        newcomer = watch.seen_ms is None or sent_at - self._began_at < self.lease_ms / 2000
+        newcomer = watch.seen_ms is None or sent_at - self._family.even_since < self.lease_ms / 2000
         granted, epoch, _, server_ms, jumped = await self._link.run(
             _CLAIM, (keys.lease, keys.lease_epoch, keys.door),
             (self.member, self.lease_ms, "" if watch.seen_ms is None else watch.seen_ms, watch.elapsed_ms(sent_at),
-             watch.slack_ms, int(watch.other_server(self._link.run_id)), int(newcomer), self._epoch_ms))
+             watch.slack_ms, int(watch.other_server(self._link.run_id)), int(newcomer), int(self._of_many)))
         watch.looked(int(server_ms), int(jumped), sent_at, self._clock.now(), self._link.run_id)
+        if int(jumped):  # guard: whoever else holds one of these is given the time to say that he lives
+            self._family.even_since = sent_at
         if not granted:
             return None
         told: list[Term] = []
@@ -100,8 +110,12 @@ class Lease:
 
     async def release(self, term: Term) -> None:
         """Gives it back, so that the next holder need not wait. Harmless when it was lost."""
-        self._heart.remove(term.pulse)
+        self._heart.remove(term.pulse)  # guard: no beat after it. One that is under way finds nothing to extend
         term.lose("released")
+        await self.give_up()
+
+    async def give_up(self) -> None:
+        """Gives back what a claim may have been granted whose answer did not come. Takes from nobody else."""
         with contextlib.suppress(ServerUnreachable):
             await self._link.run(_RELEASE, (self._keys.lease,), (self.member,))
 

@@ -114,21 +114,22 @@ class Rider:
 
     identity: what the effect is known by within its group. writes: commands on one key each, in order. reads: commands
     the handler asked, each with a digest of the answer it got; when one would be answered otherwise now, nothing is
-    written. result: what the handler answered, kept beside the record; empty: nothing. settled: called when the step
-    was answered, whatever it answered, for what has to be given back only then (a lock).
+    written. result: what the handler answered, kept beside the record; empty: nothing. settled: called with what the
+    step answered, or with None when it came to nothing, for what has to be given back only then (a lock).
     """
 
     identity: str
     writes: Sequence[Words] = ()
     reads: Sequence[tuple[Words, bytes]] = ()
     result: bytes = b""
-    settled: Callable[[], None] | None = None
+    settled: Callable[[Settled | None], None] | None = None
 
 
 @dataclass(slots=True)
 class Settlement:
     """One delivery and its verb. ``due_in_ms`` goes with PARK, ``letter`` (flat fields) and ``letter_id`` with BURY,
-    ``rider`` with APPLY. ``detail``: what the broker said beside its answer, for people."""
+    ``rider`` with APPLY. ``detail``: what the broker said beside its answer, for people. ``answer``: its answer, None
+    as long as there is none."""
 
     delivery: Delivery
     verb: Verb
@@ -138,6 +139,7 @@ class Settlement:
     letter_id: str = ""
     rider: Rider | None = None
     detail: tuple[int, int, str] | None = None
+    answer: Settled | None = None
 
 
 class Settled(enum.IntEnum):

@@ -155,6 +155,7 @@ class Settler:
         counts = [0] * len(Verb)
         for s in others:
             counts[s.verb] += 1
+            s.answer = Settled.OK
         why = {id(d): self._why.pop(d.entry_id) for d in acks if d.entry_id in self._why} if self._why else {}
         acked, lost, repeats = len(acks), 0, 0
         if refused:
@@ -169,6 +170,7 @@ class Settler:
                         why.pop(id(delivery), None)
                     else:
                         counts[settlement.verb] -= 1
+                        settlement.answer = answer
                     self._on_refused(delivery, settlement, answer)
         whys = list(why.values())
         self._events.emit(ev.Settled(
@@ -195,10 +197,10 @@ def _give_back(others: Sequence[Settlement]) -> None:
     """What was held until the settlement was answered, or came to nothing, is held no longer."""
     for s in others:
         if s.rider is not None:
-            come_to_nothing(s.rider)
+            come_to_nothing(s.rider, s.answer)
 
 
-def come_to_nothing(rider: Rider) -> None:
+def come_to_nothing(rider: Rider, answer: Settled | None = None) -> None:
     """Nobody waits for this rider any more; after an answer that is as true as before one."""
     if rider.settled is not None:
-        rider.settled()
+        rider.settled(answer)

@@ -27,17 +27,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._base import events as ev
 from .._base.points import reached
 from .._redis.keys import GroupKeys
 from .._redis.scripts import load_script
-from ..consume.contract import Delivery, EffectContext, Rider
+from ..consume.contract import Delivery, EffectContext, Rider, Settled
 from ..consume.outcome import Directive, Retry
-from ..errors import BadHandler, ConfigurationError, EffectBusy
+from ..errors import BadHandler, ConfigurationError, EffectBusy, LeaseLost, ServerError, ServerUnreachable
 from .done import DAY_MS, DoneRecords
+from .ending import Ending
 from .identity import Identity
 from .redis import NO_BATCH, applied_of, result_of
 
@@ -48,6 +52,15 @@ if TYPE_CHECKING:
 _BEGIN = load_script("holdfast.once", "begin")
 _RESOLVE = load_script("holdfast.once", "resolve")
 
+#: Seconds that an attempt waits until its mark says how it ended. After that it is said as soon as it can be.
+SAID_S = 1.0
+#: Seconds between two tries to say so.
+SAY_AGAIN_S = 0.25
+#: What ends the process: nothing is said, and the mark is in doubt as after any other death.
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+Verdict = Literal["applied", "nothing", "again", "doubt"]
+
 
 class IdempotencyKey(str):
     """What the callee is given, the same at every attempt of one effect: 35 characters, letters, digits and ``-``."""
@@ -55,12 +68,25 @@ class IdempotencyKey(str):
     __slots__ = ()
 
 
-def key_of(delivery: Delivery, identity: str) -> IdempotencyKey:
-    """The key of an effect: a digest of stream, group and identity."""
-    keys: GroupKeys | None = getattr(delivery.origin, "keys", None)
-    stream = delivery.origin.stream if keys is None else keys.stream
-    parts = f"{stream}\0{delivery.origin.group}\0{identity}".encode("utf-8", "surrogatepass")
+def key_of(stream: str, group: str, identity: str) -> IdempotencyKey:
+    """The key of an effect: a digest of the logical stream, the group and the identity."""
+    parts = f"{stream}\0{group}\0{identity}".encode("utf-8", "surrogatepass")
     return IdempotencyKey(f"hf-{hashlib.sha256(parts).hexdigest()[:32]}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """One effect that an attempt of ours has begun, or is about to."""
+
+    keys: GroupKeys
+    identity: str
+    incarnation: str
+    message_id: str
+    since: float
+
+    @property
+    def effect(self) -> tuple[GroupKeys, str]:
+        return self.keys, self.identity
 
 
 class _Given:
@@ -80,25 +106,32 @@ class _Given:
 class OutsideOnce:
     """Fulfils ``consume.contract.Effect``.
 
-    on_doubt: ``retry`` with the same key, or ``hold`` for a person. on_error: ``clear`` or ``keep`` the mark of a
-    handler that failed. hold_s: how often a held message looks whether somebody has decided. identity, kept_days: as
-    of ``RedisOnce``.
+    stream: the logical one, which keys are made of; None: whatever a delivery lies in. on_doubt: ``retry`` with the
+    same key, or ``hold`` for a person. on_error: ``clear`` or ``keep`` the mark of a handler that failed. hold_s: how
+    often a held message looks whether somebody has decided. identity, kept_days: as of ``RedisOnce``.
     """
 
     strategy = "outside"
 
-    def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None = None,
-                 kept_days: float = 30.0, on_doubt: Literal["retry", "hold"] = "retry",
-                 on_error: Literal["clear", "keep"] = "clear", hold_s: float = 10.0) -> None:
+    def __init__(self, server: Server, events: ev.Events, clock: Clock, *, stream: str | None = None,
+                 identity: Identity | None = None, kept_days: float = 30.0,
+                 on_doubt: Literal["retry", "hold"] = "retry", on_error: Literal["clear", "keep"] = "clear",
+                 hold_s: float = 10.0) -> None:
         if on_doubt not in ("retry", "hold") or on_error not in ("clear", "keep"):
             raise ConfigurationError("on_doubt is 'retry' or 'hold', on_error is 'clear' or 'keep'")
         self._server = server
         self._events = events
+        self._stream = stream
         self._identity = identity or Identity()
         self._on_doubt, self._on_error, self._hold_s = on_doubt, on_error, hold_s
+        #: Under ``hold`` nobody may try again, not even we; else the next attempt may.
+        self._cut_off: Verdict = "again" if on_doubt == "retry" else "doubt"
         self._records = DoneRecords(server, events, clock, kept_ms=int(kept_days * DAY_MS))
-        #: What runs in this process: the server cannot tell two messages about one effect apart if one process has both.
+        #: Effects of this process whose marks do not yet say how they ended. The server cannot tell two messages about
+        #: one effect apart if one process has both.
         self._running: set[tuple[GroupKeys, str]] = set()
+        self._saying: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def provides(self) -> tuple[type, ...]:
         return (IdempotencyKey,)
@@ -108,72 +141,120 @@ class OutsideOnce:
         await self._records.open()
 
     async def close(self) -> None:
+        """What could not be said by now is left to be found in doubt."""
+        self._closed = True
+        for task in self._saying:
+            task.cancel()
+        await asyncio.gather(*self._saying, return_exceptions=True)
         await self._records.close()
 
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider that records it with the acknowledgement; False when it is done; True when the handler gave a
         directive. Raises EffectBusy, and Retry for what waits for a person."""
-        identity, keys = self._identity.of(delivery), self._records.keys(delivery)
-        here = (keys, identity)
-        if here in self._running:  # guard: nor beside itself in one process
-            raise EffectBusy(f"the effect of message {delivery.message.id} is being brought about in this process")
-        self._running.add(here)
-        try:
-            return await self._run(delivery, attempt, keys, identity)
-        finally:
-            self._running.discard(here)
-
-    async def _run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any], keys: GroupKeys,
-                   identity: str) -> bool | Rider:
-        if not await self._begun(delivery, keys, identity):
+        mark = _Mark(self._records.keys(delivery), self._identity.of(delivery), _incarnation(delivery),
+                     delivery.message.id, time.monotonic())
+        if mark.effect in self._running:  # guard: nor beside itself in one process
+            raise EffectBusy(f"the effect of message {mark.message_id} is being brought about in this process")
+        if not await self._begun(mark):
             return False
         reached("outside.begun.after")
-        try:
-            answer = await attempt(_Given(key_of(delivery, identity)))
-        except Directive:
-            await self._take_back(delivery, keys, identity)
-            raise
-        except Exception:
-            if self._on_error == "clear":
-                await self._take_back(delivery, keys, identity)
-            else:
-                await self._leave(delivery, keys, identity)
-            raise
-        except asyncio.CancelledError:  # a time-out, an end, a lost lease: cut off in the middle proves nothing
-            await self._leave(delivery, keys, identity)
-            raise
+        answer = await self._called(mark, delivery, attempt)
         reached("outside.called.after")
         if isinstance(answer, Directive):
-            await self._take_back(delivery, keys, identity)
+            await self._end(mark, "nothing")
             return True
-        return Rider(identity, result=result_of(answer))
+        # guard: until the answered acknowledgement another message about this effect would find the mark its own
+        return Rider(mark.identity, result=result_of(answer), settled=Ending(partial(self._settled, mark)))
 
-    async def _begun(self, delivery: Delivery, keys: GroupKeys, identity: str) -> bool:
+    async def _begun(self, mark: _Mark) -> bool:
         """Marks it as begun by us; False when it is done."""
         reached("outside.begun.before")
-        answer = await self._server.shared(keys.begun).run(
-            _BEGIN, (keys.begun, keys.done, keys.leases, keys.door),
-            (identity, _incarnation(delivery), self._on_doubt))
+        keys = mark.keys
+        self._running.add(mark.effect)
+        try:
+            answer = await self._server.shared(keys.begun).run(
+                _BEGIN, (keys.begun, keys.done, keys.leases, keys.door),
+                (mark.identity, mark.incarnation, self._on_doubt))
+        except BaseException as error:  # guard: it may be marked, and no handler will run
+            self._say_soon(mark, "nothing")
+            if isinstance(error, ServerUnreachable):
+                raise EffectBusy(f"message {mark.message_id} could not be marked as begun: {error}") from error
+            raise
         told: str = answer[0].decode()
+        if told not in ("first", "again", "taken"):
+            self._running.discard(mark.effect)
+        return self._may_call(mark, told, answer)
+
+    def _may_call(self, mark: _Mark, told: str, answer: Sequence[Any]) -> bool:
+        """What the server said about the mark: True, False when it is done, or the reason to come again."""
         if told == "busy":
-            raise EffectBusy(f"{answer[1].decode()} has been at the effect of message {delivery.message.id} for "
+            raise EffectBusy(f"{answer[1].decode()} has been at the effect of message {mark.message_id} for "
                              f"{answer[2] / 1000:.1f} s")
-        if told in ("taken", "doubt"):
-            kind = ev.EffectTakenOver if told == "taken" else ev.EffectDoubted
-            self._events.emit(kind(stream=keys.stream, group=keys.group, message_id=delivery.message.id,
-                                   from_consumer=answer[1].decode(), age_s=answer[2] / 1000))
+        if told == "taken":
+            self._events.emit(ev.EffectTakenOver(
+                stream=mark.keys.stream, group=mark.keys.group, message_id=mark.message_id,
+                from_consumer=answer[1].decode(), age_s=answer[2] / 1000))
         if told == "doubt":
+            if answer[3]:  # once, not at every look
+                self._tell_doubt(mark, answer[1].decode(), answer[2] / 1000)
             raise Retry(self._hold_s, counts=False, reason="in doubt: a person has to say whether its effect happened")
         return told != "done"
 
-    async def _take_back(self, delivery: Delivery, keys: GroupKeys, identity: str) -> None:
-        """It did not happen. Only our own mark is taken back: it may be somebody else's by now."""
-        await resolve(self._server, keys, identity, "nothing", owner=_incarnation(delivery))
+    async def _called(self, mark: _Mark, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> Any:
+        """The handler's answer. Whatever else it comes to is said in the mark before anybody hears of it."""
+        key = key_of(self._stream or mark.keys.stream, mark.keys.group, mark.identity)
+        try:
+            return await attempt(_Given(key))
+        except _ENDS:
+            raise
+        except Directive:
+            await self._end(mark, "nothing")
+            raise
+        except (asyncio.CancelledError, LeaseLost):  # a time-out, an end, a lost lease: being cut off proves nothing
+            await self._end(mark, self._cut_off)
+            raise
+        except BaseException:
+            await self._end(mark, "nothing" if self._on_error == "clear" else self._cut_off)
+            raise
 
-    async def _leave(self, delivery: Delivery, keys: GroupKeys, identity: str) -> None:
-        """It may have happened. Under ``hold`` nobody may try again, not even we; else the next attempt may."""
-        await resolve(self._server, keys, identity, "again" if self._on_doubt == "retry" else "doubt",
-                      owner=_incarnation(delivery))
+    def _settled(self, mark: _Mark, answer: Settled | None) -> None:
+        """The acknowledgement took the mark along. If it was refused, the effect is in nevertheless, or may be."""
+        if answer is Settled.OK or self._closed:
+            self._running.discard(mark.effect)
+        else:
+            self._say_soon(mark, "nothing" if answer is Settled.DUPLICATE else self._cut_off)
+
+    # -- how it ended ---------------------------------------------------------------------------------------------
+
+    async def _end(self, mark: _Mark, how: Verdict) -> None:
+        await asyncio.wait([self._say_soon(mark, how)], timeout=SAID_S)
+
+    def _say_soon(self, mark: _Mark, how: Verdict) -> asyncio.Task[None]:
+        """Until it is said, the effect counts as running here."""
+        task = asyncio.create_task(self._say(mark, how), name=f"mark {mark.identity} {how}")
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+        return task
+
+    async def _say(self, mark: _Mark, how: Verdict) -> None:
+        """Only our own mark is touched: it may be somebody else's by now."""
+        while True:
+            try:
+                found = await resolve(self._server, mark.keys, mark.identity, how, owner=mark.incarnation)
+                break
+            except ServerUnreachable:
+                await asyncio.sleep(SAY_AGAIN_S)
+            except ServerError as error:
+                ev.log.error("the mark of message %s cannot be ended (%s): %s", mark.message_id, how, error)
+                found = "absent"
+                break
+        self._running.discard(mark.effect)
+        if how == "doubt" and found == "resolved":
+            self._tell_doubt(mark, mark.incarnation, time.monotonic() - mark.since)
+
+    def _tell_doubt(self, mark: _Mark, who: str, age_s: float) -> None:
+        self._events.emit(ev.EffectDoubted(stream=mark.keys.stream, group=mark.keys.group, message_id=mark.message_id,
+                                           from_consumer=who, age_s=age_s))
 
     async def run_batch(self, deliveries: Sequence[Delivery],
                         attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
@@ -194,9 +275,6 @@ class OutsideOnce:
     def transient(self, error: BaseException) -> bool:
         """Somebody else is at it: no attempt is counted."""
         return isinstance(error, EffectBusy)
-
-
-Verdict = Literal["applied", "nothing", "again", "doubt"]
 
 
 async def resolve(server: Server, keys: GroupKeys, identity: str, how: Verdict, *, owner: str = ""

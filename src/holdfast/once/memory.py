@@ -38,7 +38,8 @@ class MemoryOnce:
 
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         identity = self._identity.of(delivery)
-        context = _Given(Writes(_nothing_to_read, clustered=False), key_of(delivery, identity))
+        key = key_of(delivery.origin.stream, delivery.origin.group, identity)
+        context = _Given(Writes(_nothing_to_read, clustered=False), key)
         answer = await attempt(context)
         return True if isinstance(answer, Directive) else Rider(identity, context.writes.writes)
 

@@ -118,7 +118,7 @@ class Outside:
 
         if wiring.server is None:
             return MemoryOnce(self.identity)
-        return OutsideOnce(wiring.server, wiring.events, wiring.clock, identity=self.identity,
+        return OutsideOnce(wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
                            kept_days=_outlives(self.kept_days, wiring), on_doubt=self.on_doubt, on_error=self.on_error,
                            hold_s=self.hold_s)
 
@@ -169,7 +169,7 @@ class Locked:
             raise ConfigurationError("a lock around handlers needs a server: memory:// runs one process anyway")
         return LockedOnce(wiring.server, wiring.events, wiring.clock, self.lock or leases(wiring),
                           inner=None if self.inner is None else self.inner.effect(wiring), identity=self.identity,
-                          wait_s=self.wait_s, kept_days=_outlives(self.kept_days, wiring))
+                          wait_s=self.wait_s, kept_days=_outlives(self.kept_days, wiring), plain=wiring.plain)
 
 
 def in_redis(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse", kept_days: float = 30.0) -> Mode:
@@ -212,8 +212,11 @@ def locked(lock: LockFor | None = None, *, inner: Mode | Literal["sql"] | None =
     inner: a mode that records the effect where it happens, such as ``in_sql()``; None: a done-record beside the stream.
     wait_s: how long to wait for a busy lock before the message is parked. by, missing, kept_days: as of ``in_redis``.
     """
-    return Locked(lock=lock, inner=in_sql(by=by, missing=missing) if inner == "sql" else inner,
-                  identity=Identity(by, missing), wait_s=wait_s, kept_days=kept_days)
+    if inner == "sql":
+        inner = in_sql(by=by, missing=missing)
+    # What an inner mode knows an effect by is what the lock has to be on, or it would keep nobody apart.
+    identity = Identity(by, missing) if by is not None else getattr(inner, "identity", Identity())
+    return Locked(lock=lock, inner=inner, identity=identity, wait_s=wait_s, kept_days=kept_days)
 
 
 _BY_NAME: dict[str, Callable[[], Mode]] = {"redis": in_redis, "sql": in_sql, "outside": outside}

@@ -25,4 +25,5 @@ if tonumber(till) < now then
   for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do write(now + ARGV[3], member) end
 end
 write(now + ARGV[2], ARGV[1])
+if redis.call('PTTL', KEYS[1]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3] * 360) end -- one of many, see claim_lease.lua
 return { 1, text, string.format('%.0f', jumped) }

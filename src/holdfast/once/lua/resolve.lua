@@ -7,15 +7,15 @@
 -- returns 'resolved', 'absent', or 'alive' (its consumer is at it)
 local found = redis.call('HGET', KEYS[1], ARGV[1])
 if not found then return 'absent' end
-local who, since = string.match(found, '^(%S+) (%d+)$')
+local told, who, since = string.match(found, '^(%??)(%S+) (%d+)$')
 if ARGV[2] ~= '' then
-  if who ~= ARGV[2] then return 'absent' end -- guard: only one's own
-elseif redis.call('ZSCORE', KEYS[3], who) then
+  if told .. who ~= ARGV[2] then return 'absent' end -- guard: only one's own
+elseif told == '' and redis.call('ZSCORE', KEYS[3], who) then -- guard: a person does not end what is under way
   return 'alive'
 end
 redis.call('DEL', KEYS[4]) -- a first write that is allowed at maxmemory
 if ARGV[3] == 'again' or ARGV[3] == 'doubt' then
-  redis.call('HSET', KEYS[1], ARGV[1], (ARGV[3] == 'again' and '- ' or '? ') .. since)
+  redis.call('HSET', KEYS[1], ARGV[1], (ARGV[3] == 'again' and '-' or '?' .. who) .. ' ' .. since)
   return 'resolved'
 end
 redis.call('HDEL', KEYS[1], ARGV[1])
