@@ -19,10 +19,11 @@ import pytest
 import sqlalchemy as sa
 
 from holdfast import Holdfast
+from holdfast._base import events as ev
 from holdfast._redis.keys import StreamKeys
 from holdfast._sql import Database, Tables, create_all
 from holdfast.once.outbox_table import NAME_ROW
-from holdfast.testing import Worker, wait_until
+from holdfast.testing import Replicated, Way, Worker, wait_until
 from holdfast.testing.points import known_points
 from tests.faults.crew import ask, events
 from tests.faults.workers.relay import Task
@@ -213,3 +214,59 @@ def test_a_relay_that_is_asked_to_end_finishes_its_round(post: Post, rng):
     post.leader()
     post.wait_empty()
     post.judge()
+
+
+@pytest.fixture
+def pair() -> Iterator[Replicated]:
+    with Replicated(replicas=1, proxied=True) as made:
+        yield made
+
+
+@pytest.mark.parametrize("replicas", [1, 0], ids=["replicas-asked-for", "not-asked-for"])
+def test_a_failover_loses_rows_only_where_no_replicas_were_asked_for(pair, stream, tmp_path, arun, replicas):
+    """The link stalls, rows are relayed, the master dies: what had left the table is gone, what had not comes again."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/db")
+    with engine.begin() as connection:
+        create_all(connection, Tables())
+    before, after = [f"m{n}" for n in range(10)], [f"m{n}" for n in range(10, 30)]
+
+    def write(ids: list[str]) -> None:
+        with engine.begin() as connection:
+            for message_id in ids:
+                outbox.add(connection, stream, {}, id=message_id)
+
+    async def relay(url: str, **how: Any) -> list[str]:
+        """Until all is relayed, or the lack of replicas is reported; answers what was reported."""
+        stalls: list[str] = []
+        async with Holdfast(url, sql=engine) as hf:
+            found = await hf.relay(lease_ms=LEASE_MS, poll_s=0.02, wait_s=0.05, **how)
+
+            def hear(event: ev.Event) -> None:
+                if isinstance(event, ev.OutboxStalled):
+                    stalls.append(event.error)
+                    found.stop()
+
+            hf.events.subscribe(hear)
+            await found.run(until_empty=True)
+        return stalls
+
+    outbox = Holdfast(pair.url, sql=engine).outbox
+    write(before)
+    assert arun(relay(pair.url)) == []
+    pair.wait_in_sync()
+    wait_until(lambda: pair.replicas[0].admin.xlen(stream) == len(before), 10, "the replica has the first rows")
+    pair.links[0].stall(Way.DOWN)
+    write(after)
+    for _ in range(2):  # the second time every row is in the stream already, and on the master alone all the same
+        stalls = arun(relay(pair.url, replicas=replicas))
+        assert [m for m in _ids(pair, stream) if m in after] == after, "the master has them"
+        assert bool(stalls) == bool(replicas)
+    pair.master.kill()
+    pair.promote(0)
+    arun(relay(pair.url))
+    assert _ids(pair, stream) == (before + after if replicas else before)
+    engine.dispose()
+
+
+def _ids(pair: Replicated, stream: str) -> list[str]:
+    return [fields[b"id"].decode() for _, fields in pair.admin.xrange(stream)]

@@ -35,6 +35,7 @@ PURE = [
     "once/diagram.py",
     "once/machine.py",
     "once/paths.py",
+    "once/stalls.py",
     "once/transition.py",
     "streams/notes.py",
 ]

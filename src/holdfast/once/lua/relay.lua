@@ -43,8 +43,8 @@ local function fields_of(raw) -- netstrings: a length, a colon, so many bytes
   end
   return fields
 end
--- Written anew each time: a WAIT behind this call counts the replicas of this connection's last write, and there must be
--- one even when every row was sent before.
+-- guard: written anew each time. A WAIT behind this call counts the replicas of this connection's last write, and there
+-- must be one even when every row was sent before.
 redis.call('HSET', KEYS[2], outbox, ARGV[2] .. ' ' .. term)
 local written, before = 0, 0
 for i = 5, #ARGV, 2 do
