@@ -58,8 +58,8 @@ class StreamKeys:
 
     @property
     def relayed(self) -> bytes:
-        """HASH: outbox, row and message id → entry id, of rows that are in the stream and may still be in their table; they
-        go when they have left it. Outbox → its fence: epoch and name of the relay's term that was here last."""
+        """HASH: outbox, row and message id → entry id, of rows that are in the stream and may still be in their table;
+        they go when they have left it. Outbox → its fence: epoch and name of the relay's term that was here last."""
         return self.base + b"::relayed"
 
     def sent(self, message_id: str) -> bytes:
