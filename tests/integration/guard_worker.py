@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 
@@ -17,6 +18,9 @@ from holdfast._redis.open import open_server
 from holdfast.errors import HoldfastError
 from holdfast.once.guard import Guard
 from holdfast.once.redis_store import RedisStore
+
+#: Calls of parent and child, when they run at the same time.
+COUNT = 300
 
 
 def say(**what: object) -> None:
@@ -61,24 +65,42 @@ def plain(url: str, key: str, work_s: float, lease_s: float, wait_s: float) -> N
 
 
 def many(guard: Guard, who: str) -> None:
-    for number in range(30):
+    for number in range(COUNT):
         with guard.once(f"{who}-{number}") as call:
             call.result = who
         with guard.once(f"{who}-{number}") as again:
             assert again.result == who, again.result
 
 
+def connection_of(guard: Guard) -> object:
+    """What the server knows the next call's connection by; each time another where it is no Redis."""
+    if not isinstance(guard.store, RedisStore):
+        return object()
+    with guard.store.plain()._link(b"any") as link:
+        return link.call("CLIENT", "ID")
+
+
 def fork(url: str, lease_s: float, wait_s: float) -> None:
+    """Both at the same time, as often as it takes to read one another's answers if they share a connection."""
+    signal.alarm(round(wait_s))  # a reply that the other one has read is waited for in vain
     guard = guard_of(url, lease_s, wait_s)
-    many(guard, "before")
+    with guard.once("before") as call:
+        call.result = 0
+    mine = connection_of(guard)
+    begun, begins = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            signal.alarm(round(wait_s))
+            other = connection_of(guard)
+            os.write(begins, b"!")
+            assert other != mine
             many(guard, "child")
             code = 0
         finally:
             os._exit(code)
+    os.read(begun, 1)
     many(guard, "parent")
     say(event="ended", child=os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     guard.store.plain().close()

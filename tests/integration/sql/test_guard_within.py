@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from holdfast._sql import Database, Tables, Timeouts, create_all
 from holdfast.errors import ConfigurationError, EffectBusy
+from holdfast.once import sql_records
 from holdfast.once.guard import Guard
-from holdfast.once.records import Done, Running
+from holdfast.once.records import Done, Mark, Running
 from holdfast.once.sql_store import SqlStore
 from holdfast.testing import wait_until
 
@@ -160,6 +161,19 @@ def test_a_mark_that_was_left_is_taken_over_inside_a_transaction(shop, pay):
     assert isinstance(shop.known("o-1"), Running)
     wait_until(lambda: pay("o-1"), SOON_S, "it is taken over after its lease", errors=(EffectBusy,))
     assert shop.paid() == ["o-1"]
+
+
+def test_of_two_who_saw_the_same_mark_one_takes_it_over(shop):
+    left, one, other = (Mark("payments", "o-1", owner, 1, 60_000) for owner in ("left", "one", "other"))
+    shop.store.plain().claim(left)
+    seen = shop.known("o-1")
+    row = {"state": "running", "until_ms": seen.until_ms + 60_000}
+    with shop.database.plain_engine.connect() as connection:
+        for mark, won in ((one, True), (other, False)):
+            with connection.begin():
+                taken = {**row, "owner": mark.owner}
+                assert sql_records._swap(connection, shop.database.tables, seen, mark, taken) is won
+    assert shop.known("o-1").owner == "one"
 
 
 def test_a_session_of_the_wrong_side_is_refused(shop):
