@@ -180,7 +180,7 @@ class SqlStore:
                                [{"name": SHOP, "money": 0}, *({"name": c, "money": MONEY} for c in CUSTOMERS)])
 
     def read(self) -> Books:
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(holdfast_read_only=True) as connection:
             return read_tables(lambda statement: connection.execute(self._text(statement)).all())
 
     def close(self) -> None:

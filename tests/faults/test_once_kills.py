@@ -55,8 +55,11 @@ class Field:
     database: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
 
-    def shop(self, backend: Any, stream: str, folder: Path, url: str = "") -> Shop:
-        store = other_slot(stream) if self.server == "cluster" else url
+    def shop(self, request: pytest.FixtureRequest, stream: str, folder: Path) -> Shop:
+        backend = request.getfixturevalue("servers").get(self.server)
+        store = other_slot(stream) if self.server == "cluster" else ""
+        if self.database in ("postgres", "mariadb"):
+            store = request.getfixturevalue(self.database).database()
         return Shop(backend, stream, folder, handler=self.mode, store=store, how={"concurrency": 8},
                     settings={**QUICK, "stow_ms": 300}, **self.told)
 
@@ -104,16 +107,11 @@ def plan_of(found: Field, timers: int) -> tuple[str, ...]:
     return (*own, *(INNER if found.server != "cluster" else ()), *[TIMER] * timers)
 
 
-def database_of(found: Field, request: pytest.FixtureRequest) -> str:
-    return request.getfixturevalue(found.database).database() if found.database in ("postgres", "mariadb") else ""
-
-
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", WITH_THE_TESTS)
-def test_each_order_takes_effect_once_and_the_books_balance(name, servers, stream, tmp_path: Path, rng, request):
+def test_each_order_takes_effect_once_and_the_books_balance(name, stream, tmp_path: Path, rng, request):
     found = FIELDS[name]
-    shop = found.shop(servers.get(found.server), stream, tmp_path, database_of(found, request))
-    besiege(shop, rng, plan_of(found, 1), name)
+    besiege(found.shop(request, stream, tmp_path), rng, plan_of(found, 1), name)
 
 
 def test_every_step_of_the_code_has_a_mode_that_is_killed_there():
@@ -153,7 +151,7 @@ def test_the_judge_finds_each_kind_of_fault(rng):
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_once_under_siege_until_five_hundred_have_died(servers, tmp_path: Path, seed, request):
+def test_once_under_siege_until_five_hundred_have_died(tmp_path: Path, seed, request):
     """Round after round, each another mode and back end with its own seed; a finished round is written down."""
     state = json.loads(PROGRESS.read_text()) if PROGRESS.exists() else {}
     if not state or state.get("done"):
@@ -165,7 +163,7 @@ def test_once_under_siege_until_five_hundred_have_died(servers, tmp_path: Path, 
         folder = tmp_path / str(number)
         folder.mkdir()
         rng = random.Random(f"{state['seed']}:{number}")
-        shop = found.shop(servers.get(found.server), f"soak-{number}", folder, database_of(found, request))
+        shop = found.shop(request, f"soak-{number}", folder)
         storm = besiege(shop, rng, (*COMMON, *found.owned, *[TIMER] * 8), found.name)
         kills[found.name] = kills.get(found.name, Counter()) + storm.kills
         state = {"seed": state["seed"], "rounds": number + 1, "kills": {n: dict(k) for n, k in kills.items()}}
