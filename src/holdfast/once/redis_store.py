@@ -8,8 +8,8 @@ call, so that a thread that renews never waits for the one that works.
 What a failover or a crash of the server loses is forgotten: under ``appendfsync everysec`` up to a second of marks and
 results, and whatever a replica that is promoted had not received. Whoever asks for such a key again is the first.
 
-A record takes about 200 bytes on the server beside the names and the result, for as long as ``retention_s``: a million
-keys of 40 bytes with results of 100 bytes are about 350 MB.
+Memory, for as long as ``retention_s``: a million done keys of 40 characters with results of 100 bytes take about 540 MB
+(measured on Valkey 9.1: 542 bytes a record).
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ look would have two claimants wait for each other on MySQL, where a refused inse
 **Time is the database's**, asked in the transaction that acts on it, so workers' clocks do not matter. It is a wall
 clock: a step of it ends leases early or late by as much.
 
-A row takes about 150 bytes beside names and result, and is there until ``prune``.
+A row with a key of 40 characters and a result of 100 bytes takes about 320 bytes with its indexes (measured on SQLite),
+and is there until ``prune``.
 """
 
 from __future__ import annotations
