@@ -15,7 +15,8 @@ how a rare disaster looks. So every series whose labels are known beforehand app
 instances would count it many times: queries use ``max by (stream, group)``. ``across`` says how the processes of one
 machine are joined.
 
-An event or field may be named here before it exists; what waits for it stays silent, and the reference page says so.
+An event or field may be named here before it exists; what waits for it stays silent, and the reference page says so. A
+metric without feeds is written by somebody else than the sink: ``by`` says who.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ class Feed:
         return found is None or self.value not in {ONE, NOW, *found.__struct_fields__}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
     """One metric. ``closed`` lists the values of labels that have few; only such series can be born at zero.
 
-    ``codes`` turns a field's text into a number. ``across`` joins the gauges of processes on one machine.
+    ``codes`` turns a field's text into a number. ``across`` joins the gauges of processes on one machine. ``by``: who
+    writes it, where no event does.
     """
 
     name: str
@@ -76,10 +78,13 @@ class Metric:
     buckets: tuple[float, ...] = ()
     closed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     codes: Mapping[str, float] = field(default_factory=dict)
+    by: str = ""
 
 
 _STREAM = ("stream",)
 _GROUP = ("stream", "group")
+#: Labels that say whose a series is; its counters are born when these are first seen.
+WHOSE = ("stream", "group", "namespace", "machine")
 
 #: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -92,6 +97,9 @@ _ATTEMPTS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
 _CAUSES = ("loop_blocked", "paused", "server", "unreachable")
 _REASONS = tuple(letter.REASONS)
 _BOOL = ("false", "true")
+#: What knew that an effect was in (``DuplicateSuppressed``), and how guarded calls end (``Guarded``).
+_STRATEGIES = ("redis", "sql", "outside", "lock", "memory")
+_ENDS = ("first", "repeated", "taken_over", "busy", "failed")
 
 
 def _count(name: str, event: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP,
@@ -148,8 +156,6 @@ SETTLING = (
     _count("holdfast_acked_total", "Settled", "acked", "Deliveries acknowledged after their handler succeeded."),
     _count("holdfast_dropped_total", "Settled", "dropped",
            "Deliveries acknowledged without effect because the handler said Drop."),
-    _count("holdfast_duplicates_total", "Settled", "duplicates",
-           "Deliveries whose effect was there already, so the handler did not run."),
     _count("holdfast_retries_total", "Settled", "retried", "Deliveries parked for another attempt."),
     _kinds("holdfast_handed_back_total", "Deliveries handed back without an attempt, while running or at the stop.",
            "at", {"run": ("Settled", "handed_back"), "stop": ("ConsumerStopped", "handed_back")}),
@@ -159,11 +165,6 @@ SETTLING = (
              "Time of one settle call, however many deliveries it carries.", buckets=_CALL_SECONDS),
     _seconds("holdfast_handle_seconds", "Settled", "handle_s",
              "Time of one attempt, from the handler's start to its outcome."),
-    _gauge("holdfast_effect_records", "records", "Done-records or inbox rows kept for the group.", event="EffectStore"),
-    _gauge("holdfast_effects_in_doubt", "in_doubt",
-           "Outside effects that were begun and neither confirmed nor denied.", event="EffectStore"),
-    _gauge("holdfast_effects_in_doubt_oldest_seconds", "in_doubt_oldest_s", "Age of the oldest effect in doubt.",
-           unit="seconds", event="EffectStore"),
 )
 
 FAILURES = (
@@ -182,8 +183,6 @@ FAILURES = (
     _gauge("holdfast_dead_letters_oldest_seconds", "dead_oldest_s", "Age of the group's oldest dead letter.",
            unit="seconds"),
     _count("holdfast_replayed_total", "Replayed", ONE, "Dead letters replayed into the group."),
-    _kinds("holdfast_letters_checked_total", "Dead letters checked against the metadata specification.", "verdict",
-           {"valid": ("LettersChecked", "valid"), "invalid": ("LettersChecked", "invalid")}),
     _count("holdfast_parked_unknown_total", "ParkedUnknown", ONE,
            "Messages parked because nobody here knows their type or version."),
     _count("holdfast_handler_overdue_total", "HandlerOverdue", ONE,
@@ -191,6 +190,89 @@ FAILURES = (
     Metric("holdfast_breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half open, 2 open.", ("breaker",),
            (Feed("BreakerChanged", "state", renamed={"breaker": "name_of"}),), across="max",
            codes={"closed": 0.0, "half-open": 1.0, "open": 2.0}),
+)
+
+LETTERS_CHECKED = Metric(
+    "holdfast_letters_checked", "gauge",
+    "Dead letters that keep to the metadata specification, or do not, by the service that wrote them.",
+    (*_GROUP, "service", "verdict"), (), across="sum", closed={"verdict": ("valid", "invalid")},
+    by="`holdfast dlq lint --textfile`")
+LETTERS_CHECKED_AT = Metric(
+    "holdfast_letters_checked_timestamp_seconds", "gauge", "When the letters were last checked.", _GROUP, (), "seconds",
+    across="max", by="`holdfast dlq lint --textfile`")
+
+EFFECTS = (
+    _count("holdfast_duplicates_total", "DuplicateSuppressed", ONE,
+           "Messages that came again after their effect was in: acknowledged, nothing done. By what knew of it.",
+           closed={"strategy": _STRATEGIES}),
+    _gauge("holdfast_effect_records", "done", "Records of applied effects beside the stream.", event="EffectRecords"),
+    _count("holdfast_effect_records_pruned_total", "RecordsPruned", "count",
+           "Records of applied effects that were removed, their messages being past coming.",
+           closed={"where": ("redis", "sql")}),
+    _count("holdfast_effect_conflicts_total", "EffectConflict", ONE,
+           "Effects kept out because what their handler had read was no longer so; it ran again, uncounted."),
+    _count("holdfast_effect_writes_refused_total", "EffectHalfDone", ONE,
+           "Times the server refused a write of an effect, so that only what comes before it is in."),
+    _gauge("holdfast_effects_half_done", "half_done", "Effects of which only a part is in.", event="EffectRecords"),
+    _count("holdfast_effects_unconfirmed_total", "EffectUnconfirmed", "count",
+           "Effects that fewer replicas than asked for, or no synced append-only file, confirmed in time."),
+    _gauge("holdfast_effects_begun", "begun", "Outside effects that were begun and have not ended.",
+           event="EffectRecords"),
+    _gauge("holdfast_effects_in_doubt", "in_doubt",
+           "Outside effects begun by a consumer that is dead, or was cut off: neither confirmed nor denied.",
+           event="EffectRecords"),
+    _gauge("holdfast_effects_in_doubt_oldest_seconds", "in_doubt_oldest_s", "Age of the oldest effect in doubt.",
+           unit="seconds", event="EffectRecords"),
+    _count("holdfast_effects_doubted_total", "EffectDoubted", ONE,
+           "Outside effects that only a person can say the end of."),
+    _count("holdfast_effects_taken_over_total", "EffectTakenOver", ONE,
+           "Outside effects that a dead consumer had begun and another one tried again, with the same key."),
+)
+
+LOCKS = (
+    _count("holdfast_lock_busy_total", "LockBusy", ONE,
+           "Messages parked, uncounted, because somebody else held the lock of their business id."),
+    _count("holdfast_locks_released_total", "LockReleased", ONE,
+           "Locks around handlers that were given back. lost: it had been lost before, and its handler was stopped.",
+           closed={"lost": _BOOL}),
+    _seconds("holdfast_lock_wait_seconds", "LockReleased", "waited_s", "Time from asking for a lock to having it."),
+    _seconds("holdfast_lock_hold_seconds", "LockReleased", "held_s",
+             "Time for which a lock was held: from having it to the answered acknowledgement."),
+)
+
+GUARDS = (
+    _count("holdfast_guarded_total", "Guarded", ONE, "Guarded calls that ended, by how.", labels=("namespace",),
+           closed={"outcome": _ENDS}),
+    _seconds("holdfast_guarded_seconds", "Guarded", "seconds",
+             "Time of a guarded call, from asking for its key to its end.", labels=("namespace",)),
+)
+
+OUTBOX = (
+    _gauge("holdfast_outbox_rows", "rows", "Rows that wait in the outbox. Of the relay that leads.", labels=(),
+           event="OutboxBacklog"),
+    _gauge("holdfast_outbox_oldest_seconds", "oldest_s",
+           "Age of the oldest row in the outbox. Of the relay that leads.", labels=(), unit="seconds",
+           event="OutboxBacklog"),
+    _gauge("holdfast_outbox_look_timestamp_seconds", NOW,
+           "When this relay last looked at the outbox as the one that leads. Where that is long ago another leads, and "
+           "these gauges are out of date.", labels=(), unit="seconds", across="max", event="OutboxBacklog"),
+    _count("holdfast_outbox_relayed_total", "OutboxRelayed", "count",
+           "Rows that went from the outbox into their stream.", labels=_STREAM),
+    _count("holdfast_outbox_repeated_total", "OutboxRelayed", "repeated",
+           "Rows among them that were in their stream already, because a relay had died before it could say so.",
+           labels=_STREAM),
+    _seconds("holdfast_outbox_delay_seconds", "OutboxRelayed", "oldest_s",
+             "Time from the writing of a row to its stream, of the oldest row of each call.", labels=_STREAM),
+    _seconds("holdfast_outbox_relay_seconds", "OutboxRelayed", "seconds",
+             "Time of bringing one round's rows to a stream.", labels=_STREAM, buckets=_CALL_SECONDS),
+    _count("holdfast_outbox_stalled_total", "OutboxStalled", ONE,
+           "Times the relay could not go on with a stream, or at all, and rested.", labels=()),
+)
+
+MACHINES = (
+    _count("holdfast_transitions_refused_total", "TransitionRefused", ONE,
+           "Requests for a step of a state machine that moved nothing, by why.", labels=("machine",),
+           closed={"why": ("duplicate", "illegal", "early", "missing")}),
 )
 
 RECOVERY = (
@@ -234,16 +316,21 @@ LIVENESS = (
            {"acquired": ("PartitionAcquired", ONE), "released": ("PartitionReleased", ONE)}),
 )
 
-#: Fed by the sink, about itself.
 SERIES_REFUSED = Metric("holdfast_series_refused_total", "counter",
-                        "Updates left out because a metric had reached its number of series.", (), ())
+                        "Updates left out because a metric had reached its number of series.", (), (),
+                        by="the sink itself")
 
 #: In the order of the reference page.
 CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Publishing": PUBLISHING,
     "Backlog": BACKLOG,
     "Settling": SETTLING,
-    "Failures and dead letters": FAILURES,
+    "Failures and dead letters": (*FAILURES, LETTERS_CHECKED, LETTERS_CHECKED_AT),
+    "Effects that happen once": EFFECTS,
+    "Locks around handlers": LOCKS,
+    "Guarded calls": GUARDS,
+    "The outbox": OUTBOX,
+    "State machines": MACHINES,
     "Recovery": RECOVERY,
     "Liveness": LIVENESS,
     "The metrics themselves": (SERIES_REFUSED,),

@@ -12,7 +12,7 @@ _HEAD = """# Metrics
 <!-- Written from src/holdfast/sinks/metrics.py. Change that, then run `make docs`. -->
 
 Every metric of the Prometheus sink. How to serve them: [Watch your streams](../how-to/watch.md). What to do when one
-of them alarms: [Runbooks](../how-to/runbooks.md). Alert rules are in `ops/alerts/`, a dashboard in `ops/dashboards/`.
+of them alarms: [Runbooks](../how-to/runbooks.md). Alert rules are in `ops/alerts/`, dashboards in `ops/dashboards/`.
 
 ## Reading them
 
@@ -20,16 +20,19 @@ of them alarms: [Runbooks](../how-to/runbooks.md). Alert rules are in `ops/alert
 - **Gauges speak for the group.** Every consumer of a group reports the same numbers, as its last sweep found them. Use
   `max by (stream, group)`; a sum over instances counts the group once for each process.
 - **Counters speak for the process.** Sum them: `sum by (stream, group) (rate(…))`.
+- **The outbox's gauges speak for whoever leads.** A relay that has lost the lead keeps its last values, so ask only the
+  fresh ones: `holdfast_outbox_rows and on (job, instance) time() - holdfast_outbox_look_timestamp_seconds < 60`.
 - **NaN** means that the server does not know: the lag of a group on Redis 6.2, or after entries were deleted by hand.
-- Counters start at zero as soon as their stream or group is first seen, so `increase()` notices the first event too.
-  Series with an `error_type` are an exception: what will fail is not known beforehand.
+- Counters start at zero as soon as their stream, group, namespace or machine is first seen, so `increase()` notices the
+  first event too. Series with an `error_type` are an exception: what will fail is not known beforehand.
 
 ## How many series
 
 Labels are names that code or configuration gives: no message id, no key, no error text, and no consumer's name, which
 is new at every start. `stream` and `group` are as many as you have; a `reason`, `cause` or `stage` outside its list
-becomes `other`. Each metric holds at most `max_series` label sets in a process (2,000 unless told otherwise); what
-comes after that is counted in `holdfast_series_refused_total` and left out.
+becomes `other`, and so does the `strategy` of an effect of your own. Each metric holds at most `max_series` label sets
+in a process (2,000 unless told otherwise); what comes after that is counted in `holdfast_series_refused_total` and left
+out.
 
 With `holdfast run --processes N`, one page speaks for all processes of the machine: counters and histograms are summed,
 those of dead processes included; a group's gauges are what was seen last; `holdfast_in_flight` is a sum; timestamps and
@@ -64,7 +67,7 @@ def _entry(metric: Metric) -> Iterator[str]:
         yield "- labels: " + ", ".join(_label(metric, name) for name in metric.labels)
     if metric.buckets:
         yield "- buckets: " + ", ".join(f"{bound:g}" for bound in metric.buckets)
-    yield "- fed by " + (", ".join(map(_fed, metric.feeds)) or "the sink itself")
+    yield "- fed by " + (", ".join(map(_fed, metric.feeds)) or metric.by)
     yield ""
 
 

@@ -8,6 +8,7 @@ processes on one machine are put together by ``processes``.
 from __future__ import annotations
 
 import math
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.clock import Clock, SystemClock
 from .._base.events import Event
 from ..errors import MissingExtra
-from .metrics import METRICS, NOW, ONE, SERIES_REFUSED, Feed, Metric
+from .metrics import METRICS, NOW, ONE, SERIES_REFUSED, WHOSE, Feed, Metric
 from .plain import text
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Characters of a label's value that are kept.
 LABEL_MAX = 120
-#: Streams and groups whose counters were begun at zero; a service with more has no series left for them anyway.
+#: Streams, groups and such whose counters were begun at zero; a service with more has no series left for them anyway.
 GREETED_MAX = 100_000
 #: The value of a closed label that is none of the listed ones.
 OTHER = "other"
@@ -65,7 +66,7 @@ class PrometheusSink:
             for feed in series.metric.feeds:
                 if feed.type is not None and not feed.waits:
                     self._feeders.setdefault(feed.type, []).append(self._feeder(series, feed))
-        self._greeted: set[tuple[tuple[str], ...]] = set()
+        self._greeted: set[tuple[tuple[str, tuple[str]], ...]] = set()
 
     def __call__(self, event: Event) -> None:
         """Takes one event; those the table does not name, and values that are no numbers, change nothing."""
@@ -109,9 +110,9 @@ class PrometheusSink:
         return lambda event: getattr(event, name)
 
     def _greet(self, event: Event) -> None:
-        """Counters of a stream or group seen for the first time start at zero (the reason is in ``metrics``)."""
-        known = {name: (label(getattr(event, name)),) for name in ("stream", "group") if hasattr(event, name)}
-        who = tuple(known.values())
+        """Counters of whatever is seen for the first time start at zero (the reason is in ``metrics``)."""
+        known = {name: (label(getattr(event, name)),) for name in WHOSE if hasattr(event, name)}
+        who = tuple(known.items())
         if not known or who in self._greeted or len(self._greeted) >= GREETED_MAX:
             return
         self._greeted.add(who)
@@ -127,17 +128,27 @@ class _Series:
 
     def __init__(self, metric: Metric, registry: CollectorRegistry, limit: int, refuse: Callable[[], None]) -> None:
         self.metric = metric
-        self._family = _family(metric, registry)
+        self._registry = registry
+        # A gauge without labels is on the page as soon as it is registered, at 0, before anybody has looked.
+        waits = metric.kind == "gauge" and not metric.labels  # guard: what nobody has fed has no value
+        self._family = None if waits else _family(metric, registry)
         self._limit = limit
         self._refuse = refuse
         self._children: dict[tuple[str, ...], Any] = {}
+        self._making = threading.Lock()
 
     def child(self, labels: tuple[str, ...]) -> Any:
         """The series with these label values; None when there are too many already."""
         found = self._children.get(labels)
         if found is None and len(self._children) < self._limit:
-            found = self._children[labels] = self._family.labels(*labels) if labels else self._family
+            found = self._children[labels] = self._made().labels(*labels) if labels else self._made()
         return found
+
+    def _made(self) -> Any:
+        with self._making:
+            if self._family is None:
+                self._family = _family(self.metric, self._registry)
+            return self._family
 
     def update(self, labels: tuple[str, ...], value: Any) -> None:
         child = self.child(labels)

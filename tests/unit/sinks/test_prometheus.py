@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from holdfast._base import events as ev
 from holdfast.errors import MissingExtra
 from holdfast.sinks import PrometheusSink, metrics_page
-from holdfast.sinks.metrics import METRICS, SERIES_REFUSED
+from holdfast.sinks.metrics import LETTERS_CHECKED, METRICS, SERIES_REFUSED
 from holdfast.sinks.prometheus import OTHER, observe_many
 from tests.unit.sinks.samples import FixedClock, event_types, one_of
 
@@ -28,8 +28,6 @@ OF = {"stream": "orders", "group": "billing"}
 #: Events and fields the table asks for and the rooms do not emit yet. A name not listed here is a slip of the pen.
 AWAITED = {
     "Settled.attempts", "Sweep.dead_oldest_s", "Sweep.in_flight", "Sweep.pending_max", "TakenOver.lost",
-    "EffectStore.in_doubt", "EffectStore.in_doubt_oldest_s", "EffectStore.records",
-    "LettersChecked.invalid", "LettersChecked.valid",
 }
 
 
@@ -74,8 +72,9 @@ def test_every_label_is_found_on_the_event_that_feeds_it():
 
 def test_no_label_can_hold_a_message_or_a_consumer():
     used = {name for metric in METRICS for name in metric.labels}
-    assert used == {"at", "breaker", "cause", "error_type", "group", "in_doubt", "kind", "move", "new_server", "reason",
-                    "stage", "stream", "verdict"}
+    assert used == {"at", "breaker", "cause", "error_type", "group", "in_doubt", "kind", "lost", "machine", "move",
+                    "namespace", "new_server", "outcome", "reason", "service", "stage", "strategy", "stream", "verdict",
+                    "where", "why"}
 
 
 def test_every_event_feeds_a_metric():
@@ -155,6 +154,62 @@ def test_counters_of_a_group_are_born_at_zero():
     assert value(sink, "holdfast_buried_total", **OF, reason="crash_loop") == 0
     assert value(sink, "holdfast_publish_failed_total", stream="orders", in_doubt="true") == 0
     assert value(sink, "holdfast_loop_blocked_seconds_count") == 0
+    assert value(sink, "holdfast_locks_released_total", **OF, lost="true") == 0
+    assert value(sink, "holdfast_effects_unconfirmed_total", **OF) == 0
+    assert value(sink, "holdfast_effect_records_pruned_total", **OF, where="redis") == 0
+
+
+def test_counters_of_a_guard_and_of_a_machine_are_born_at_zero():
+    sink = PrometheusSink()
+    sink(ev.Guarded(namespace="refunds", outcome="first", seconds=0.1))
+    sink(ev.TransitionRefused(machine="order", transition="pay", state="paid", why="duplicate"))
+    assert value(sink, "holdfast_guarded_total", namespace="refunds", outcome="failed") == 0
+    assert value(sink, "holdfast_transitions_refused_total", machine="order", why="illegal") == 0
+
+
+def test_a_gauge_without_labels_has_no_value_before_somebody_has_looked():
+    # A process without a relay would say that nothing waits, and that its relay last looked in 1970.
+    sink = PrometheusSink(clock=FixedClock())
+    sink(ev.OutboxRelayed(stream="orders", count=1, repeated=0, oldest_s=0.1, seconds=0.1))
+    assert value(sink, "holdfast_outbox_rows") is None
+    sink(ev.OutboxBacklog(rows=7, oldest_s=2.5))
+    assert value(sink, "holdfast_outbox_rows") == 7
+    assert value(sink, "holdfast_outbox_oldest_seconds") == 2.5
+    assert value(sink, "holdfast_outbox_look_timestamp_seconds") == pytest.approx(1_795_330_800.123)
+
+
+def test_duplicates_are_counted_by_what_knew_of_the_effect():
+    sink = PrometheusSink()
+    for strategy in ("redis", "sql", "sql", "lock", "an effect of the user's"):
+        sink(ev.DuplicateSuppressed(**OF, message_id="m-1", strategy=strategy))
+    assert value(sink, "holdfast_duplicates_total", **OF, strategy="redis") == 1
+    assert value(sink, "holdfast_duplicates_total", **OF, strategy="sql") == 2
+    assert value(sink, "holdfast_duplicates_total", **OF, strategy=OTHER) == 1
+    assert value(sink, "holdfast_duplicates_total", **OF, strategy="outside") == 0
+
+
+def test_effects_are_gauged_as_their_records_were_found():
+    sink = PrometheusSink()
+    sink(ev.EffectRecords(**OF, done=900, half_done=2, begun=5, in_doubt=1, in_doubt_oldest_s=61.5))
+    assert value(sink, "holdfast_effect_records", **OF) == 900
+    assert value(sink, "holdfast_effects_half_done", **OF) == 2
+    assert value(sink, "holdfast_effects_begun", **OF) == 5
+    assert value(sink, "holdfast_effects_in_doubt", **OF) == 1
+    assert value(sink, "holdfast_effects_in_doubt_oldest_seconds", **OF) == 61.5
+
+
+def test_a_lock_that_was_lost_is_told_from_one_that_was_given_back():
+    sink = PrometheusSink()
+    for lost in (False, False, True):
+        sink(ev.LockReleased(**OF, waited_s=0.2, held_s=40.0, lost=lost))
+    assert value(sink, "holdfast_locks_released_total", **OF, lost="false") == 2
+    assert value(sink, "holdfast_locks_released_total", **OF, lost="true") == 1
+    assert value(sink, "holdfast_lock_hold_seconds_sum", **OF) == 120
+    assert value(sink, "holdfast_lock_wait_seconds_bucket", **OF, le="0.3") == 3
+
+
+def test_a_metric_that_others_write_is_not_on_the_sinks_page():
+    assert LETTERS_CHECKED.name not in PrometheusSink().text()
 
 
 def test_a_reason_that_is_not_on_the_list_makes_no_series_of_its_own():
@@ -195,7 +250,7 @@ odd = (st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.char
 @given(st.data())
 def test_odd_values_neither_raise_nor_break_the_page(data):
     sink = PrometheusSink(max_series=5)
-    for cls in event_types():
+    for cls in data.draw(st.lists(st.sampled_from(event_types()), min_size=1, max_size=8)):
         fields = {name: data.draw(odd | st.lists(odd, max_size=3)) for name in cls.__struct_fields__ if name != "level"}
         sink(cls(**fields))
     for family in text_string_to_metric_families(sink.text()):

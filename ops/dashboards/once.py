@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001 - beside the script that uses it
+"""The rows of ``holdfast-once.json``. To add a panel, add a line.
+
+Guards, state machines and the outbox belong to no group: they are shown whichever is chosen.
+"""
+
+from __future__ import annotations
+
+from panels import GROUP, OF, OF_STREAM, Panel, count, gauge, quantiles, rate, total
+
+LOST = f'{OF}, lost="true"'
+
+
+def leading(name: str) -> str:
+    """A gauge of the outbox, from the relay that leads: who has lost the lead keeps its last values."""
+    return f"max by (job) ({name} and on (job, instance) time() - holdfast_outbox_look_timestamp_seconds < 60)"
+
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "At a glance": (
+        total("In doubt", f"sum({gauge('holdfast_effects_in_doubt')})", red="1"),
+        total("Half done", f"sum({gauge('holdfast_effects_half_done')})", red="1"),
+        total("Unconfirmed", f"sum({count('holdfast_effects_unconfirmed_total')})", yellow="1"),
+        total("Locks lost", f"sum({count('holdfast_locks_released_total', of=LOST)})", yellow="1"),
+        total("Waits in the outbox", f"sum({leading('holdfast_outbox_rows')})", yellow="1000", red="100000"),
+        total("Oldest in the outbox", f"max({leading('holdfast_outbox_oldest_seconds')})", "s", yellow="10", red="120"),
+    ),
+    "Effects": (
+        Panel("Duplicates, by what knew of the effect", {"{{strategy}}":
+              rate("holdfast_duplicates_total", "by (strategy)")}, "ops"),
+        Panel("Duplicates among what was acknowledged", {GROUP:
+              f"{rate('holdfast_duplicates_total')} / ({rate('holdfast_acked_total')} + "
+              f"{rate('holdfast_duplicates_total')})"}, "percentunit"),
+        Panel("One settle call, effects included", quantiles("holdfast_settle_seconds"), "s"),
+        Panel("Records kept", {GROUP: gauge("holdfast_effect_records")}),
+        Panel("Records pruned", {"{{where}}": rate("holdfast_effect_records_pruned_total", "by (where)")}, "ops"),
+        Panel("Ran again because what was read had changed", {GROUP: rate("holdfast_effect_conflicts_total")}, "ops"),
+        Panel("Half done", {GROUP: gauge("holdfast_effects_half_done")}, steps={1: "red"}),
+        Panel("Writes refused", {GROUP: rate("holdfast_effect_writes_refused_total")}, "ops"),
+        Panel("Unconfirmed", {GROUP: rate("holdfast_effects_unconfirmed_total")}, "ops"),
+    ),
+    "Effects outside": (
+        Panel("Begun and in doubt", {f"begun {GROUP}": gauge("holdfast_effects_begun"),
+                                     f"in doubt {GROUP}": gauge("holdfast_effects_in_doubt")}),
+        Panel("Oldest in doubt", {GROUP: gauge("holdfast_effects_in_doubt_oldest_seconds")}, "s", steps={3600: "red"}),
+        Panel("Left by the dead", {f"tried again {GROUP}": rate("holdfast_effects_taken_over_total"),
+                                   f"for a person {GROUP}": rate("holdfast_effects_doubted_total")}, "ops"),
+    ),
+    "Locks around handlers": (
+        Panel("Given back, busy", {"lost: {{lost}}": rate("holdfast_locks_released_total", "by (lost)"),
+                                   "busy": rate("holdfast_lock_busy_total", "")}, "ops"),
+        Panel("Waiting for a lock", quantiles("holdfast_lock_wait_seconds"), "s"),
+        Panel("Holding a lock", quantiles("holdfast_lock_hold_seconds"), "s"),
+    ),
+    "Guarded calls": (
+        Panel("Calls, by how they ended", {"{{namespace}} {{outcome}}":
+              rate("holdfast_guarded_total", "by (namespace, outcome)", "")}, "ops", width=16),
+        Panel("One call", quantiles("holdfast_guarded_seconds", ""), "s"),
+    ),
+    "The outbox": (
+        Panel("Waits", {"{{job}}": leading("holdfast_outbox_rows")}),
+        Panel("Oldest that waits", {"{{job}}": leading("holdfast_outbox_oldest_seconds")}, "s", steps={120: "red"}),
+        Panel("Since a relay last looked", {"{{job}}":
+              "time() - max by (job) (holdfast_outbox_look_timestamp_seconds)"}, "s", steps={120: "red"}),
+        Panel("Relayed", {
+            "{{stream}}": rate("holdfast_outbox_relayed_total", "by (stream)", OF_STREAM),
+            "there before {{stream}}": rate("holdfast_outbox_repeated_total", "by (stream)", OF_STREAM),
+        }, "ops"),
+        Panel("From the row to its stream", quantiles("holdfast_outbox_delay_seconds", OF_STREAM), "s"),
+        Panel("One round's rows into a stream", quantiles("holdfast_outbox_relay_seconds", OF_STREAM), "s"),
+        Panel("Stalled", {"{{instance}}": rate("holdfast_outbox_stalled_total", "by (instance)", "")}, "ops"),
+    ),
+    "State machines": (
+        Panel("Moved nothing, by why", {"{{machine}} {{why}}":
+              rate("holdfast_transitions_refused_total", "by (machine, why)", "")}, "ops", width=24),
+    ),
+}
