@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import signal
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from holdfast.testing import Worker
+from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
 sa = pytest.importorskip("sqlalchemy")
@@ -84,6 +86,19 @@ def test_a_signal_ends_it_in_good_order(add, backend, stream, url, number):
         relay.wait_line(lambda line: line["event"] == "outbox_relayed")
         relay.signal(number)
         assert relay.wait(20) == 0
+
+
+def test_its_metrics_can_be_scraped(add, backend, stream, url):
+    add(stream, 1, 2)
+    port = free_port()
+    argv = [*COMMAND, "outbox", "relay", "--sql", url, "--url", backend.url, "--json", "--metrics", f"127.0.0.1:{port}"]
+    with Worker(argv, env=environment()) as relay:
+        relay.wait_line(lambda line: line["event"] == "outbox_relayed")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+    assert f'holdfast_outbox_relayed_total{{stream="{stream}"}} 2.0' in page
+    assert "holdfast_outbox_rows 2.0" in page
+    assert "holdfast_outbox_look_timestamp_seconds 1" in page
 
 
 def test_without_a_database_or_a_table_it_says_what_to_do(holdfast, url):

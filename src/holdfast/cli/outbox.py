@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .context import run, server_options, settings, sql_option
 from .output import json_option, print_json, print_json_line, print_table, say
-from .params import DURATION
+from .params import ADDRESS, DURATION
 
 if TYPE_CHECKING:
     from .._base.events import Event
     from ..app import Holdfast
     from ..once.outbox_table import Waiting
+    from .plan import Address
 
 
 @click.group("outbox")
@@ -71,6 +74,7 @@ async def _waiting(url: str) -> list[Waiting]:
               help="how long the leading relay may be silent before another takes over")
 @click.option("--replicas", type=click.IntRange(min=0), default=0, show_default=True,
               help="rows leave the table once so many replicas have confirmed them")
+@click.option("--metrics", type=ADDRESS, help="serve /metrics here")
 @click.option("--until-empty", is_flag=True, help="end when nothing is left; 1 if something could not be published")
 @sql_option
 @json_option
@@ -87,7 +91,7 @@ def relay(*, app: str | None, as_json: bool, **options: Any) -> int:
 async def _relay(hf: Holdfast, as_json: bool, options: dict[str, Any]) -> int:
     until_empty, lease_s = options.pop("until_empty"), options.pop("lease_s")
     _tell(hf, as_json)
-    async with hf:
+    async with hf, _metrics(hf, options.pop("metrics")):
         server = await hf.open()
         say(f"relaying to {server.url}; Ctrl-C ends it")
         found = await hf.relay(lease_ms=round(lease_s * 1000), **options)
@@ -97,6 +101,25 @@ async def _relay(hf: Holdfast, as_json: bool, options: dict[str, Any]) -> int:
         await found.run(until_empty=until_empty)
         state = found.inspect()
     return 1 if until_empty and state.stalled else 0
+
+
+@contextlib.asynccontextmanager
+async def _metrics(hf: Holdfast, address: Address | None) -> AsyncIterator[None]:
+    """Serves what is counted of the events from here on, where an address was given."""
+    if address is None:
+        yield
+        return
+    from ..sinks.prometheus import PrometheusSink
+    from .health import Page, serve
+
+    sink = PrometheusSink()
+    hf.events.subscribe(sink)
+    pages = {"/metrics": lambda: Page(200, sink.content_type(), sink.text())}
+    server = await serve("--metrics", address, pages)
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def _holdfast(app: str | None) -> Holdfast:
