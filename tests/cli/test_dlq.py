@@ -169,3 +169,26 @@ def test_lint_answers_no_when_a_letter_breaks_the_specification(at, backend, dea
     said = at("dlq", "lint", dead, "--group", GROUP)
     assert (said.code, said.err) == (1, "3 of 4 letters conform (75.0%)\n")
     assert "attempts" in said.out
+
+
+def test_lint_counts_each_service_and_leaves_the_counts_where_they_are_scraped(at, backend, dead, tmp_path):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    keys = GroupKeys("hf", dead, GROUP)
+    backend.admin.execute_command("XADD", keys.dead, "*", "x-dlq-attempts", "many", "x-dlq-consumer-service",
+                                  'a "shop"\nof ours', "body", "{}")
+    said = at("dlq", "lint", dead, "--group", GROUP, "--json", "--textfile", tmp_path / "letters.prom")
+    told = {s["service"]: (s["valid"], s["invalid"], s["rate"]) for s in said.json["services"]}
+    assert (said.code, told) == (1, {"": (3, 0, 1.0), 'a "shop"\nof ours': (0, 1, 0.0)})
+    families = {f.name: f for f in text_string_to_metric_families((tmp_path / "letters.prom").read_text())}
+    assert {f.type for f in families.values()} == {"gauge"}
+    samples = families["holdfast_letters_checked"].samples
+    assert {(s.labels["stream"], s.labels["group"]) for s in samples} == {(dead, GROUP)}
+    assert {(s.labels["service"], s.labels["verdict"]): s.value for s in samples} == {
+        ("unknown", "valid"): 3, ("unknown", "invalid"): 0,
+        ('a "shop"\nof ours', "valid"): 0, ('a "shop"\nof ours', "invalid"): 1}
+    assert families["holdfast_letters_checked_timestamp_seconds"].samples[0].value > 1e9
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.prom"]
+    said = at("dlq", "lint", dead, "--group", GROUP, "--textfile", "no/such/folder.prom")
+    assert (said.code, "--textfile" in said.err) == (2, True)
+    assert "unknown" not in said.out

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,8 +72,8 @@ def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool,
     """Send dead letters back to their group, and to no other.
 
     A letter leaves the dead letters in the step that puts its message onto the group's replay stream. The records of
-    once="redis" and "outside" are asked first, and with --sql the database: what was applied is not sent again, and it is
-    said since when. Answers 1 when a letter was not sent.
+    once="redis" and "outside" are asked first, and with --sql the database: what was applied is not sent again, and it
+    is said since when. Answers 1 when a letter was not sent.
     """
     from ..deadletters import Order, ReplayRules
 
@@ -216,16 +217,27 @@ async def _exported(stream: str, group: str, choice: Choice, limit: int | None) 
 @letters_of
 @choosing
 @click.option("--infos", is_flag=True, help="also what is merely worth knowing, such as absent recommended fields")
+@click.option("--textfile", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.prom",
+              help="also write the counts as metrics, for Prometheus' node exporter")
 @json_option
 @server_options()
-def lint(*, stream: str, group: str, infos: bool, as_json: bool, **chosen: Any) -> int:
-    """Check letters against the metadata specification. Answers 1 when one breaks it."""
+def lint(*, stream: str, group: str, infos: bool, textfile: Path | None, as_json: bool, **chosen: Any) -> int:
+    """Check letters against the metadata specification. Answers 1 when one breaks it.
+
+    The services that wrote them are counted apart. FILE.prom is replaced in one step; give each stream and group a file
+    of its own in the collector's folder.
+    """
     report = run(_linted(stream, group, choice_of(chosen), infos))
+    if textfile is not None:
+        _write_metrics(textfile, stream, group, report)
     if as_json:
         print_json(report)
     else:
         print_table(["level", "field", "problem", "letters", "what", "example"],
                     [[f.level, f.field, f.kind, f.count, f.text, f.example] for f in report.faults])
+        show()
+        print_table(["service", "valid", "invalid", "rate"],
+                    [[s.service, s.valid, s.invalid, f"{s.rate:.1%}"] for s in report.services])
     say(f"{report.conforming} of {report.letters} letters conform ({report.rate:.1%})")
     return int(report.conforming < report.letters)
 
@@ -235,6 +247,20 @@ async def _linted(stream: str, group: str, choice: Choice, infos: bool) -> LintR
 
     async with shelf(stream, group) as found:
         return await check(found.letters(choice), infos=infos)
+
+
+def _write_metrics(path: Path, stream: str, group: str, report: LintReport) -> None:
+    from ..errors import ConfigurationError
+    from ..sinks.metrics import LETTERS_CHECKED, LETTERS_CHECKED_AT
+    from ..sinks.textfile import page, replace
+
+    # To Prometheus an empty label is none.
+    counts = [((stream, group, s.service or "unknown", verdict), count) for s in report.services
+              for verdict, count in (("valid", s.valid), ("invalid", s.invalid))]
+    try:
+        replace(path, page({LETTERS_CHECKED: counts, LETTERS_CHECKED_AT: [((stream, group), time.time())]}))
+    except OSError as error:
+        raise ConfigurationError(f"--textfile: {path} cannot be written: {error.strerror or error}") from error
 
 
 COMMANDS = {command.name or "": command for command in (replay, discard, export, lint)}
