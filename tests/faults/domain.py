@@ -237,3 +237,16 @@ class Callee:
 
     def close(self) -> None:
         """Each look has a connection of its own."""
+
+
+class NoBooks:
+    """Where nothing is sold."""
+
+    def open(self) -> None:
+        """Nothing to lay in."""
+
+    def read(self) -> Books:
+        return Books({}, {}, {}, {})
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -20,7 +20,7 @@ import msgspec
 from holdfast import Holdfast, Outgoing
 from holdfast.testing import Worker
 from tests.faults.crew import GROUP, Crew, ask, events
-from tests.faults.domain import Callee, Order, RedisStore, SqlStore, Store, judge
+from tests.faults.domain import Callee, NoBooks, Order, RedisStore, SqlStore, Store, judge
 from tests.faults.domain import orders as draw
 from tests.faults.siege import Siege
 from tests.faults.workers.domain import Task
@@ -48,6 +48,8 @@ class Shop(Crew):
         if self.handler == "redis":
             self.store = self.store or self.stream
             self.books = RedisStore(partial(ask, self.backend), self.store)
+        elif self.handler == "tally":
+            self.books = NoBooks()
         elif self.handler == "outside":
             self.store = str(self.folder / "callee.sqlite")
             self.books = Callee(Path(self.store))

@@ -22,14 +22,15 @@ from holdfast.once import IdempotencyKey, Writes, in_redis, in_sql, locked, outs
 from holdfast.streams.settings import StreamSettings
 from holdfast.testing import points
 from tests.faults.domain import SHOP, Order, redis_key
-from tests.faults.workers.consumer import meet, say, tell
+from tests.faults.workers.consumer import Work, meet, say, tell
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told.
 
-    mode: ``redis``, ``sql``, ``outside`` or ``locked`` (around ``sql``). store: tag of the keys, URL, or the callee's
-    file. side: ``async`` or ``plain``. stock: ``rows`` are locked, or ``compare`` and set. attempts: counted ones.
+    mode: ``redis``, ``sql``, ``outside``, ``locked`` (around ``sql``), or ``tally``, which is none and only counts.
+    store: tag of the keys, URL, or the callee's file. side: ``async`` or ``plain``. stock: ``rows`` are locked, or
+    ``compare`` and set. attempts: counted ones.
     """
 
     url: str
@@ -172,8 +173,20 @@ def _carry_out(connection: sqlite3.Connection, key: str, order: Order) -> str:
     return "done"
 
 
+def by_tally(task: Task) -> Callable[..., Any]:
+    """For very many messages: a line each, in a file of this process's own."""
+    fd = os.open(Path(task.folder) / f"tally-{os.getpid()}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    async def tally(work: Work) -> None:
+        os.write(fd, b"%d\n" % work.n)
+
+    return tally
+
+
 def mode_of(task: Task) -> tuple[Any, Callable[..., Any]]:
     """The mode, and the handler for it."""
+    if task.mode == "tally":
+        return None, by_tally(task)
     if task.mode == "redis":
         return in_redis(), in_writes(task)
     if task.mode == "outside":
