@@ -107,6 +107,7 @@ class Holdfast:
         self._memory = MemoryBroker(self._clock) if url is not None and url.startswith("memory:") else None
         self._new_id = UlidFactory(self._clock)
         self._outbox: Outbox | None = None
+        self._stores: dict[str, DedupStore] = {}
         self.worker: Worker | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------
@@ -222,23 +223,30 @@ class Holdfast:
                      chance=self._chance, **how)
 
     def _store(self, store: DedupStore | str | None) -> DedupStore:
-        if store == "sql":
-            if self._sql is None:
-                raise ConfigurationError('store="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-            from .once.sql_store import SqlStore
-
-            return SqlStore(self._sql)
-        if isinstance(store, str) and store != "redis":
-            raise ConfigurationError(f"store={store!r} is unknown: use 'redis', 'sql', or a store")
+        """The store of that name: one a service, closed with it."""
         if store is not None and not isinstance(store, str):
             return store
-        if self._memory is not None:
+        name = "memory" if self._memory is not None and store is None else store or "redis"
+        if name not in self._stores:
+            self._stores[name] = self._new_store(name)
+        return self._stores[name]
+
+    def _new_store(self, name: str) -> DedupStore:
+        if name == "memory":
             from .once import MemoryStore
 
             return MemoryStore(self._clock)
-        from .once.redis_store import RedisStore
+        if name == "redis":
+            from .once.redis_store import RedisStore
 
-        return RedisStore(self.open, apart=lambda: self._again().open())
+            return RedisStore(self.open, apart=lambda: self._again().open())
+        if name != "sql":
+            raise ConfigurationError(f"store={name!r} is unknown: use 'redis', 'sql', or a store")
+        if self._sql is None:
+            raise ConfigurationError('store="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
+        from .once.sql_store import SqlStore
+
+        return SqlStore(self._sql)
 
     @property
     def outbox(self) -> Outbox:
@@ -302,6 +310,8 @@ class Holdfast:
 
     async def close(self) -> None:
         """Closes what was opened; an embedded server stops with its last user."""
+        while self._stores:
+            await self._stores.popitem()[1].close()
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None

@@ -14,7 +14,7 @@ import pytest
 from holdfast import Drop, Fixed, Reject, Retry
 from holdfast._base import events as ev
 from holdfast._base.letter_text import iso
-from holdfast._redis.effect import digest, fields, keys
+from holdfast._redis.effect import digest, fields
 from holdfast._redis.keys import EffectKeys
 from holdfast._redis.slots import slot_of
 from holdfast.consume.contract import Rider, Settled, Settlement, Verb
@@ -537,6 +537,8 @@ def test_a_running_consumer_prunes_and_tells(backend, stream, arun, monkeypatch)
 
 
 def test_the_description_of_an_effect_names_every_key_once():
+    touched: dict[bytes, None] = {}
     reads, writes = [((b"GET", b"a"), b"x")], [(b"SET", b"b", b"1"), (b"DEL", b"a")]
-    assert list(keys(reads, writes)) == [b"a", b"b"]
-    assert fields(b"r", reads, writes) == [b"r", 1, b"x", 2, b"GET", b"a", 2, 3, b"SET", b"b", b"1", 2, b"DEL", b"a"]
+    assert fields(b"r", reads, writes, touched) == [
+        b"r", 1, b"x", 2, b"GET", b"a", 2, 3, b"SET", b"b", b"1", 2, b"DEL", b"a"]
+    assert list(touched) == [b"a", b"b"]

@@ -94,6 +94,12 @@ class Message(msgspec.Struct, eq=False, gc=False):
         return f"{self.stream}/{self.entry_id.decode()}/{fields_digest(self.fields)}"
 
     @property
+    def raw_id(self) -> bytes:
+        """Identity as bytes; quick where the entry begins with it, as ours do."""
+        fields = self.fields
+        return fields[1] if fields and fields[0] == F_ID and fields[1] else self.id.encode("utf-8", "replace")
+
+    @property
     def body(self) -> bytes:
         """The payload, byte for byte; for an entry without ``body``, its fields as one JSON object."""
         own = self.map.get(F_BODY)

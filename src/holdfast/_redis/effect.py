@@ -18,20 +18,18 @@ Words = tuple[bytes, ...]
 Read = tuple[Words, bytes]
 
 
-def fields(result: bytes, reads: Sequence[Read], writes: Sequence[Words]) -> list[Any]:
-    """The arguments that describe one effect."""
+def fields(result: bytes, reads: Sequence[Read], writes: Sequence[Words], touched: dict[bytes, None]) -> list[Any]:
+    """The arguments that describe one effect. Every key it touches is added to ``touched``."""
     parts: list[Any] = [result, len(reads)]
     for words, found in reads:
+        touched[words[1]] = None
         parts += (found, len(words), *words)
     parts.append(len(writes))
     for words in writes:
-        parts += (len(words), *words)
+        touched[words[1]] = None
+        parts.append(len(words))
+        parts += words
     return parts
-
-
-def keys(reads: Sequence[Read], writes: Sequence[Words]) -> dict[bytes, None]:
-    """Every key it touches, in order, once."""
-    return dict.fromkeys([words[1] for words, _ in reads] + [words[1] for words in writes])
 
 
 def told(answer: Any) -> bytes:

@@ -19,9 +19,9 @@ from msgspec import MsgspecError
 from .._base import points
 from .._base.message import F_BODY, F_CONTENT_TYPE, F_VERSION
 from .binding import Binding
-from .contract import Delivery, Effect, EffectContext, Rider
+from .contract import Delivery, Effect, EffectContext, QuickEffect, Rider
 from .middleware import Middleware, compose
-from .outcome import Done
+from .outcome import Directive, Done
 from .routes import Routes
 
 Attempt = Callable[[Delivery], Awaitable[Any]]
@@ -35,7 +35,12 @@ def attempt_of(routes: Routes, effect: Effect | None, middleware: Sequence[Middl
     if effect is None and not middleware and points.hook is None and all(r.binding.is_async for r in routes):
         return _direct(routes)
     inner = _called(routes, executor)
-    return compose(middleware, _alone(inner) if effect is None else _within(inner, effect, routes))
+    if effect is None:
+        return compose(middleware, _alone(inner))
+    within = _within(inner, effect, routes)
+    if isinstance(effect, QuickEffect) and points.hook is None and all(r.binding.is_async for r in routes):
+        return compose(middleware, _riding(within, effect, routes))
+    return compose(middleware, within)
 
 
 def _direct(routes: Routes) -> Attempt:
@@ -55,20 +60,26 @@ def _direct(routes: Routes) -> Attempt:
     handler, decode = only
 
     def run_json(delivery: Delivery) -> Awaitable[Any]:
-        # An entry as `publish` writes it: a body, no version, no content type. Anything else, and anything that cannot
-        # be decoded, takes the way above, which knows what to say about it.
-        fields = delivery.message.fields
-        try:
-            place = fields.index(F_BODY)
-            if place & 1 or F_VERSION in fields or F_CONTENT_TYPE in fields or delivery.body is not None:
-                return run(delivery)
-            body = delivery.body = decode(fields[place + 1])
-        except (ValueError, IndexError, MsgspecError):
+        if not _decoded_here(delivery, decode):
             return run(delivery)
-        answer: Awaitable[Any] = handler(body)
+        answer: Awaitable[Any] = handler(delivery.body)
         return answer
 
     return run_json
+
+
+def _decoded_here(delivery: Delivery, decode: Callable[[bytes], Any]) -> bool:
+    """An entry as `publish` writes it: a body, no version, no content type. Anything else, and anything that cannot be
+    decoded, takes the long way, which knows what to say about it."""
+    fields = delivery.message.fields
+    try:
+        place = fields.index(F_BODY)
+        if place & 1 or F_VERSION in fields or F_CONTENT_TYPE in fields or delivery.body is not None:
+            return False
+        delivery.body = decode(fields[place + 1])
+    except (ValueError, IndexError, MsgspecError):
+        return False
+    return True
 
 
 async def in_thread(executor: Executor, function: Callable[..., Any], *args: Any) -> Any:
@@ -105,6 +116,33 @@ def _alone(inner: Inner) -> Attempt:
         return inner(delivery, None)
 
     return run
+
+
+def _riding(within: Attempt, effect: QuickEffect, routes: Routes) -> Attempt:
+    """With an effect that has nothing to ask: the handler is called as it is without one."""
+    prepare, begin, ride = routes.prepare, effect.begin, effect.ride
+
+    async def run(delivery: Delivery) -> Any:
+        binding = prepare(delivery)
+        context = begin(delivery)
+        if context is None:
+            return await within(delivery)
+        answer = await binding.call(delivery, context)
+        return answer if isinstance(answer, Directive) else Done(rider=ride(delivery, context, answer))
+
+    only = routes.only_json_given()
+    if only is None:
+        return run
+    handler, decode = only
+
+    async def run_json(delivery: Delivery) -> Any:
+        context = begin(delivery)
+        if context is None or not _decoded_here(delivery, decode):
+            return await run(delivery)
+        answer = await handler(delivery.body, context)
+        return answer if isinstance(answer, Directive) else Done(rider=ride(delivery, context, answer))
+
+    return run_json
 
 
 def _within(inner: Inner, effect: Effect, routes: Routes) -> Attempt:

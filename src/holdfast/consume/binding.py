@@ -43,7 +43,8 @@ class Binding:
     ``is_async``, else the plain answer, to be had in a thread.
     """
 
-    __slots__ = ("bare", "body", "call", "decoder", "handler", "is_async", "is_batch", "load", "name", "wanted")
+    __slots__ = ("bare", "body", "call", "decoder", "given_one", "handler", "is_async", "is_batch", "load", "name",
+                 "wanted")
 
     def __init__(self, handler: Handler, signature: Signature, *, batch: bool) -> None:
         self.handler = handler
@@ -60,6 +61,10 @@ class Binding:
         self.bare: Handler | None = None
         if self.decoder is not None and not (batch or signature.wanted or signature.given):
             self.bare = _body_by_place(handler, signature)
+        #: The handler as a function of its body and of the one thing its effect provides; None when it takes others.
+        self.given_one: Callable[[Any, EffectContext], Any] | None = None
+        if self.decoder is not None and not batch and len(signature.wanted) == 1 and not signature.given:
+            self.given_one = _given_one(handler, signature)
 
     def decode(self, body: bytes, content_type: str = JSON) -> Any:
         """A body as the handler's type; DecodeError or ValidationFailed."""
@@ -145,6 +150,14 @@ def _body_by_place(handler: Handler, signature: Signature) -> Handler:
     if signature.body_first:
         return handler
     return lambda body, **extras: handler(**{signature.body_param: body}, **extras)
+
+
+def _given_one(handler: Handler, signature: Signature) -> Callable[[Any, EffectContext], Any]:
+    ((param, kind),) = signature.wanted.items()
+    body_param = signature.body_param
+    if signature.body_first:
+        return lambda body, context: handler(body, **{param: context.provide(kind)})
+    return lambda body, context: handler(**{body_param: body, param: context.provide(kind)})
 
 
 def _batch_call(binding: Binding, signature: Signature) -> Call:

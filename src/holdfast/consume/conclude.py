@@ -84,10 +84,10 @@ class Conclusions:
             case Ack():
                 if decision.rider is not None:
                     settler.add(Settlement(delivery, Verb.APPLY, rider=decision.rider))
+                elif decision.duplicate:
+                    self.repeated(delivery)
                 else:
                     settler.ack(delivery, _why_acked(decision))
-                if decision.duplicate:
-                    self._tell_duplicate(delivery)
                 if self._budget is not None:
                     self._budget.succeeded(self._clock.now())
             case RetryAt():
@@ -96,6 +96,11 @@ class Conclusions:
                 await self._bury(delivery, decision, took)
             case HandBack():
                 self.release(delivery)
+
+    def repeated(self, delivery: Delivery) -> None:
+        """Its effect was in before: acknowledged as what it is."""
+        self._settler(delivery.origin).ack(delivery, "duplicates")
+        self._tell_duplicate(delivery)
 
     def release(self, delivery: Delivery) -> None:
         """Hands it back as if it had not been delivered."""
@@ -138,8 +143,7 @@ class Conclusions:
         applied = await self._applied(delivery)
         settler = self._settler(delivery.origin)
         if applied is True:  # guard: what took effect is not dead
-            settler.ack(delivery, "duplicates")
-            self._tell_duplicate(delivery)
+            self.repeated(delivery)
             return
         ran = decision.ran
         delivery.note = self._noted(delivery, decision.error, decision.stage, decision.reason, counts=ran)

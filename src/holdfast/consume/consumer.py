@@ -28,7 +28,7 @@ from .admission import ASIDE, Admission
 from .answer import outcome_of, stage_of
 from .attempt import Attempt
 from .conclude import Conclusions, following_dead_head
-from .contract import Delivery, Origin, Verb
+from .contract import Delivery, Origin, Settlement, Verb
 from .decide import Decision, before_start, too_late
 from .limits_file import Limits
 from .lineup import Lined, LineUp
@@ -383,12 +383,25 @@ class Consumer:
                 if len(settler.acks) == 1:
                     settler.touch()
                 slot.deliveries = ()
+            elif type(outcome) is Done and slot.cut is None and admission is None and not slot.overdue:
+                self._done(slot, delivery, outcome, ended - started)
             else:
                 await self._conclude(slot, delivery, outcome, ended - started)
             self.done += 1
             if ended > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = clock() + TURN_S
+
+    def _done(self, slot: Slot, delivery: Delivery, outcome: Done, took: float) -> None:
+        """The common way out of an effect: a rider, and nothing to decide."""
+        slot.deliveries = ()
+        settler = self._settlers[delivery.origin]
+        settler.times.append(took)
+        if outcome.rider is not None:
+            settler.others.append(Settlement(delivery, Verb.APPLY, rider=outcome.rider))
+            settler.touch()
+        else:
+            self._conclusions.repeated(delivery)
 
     def _retire(self, slot: Slot) -> bool:
         """There are fewer tasks now: this one ends, unless numbers went up again meanwhile."""

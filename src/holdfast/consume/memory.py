@@ -233,9 +233,10 @@ class MemorySource:
             if s is not None and s.verb is Verb.BURY:
                 self._state.letters.setdefault(s.letter_id, list(s.letter))
             if s is not None and s.rider is not None and s.rider.identity:
-                if s.rider.identity in self._state.applied:  # guard: once, in memory too (test_in_memory)
+                known_by = s.rider.identity if isinstance(s.rider.identity, str) else s.rider.identity.decode()
+                if known_by in self._state.applied:  # guard: once, in memory too (test_in_memory)
                     return Settled.DUPLICATE
-                self._state.applied[s.rider.identity] = s.rider.writes
+                self._state.applied[known_by] = s.rider.writes
         else:
             p.due = Instant(self._clock.now() + s.due_in_ms / 1000)
             p.note = p.note if s.note is None else s.note

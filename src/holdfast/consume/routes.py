@@ -17,7 +17,7 @@ from .._base.decoder import decode_plain
 from .._base.message import F_VERSION, Message
 from ..errors import ConfigurationError, UnknownType, UnknownVersion
 from .binding import Binding
-from .contract import Delivery
+from .contract import Delivery, EffectContext
 from .upcast import Upcasters
 
 
@@ -73,6 +73,13 @@ class Routes:
         if found is None or found.bare is None or found.decoder is None or _reads_raw(found):
             return None
         return found.bare, found.decoder.json
+
+    def only_json_given(self) -> tuple[Callable[[Any, EffectContext], Any], Callable[[bytes], Any]] | None:
+        """As ``only_json``, of a handler that takes its body and one thing from its effect."""
+        found = self._plain.binding if self._plain is not None else None
+        if found is None or found.given_one is None or found.decoder is None or _reads_raw(found):
+            return None
+        return found.given_one, found.decoder.json
 
     def __iter__(self) -> Iterator[Route]:
         yield from self._by_type.values()

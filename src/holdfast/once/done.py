@@ -58,8 +58,8 @@ def keys_of(delivery: Delivery, prefix: str) -> GroupKeys:
 
 def seen_before(delivery: Delivery) -> bool:
     """May an earlier delivery of this very entry have got as far as its effect? Of others the server knows."""
-    return (delivery.attempts > 0 or delivery.suspect or delivery.note is not None
-            or getattr(delivery.fence, "count", 1) > 1 or getattr(delivery.origin, "is_replay", False))
+    return bool(delivery.attempts or delivery.suspect or delivery.note is not None
+                or getattr(delivery.fence, "count", 1) > 1 or getattr(delivery.origin, "is_replay", False))
 
 
 class DoneRecords:

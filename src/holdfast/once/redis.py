@@ -37,7 +37,7 @@ from .._redis.effect import Words
 from .._redis.keys import EffectKeys, GroupKeys
 from .._redis.scripts import load_script
 from .._redis.slots import slot_of
-from ..consume.contract import Delivery, EffectContext, Rider
+from ..consume.contract import Delivery, EffectContext, Origin, Rider
 from ..consume.outcome import Directive
 from ..errors import BadHandler, BusinessIdMissing, EffectFailed, ReadsChanged
 from .done import DAY_MS, DoneRecords, seen_before
@@ -55,20 +55,6 @@ NO_BATCH = ("effects beside the stream go in with the acknowledgements, many in 
 _APPLY = load_script("holdfast.once", "apply", behind="effect")
 
 
-class _Buffer:
-    """What a handler is given: its buffer."""
-
-    __slots__ = ("writes",)
-
-    def __init__(self, writes: Writes) -> None:
-        self.writes = writes
-
-    def provide(self, wanted: type) -> Any:
-        if wanted is not Writes:
-            raise KeyError(wanted)
-        return self.writes
-
-
 class RedisOnce:
     """Fulfils ``consume.contract.Effect``. server: that of the stream.
 
@@ -84,6 +70,8 @@ class RedisOnce:
         self._identity = identity or Identity()
         self._kept_ms = int(kept_days * DAY_MS)
         self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms)
+        self._clustered = server.clustered
+        self._looked_after: set[Origin] = set()
 
     def provides(self) -> tuple[type, ...]:
         return (Writes,)
@@ -95,6 +83,20 @@ class RedisOnce:
     async def close(self) -> None:
         await self._records.close()
 
+    def begin(self, delivery: Delivery) -> Writes | None:
+        """A buffer, where nothing has to be asked: a first delivery, known by its own id, and no slots to mind."""
+        if self._clustered or not self._identity.told_by_id or seen_before(delivery):
+            return None
+        if delivery.origin not in self._looked_after:
+            self._looked_after.add(delivery.origin)
+            self._records.keys(delivery)
+        return Writes(self._ask, clustered=False)
+
+    def ride(self, delivery: Delivery, context: EffectContext, answer: Any) -> Rider:
+        """What the handler has buffered."""
+        writes: Writes = context.provide(Writes)
+        return Rider(delivery.message.raw_id, writes.writes, writes.reads, b"" if answer is None else result_of(answer))
+
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
         identity, keys = self._identity.of(delivery), self._records.keys(delivery)
@@ -104,8 +106,8 @@ class RedisOnce:
                 return False
             if half:  # guard: the handler has spoken; what it said goes on behind the cursor
                 return Rider(identity)
-        writes = Writes(self._ask, clustered=self._server.clustered)
-        answer = await attempt(_Buffer(writes))
+        writes = Writes(self._ask, clustered=self._clustered)
+        answer = await attempt(writes)
         if isinstance(answer, Directive):
             return True
         rider = Rider(identity, writes.writes, writes.reads, result_of(answer))
@@ -117,11 +119,11 @@ class RedisOnce:
         """Applies and records the effect in its own slot; what is left rides along with the acknowledgement."""
         reached("effect.elsewhere.before")
         there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
+        touched: dict[bytes, None] = {}
+        fields = effect.fields(rider.result, rider.reads, rider.writes, touched)
         answer = (await self._server.shared(there.done).run(
-            _APPLY, (there.done, there.half_done, there.results, there.begun, there.door,
-                     *effect.keys(rider.reads, rider.writes)),
-            (rider.identity, PRUNED_BESIDE, self._kept_ms, *effect.fields(rider.result, rider.reads, rider.writes))
-        )).decode("utf-8", "replace")
+            _APPLY, (there.done, there.half_done, there.results, there.begun, there.door, *touched),
+            (rider.identity, PRUNED_BESIDE, self._kept_ms, *fields))).decode("utf-8", "replace")
         reached("effect.elsewhere.after")
         if answer == "changed":
             raise ReadsChanged

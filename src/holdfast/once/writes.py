@@ -26,20 +26,23 @@ from ..errors import ConfigurationError
 
 Arg = str | bytes | int | float
 
+
+def _names(table: str) -> frozenset[str]:
+    return frozenset(table.split())
+
+
 #: Commands that write to one key, their first argument, and do the same whenever they are carried out.
-WRITES = frozenset(  # noqa: SIM905 - a table that can be read
-    """
+WRITES = _names("""
     APPEND DECR DECRBY DEL EXPIRE EXPIREAT GETDEL GETSET HDEL HINCRBY HINCRBYFLOAT HMSET HSET HSETNX INCR INCRBY
     INCRBYFLOAT LINSERT LPOP LPUSH LPUSHX LREM LSET LTRIM PERSIST PEXPIRE PEXPIREAT PFADD PSETEX RPOP RPUSH RPUSHX SADD
     SET SETBIT SETEX SETNX SETRANGE SREM UNLINK XADD XDEL XTRIM ZADD ZINCRBY ZPOPMAX ZPOPMIN ZREM ZREMRANGEBYLEX
     ZREMRANGEBYRANK ZREMRANGEBYSCORE
-    """.split())
+""")
 #: Commands that read one key, their first argument, and answer the same while it is unchanged.
-READS = frozenset(  # noqa: SIM905 - as above
-    """
+READS = _names("""
     EXISTS GET GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HSTRLEN HVALS LINDEX LLEN LRANGE SCARD SISMEMBER SMEMBERS
     STRLEN TYPE XLEN ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZRANK ZREVRANGE ZREVRANK ZSCORE
-    """.split())
+""")
 #: Words of one command at most: a script cannot pass on many more.
 WORDS_MAX = 7000
 
@@ -49,9 +52,15 @@ _ONE_KEY = frozenset({"DEL", "UNLINK", "EXISTS"})
 Ask = Callable[[Words], Awaitable[Any]]
 
 
+def _word(arg: Arg) -> bytes:
+    if type(arg) is str:
+        return arg.encode()
+    return arg if isinstance(arg, bytes) else b"%d" % arg if type(arg) is int else str(arg).encode()
+
+
 def words_of(args: tuple[Arg, ...]) -> Words:
     """Arguments as bytes, numbers as the server reads them."""
-    return tuple([a if isinstance(a, bytes) else a.encode() if isinstance(a, str) else repr(a).encode() for a in args])
+    return tuple(map(_word, args))
 
 
 class Writes:
@@ -79,7 +88,7 @@ class Writes:
         if name not in WRITES or (name in _ONE_KEY and args):
             raise ConfigurationError(f"{name} cannot be buffered: writes take commands on one key that do the same "
                                      f"whenever they run, such as HINCRBY; read with `await writes.read(…)`")
-        self._take(words_of((name, key, *args)), self.writes)
+        self._take((name.encode(), _word(key), *map(_word, args)))
 
     async def read(self, command: str, key: str | bytes, *args: Arg) -> Any:
         """The raw answer now. If it would be another one when the writes go in, none goes in and the handler runs
@@ -93,9 +102,16 @@ class Writes:
         self.reads.append((words, digest(answer)))
         return answer
 
-    def _take(self, words: Words, line: list[Words]) -> None:
-        self._check(words)
-        line.append(words)
+    def provide(self, wanted: type) -> Any:
+        """As ``EffectContext``: the buffer is what a handler is given."""
+        if wanted is not Writes:
+            raise KeyError(wanted)
+        return self
+
+    def _take(self, words: Words) -> None:
+        if self._clustered or len(words) > 8:
+            self._check(words)
+        self.writes.append(words)
 
     def _check(self, words: Words) -> None:
         if len(words) > WORDS_MAX:
@@ -116,19 +132,19 @@ class Writes:
 
     def delete(self, key: str | bytes) -> None:
         """``DEL``."""
-        self.call("DEL", key)
+        self._take((b"DEL", _word(key)))
 
     def incrby(self, key: str | bytes, amount: int = 1) -> None:
         """``INCRBY``."""
-        self.call("INCRBY", key, amount)
+        self._take((b"INCRBY", _word(key), _word(amount)))
 
     def hset(self, key: str | bytes, field: str | bytes, value: Arg) -> None:
         """``HSET`` of one field."""
-        self.call("HSET", key, field, value)
+        self._take((b"HSET", _word(key), _word(field), _word(value)))
 
     def hincrby(self, key: str | bytes, field: str | bytes, amount: int = 1) -> None:
         """``HINCRBY``."""
-        self.call("HINCRBY", key, field, amount)
+        self._take((b"HINCRBY", _word(key), _word(field), _word(amount)))
 
     def sadd(self, key: str | bytes, *members: Arg) -> None:
         """``SADD``."""

@@ -322,23 +322,22 @@ class Lane:
                          *, check_lease: bool = True) -> list[tuple[Delivery, Settled]]:
         if self.stow_ms is not None and others:
             others = [self._stowed(s) if s.verb is Verb.PARK and s.due_in_ms > self.stow_ms else s for s in others]
+        riding = [s.delivery.entry_id for s in others if s.rider is not None]
         args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease),
-                           *lookup_range([d.entry_id for d in acks]), self._settled, len(acks)]
+                           *lookup_range([d.entry_id for d in acks] + riding), self._settled, len(acks)]
         for d in acks:
             args += (d.entry_id, d.fence.count)
         touched: dict[bytes, None] = {}
         for s in others:
             if s.rider is not None:
-                parts = effect.fields(s.rider.result, s.rider.reads, s.rider.writes)
-                touched |= effect.keys(s.rider.reads, s.rider.writes)
-                args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), 0, b"", s.rider.identity, len(parts),
-                         *parts)
+                parts = effect.fields(s.rider.result, s.rider.reads, s.rider.writes, touched)
+                args += (s.delivery.entry_id, s.delivery.fence.count, 5, 0, b"", s.rider.identity, len(parts), *parts)
             else:
                 args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
                          b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
         _settling(acks, others)
         reply = await self._settle_script((*self._settle_keys, *touched), args,
-                                          effects=sum(1 for s in others if s.rider is not None))
+                                          effects=len(riding))
         _was_settled(acks, others)
         if self.on_parked is not None and others:
             waits = [s.due_in_ms for s in others if s.verb in (Verb.PARK, Verb.STOW)]

@@ -3,13 +3,19 @@
 -- KEYS  of the script behind it
 -- ARGV  of the script behind it; the fields of an effect are result ('' = none), number of reads, for each: digest of its
 --       answer, number of words, words; number of writes, for each: number of words, words
--- returns nothing; `effects(done, half_done, results, begun, now)` gives a function of (identity, where its fields begin in
---       ARGV) that answers nil when the effect is in now, 'in' when it was in before, 'changed' when a read would be
---       answered otherwise than it was, or 'writes in|of so many|error' when a write was refused
+-- returns nothing; `effects(done, half_done, results, begun, now, identities)` gives a function of (identity, where its
+--       fields begin in ARGV) that answers nil when the effect is in now, 'in' when it was in before, 'changed' when a read
+--       would be answered otherwise than it was, or 'writes in|of so many|error' when a write was refused; and a function
+--       that records what has gone in, to be called at the end
 -- A script is no transaction: a write that is refused leaves those before it. So how far it came is remembered beside the
 -- list, and whoever comes next goes on behind it, with that list and not with its own.
-local function effects(done, half_done, results, begun, now)
-  local in_now, half, marks = {}, redis.call('EXISTS', half_done) == 1, redis.call('EXISTS', begun) == 1
+local function effects(done, half_done, results, begun, now, identities)
+  local known, scored, said = {}, {}, {} -- what is in; scores and members for `done`; fields and values for `results`
+  local half, marks = redis.call('EXISTS', half_done) == 1, redis.call('EXISTS', begun) == 1
+  for from = 1, #identities, 1000 do
+    local scores = redis.call('ZMSCORE', done, unpack(identities, from, math.min(from + 999, #identities)))
+    for n, score in ipairs(scores) do known[identities[from + n - 1]] = score and true or nil end -- guard: done-record
+  end
   local function words_at(from)
     local words = {}
     for w = from + 1, from + tonumber(ARGV[from]) do words[#words + 1] = ARGV[w] end
@@ -29,6 +35,7 @@ local function effects(done, half_done, results, begun, now)
   end
   local function unchanged(first) -- where the writes begin; nothing when a read would be answered otherwise now
     local from, same = first + 2, true
+    if ARGV[first + 1] == '0' then return from end
     for _ = 1, tonumber(ARGV[first + 1]) do
       local digest, words, after = ARGV[from], words_at(from + 1)
       same = same and redis.sha1hex(told(redis.pcall(unpack(words)))) == digest -- guard: reads
@@ -36,42 +43,56 @@ local function effects(done, half_done, results, begun, now)
     end
     return same and from
   end
-  local function kept(identity)
-    local found = half and redis.call('HGET', half_done, identity)
-    if not found then return nil end
+  local function stop(identity, came, writes, result, answer)
+    local head = came .. '|' .. #writes .. '|' .. string.gsub(answer.err, '[\r\n]', ' ')
+    redis.call('HSET', half_done, identity, head .. '\n' .. cmsgpack.pack(writes, result))
+    half = true
+    return head
+  end
+  local function go_on(identity, found) -- behind the cursor, with what was remembered
     local came, list = string.match(found, '^(%d+)[^\n]*\n(.*)$')
     local writes, result = cmsgpack.unpack(list)
-    return writes, tonumber(came), result
+    for n = tonumber(came) + 1, #writes do -- guard: cursor
+      local answer = redis.pcall(unpack(writes[n]))
+      if type(answer) == 'table' and answer.err then return stop(identity, n - 1, writes, result, answer) end
+    end
+    return nil, result
   end
-  local function fresh(first)
-    local from = unchanged(first)
-    if not from then return nil end
-    local writes, count = {}, tonumber(ARGV[from])
-    from = from + 1
-    for n = 1, count do writes[n], from = words_at(from) end
-    return writes, 0, ARGV[first]
+  local function begin(identity, first)
+    local at = unchanged(first)
+    if not at then return 'changed' end
+    local list = at
+    at = at + 1
+    for n = 1, tonumber(ARGV[list]) do -- straight from ARGV: a table for each command would cost as much as the command
+      local last = at + tonumber(ARGV[at])
+      local answer = redis.pcall(unpack(ARGV, at + 1, last))
+      if type(answer) == 'table' and answer.err then
+        local writes, from = {}, list + 1
+        for w = 1, tonumber(ARGV[list]) do writes[w], from = words_at(from) end
+        return stop(identity, n - 1, writes, ARGV[first], answer)
+      end
+      at = last + 1
+    end
+    return nil, ARGV[first]
   end
-  local function record(identity, result)
-    in_now[identity] = true
-    redis.call('ZADD', done, now, identity)
-    if result ~= '' then redis.call('HSET', results, identity, result) end
+  local function went_in(identity, result)
+    known[identity] = true
+    scored[#scored + 1], scored[#scored + 2] = now, identity
+    if result ~= '' then said[#said + 1], said[#said + 2] = identity, result end
     if half then redis.call('HDEL', half_done, identity) end
     if marks then redis.call('HDEL', begun, identity) end
   end
-  return function(identity, first)
-    if identity ~= '' and (in_now[identity] or redis.call('ZSCORE', done, identity)) then return 'in' end -- guard: done-record
-    local writes, came, result = kept(identity)
-    if not writes then writes, came, result = fresh(first) end
-    if not writes then return 'changed' end
-    for n = came + 1, #writes do -- guard: cursor
-      local answer = redis.pcall(unpack(writes[n]))
-      if type(answer) == 'table' and answer.err then
-        local head = (n - 1) .. '|' .. #writes .. '|' .. string.gsub(answer.err, '[\r\n]', ' ')
-        redis.call('HSET', half_done, identity, head .. '\n' .. cmsgpack.pack(writes, result))
-        return head
-      end
-    end
-    if identity ~= '' then record(identity, result) end
-    return nil
+  local function record()
+    for from = 1, #scored, 2000 do redis.call('ZADD', done, unpack(scored, from, math.min(from + 1999, #scored))) end
+    for from = 1, #said, 2000 do redis.call('HSET', results, unpack(said, from, math.min(from + 1999, #said))) end
   end
+  local function apply(identity, first)
+    if identity ~= '' and known[identity] then return 'in' end
+    local found = half and redis.call('HGET', half_done, identity)
+    local stopped, result
+    if found then stopped, result = go_on(identity, found) else stopped, result = begin(identity, first) end
+    if not stopped and identity ~= '' then went_in(identity, result) end
+    return stopped
+  end
+  return apply, record
 end

@@ -12,4 +12,7 @@ if #old > 0 then
   redis.call('ZREM', KEYS[1], unpack(old))
   redis.call('HDEL', KEYS[3], unpack(old))
 end
-return effects(KEYS[1], KEYS[2], KEYS[3], KEYS[4], string.format('%.0f', now))(ARGV[1], 4) or ''
+local effect, record = effects(KEYS[1], KEYS[2], KEYS[3], KEYS[4], string.format('%.0f', now), { ARGV[1] })
+local answer = effect(ARGV[1], 4)
+record()
+return answer or ''

@@ -4,7 +4,7 @@
 --       12 low  13 done  14 half_done  15 results  16 begun, and behind them each key that an effect reads or writes
 -- ARGV  1 group  2 incarnation  3 epoch ('' = unpartitioned)  4 'keep' or 'delete' what is acknowledged
 --       5 check lease (0 only when a dead incarnation's entry without payload is buried)
---       6 7 range of ids that holds most of the acknowledged ones (see lane.lookup_range)
+--       6 7 range of ids that holds most of the acknowledged ones, effects among them (see lane.lookup_range)
 --       8 field of `low` that counts what is settled here
 --       9 number n of plain acknowledgements, then n times: id, delivery count
 --       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow 5 apply),
@@ -25,7 +25,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- 1. parse
-local ids, counts, rest = {}, {}, {}
+local ids, counts, rest, identities = {}, {}, {}, {}
 local acks = tonumber(ARGV[9])
 local at = 10
 for i = 1, acks do
@@ -39,6 +39,7 @@ while at <= #ARGV do
   ids[total], counts[total] = ARGV[at], tonumber(ARGV[at + 1])
   rest[total] = { verb = ARGV[at + 2], due_in = tonumber(ARGV[at + 3]), note = ARGV[at + 4], letter = ARGV[at + 5],
                   first = at + 7, last = at + 6 + fields }
+  if ARGV[at + 2] == '5' then identities[#identities + 1] = ARGV[at + 5] end
   at = at + 7 + fields
 end
 
@@ -58,9 +59,11 @@ if ARGV[3] ~= '' and redis.call('HGET', KEYS[8], 'epoch') ~= ARGV[3] then return
 
 -- 3. who owns what? One range for the acknowledgements; own entries in between may use up its COUNT, so each miss
 --    is looked up alone. NOGROUP is raised here, before anything was written.
-local owned = {}
-if acks > 1 then
-  for _, row in ipairs(redis.call('XPENDING', stream, group, ARGV[6], ARGV[7], acks + 50, me)) do owned[row[1]] = row[4] end
+local owned, done_here = {}, acks + #identities
+if done_here > 1 then
+  for _, row in ipairs(redis.call('XPENDING', stream, group, ARGV[6], ARGV[7], done_here + 50, me)) do
+    owned[row[1]] = row[4]
+  end
 end
 local function settle_allowed(i)
   local id = ids[i]
@@ -82,7 +85,7 @@ for i = 1, total do
     refuse(i, code)
   elseif not what then
     ack[#ack + 1] = ids[i]
-  elseif what.verb ~= '2' and #redis.call('XRANGE', stream, ids[i], ids[i]) == 0 then
+  elseif what.verb ~= '2' and what.verb ~= '5' and #redis.call('XRANGE', stream, ids[i], ids[i]) == 0 then
     refuse(i, 5) -- claiming an entry without payload would erase it, so it is buried instead
   else
     others[#others + 1] = i
@@ -127,7 +130,7 @@ local function set_note(id, note)
   if note ~= '' then redis.call('HSET', notes, id, note) end
 end
 
-local effect = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1])
+local effect, record = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1], identities)
 local applied = {}
 local function apply(i)
   local answer = effect(rest[i].letter, rest[i].first)
@@ -167,6 +170,9 @@ for _, i in ipairs(others) do
     set_note(id, what.note)
   end
 end
-if #applied > 0 then acknowledge(applied) end
+if #applied > 0 then
+  record()
+  acknowledge(applied)
+end
 if settled > 0 then redis.call('HINCRBY', KEYS[12], ARGV[8], settled) end -- low.lua finds by it what others trimmed
 return reply
