@@ -164,6 +164,12 @@ SETTINGS = (
     ("A message on its way out", "streams.entry", "Outgoing", "`hf.publish_many(stream, [Outgoing(…), …])`"),
     ('The database of `once="sql"`', "_sql", "Database", "`Holdfast(…, sql=Database(url, …))`, or the URL alone."),
     ("Its time limits", "_sql", "Timeouts", "`Database(url, timeouts=Timeouts(…))`"),
+    ("Effects in Redis", "once", "in_redis", '`@hf.consumer(…, once=in_redis(…))`; `once="redis"` has the defaults.'),
+    ("Effects in SQL", "once", "in_sql", '`@hf.consumer(…, once=in_sql(…))`; `once="sql"` has the defaults.'),
+    ("Effects outside", "once", "outside", '`@hf.consumer(…, once=outside(…))`; `once="outside"` has the defaults.'),
+    ("A lock around a handler", "once", "locked", "`@hf.consumer(…, once=locked(…))`"),
+    ("A guard", "once", "Guard", "`hf.guard(namespace, …)`"),
+    ("A relay of the outbox", "once", "Relay", "`await hf.relay(…)`; options of `holdfast outbox relay`"),
     ("Rules of a replay", "deadletters", "ReplayRules",
      "`Replayer(shelf, rules=ReplayRules(…))`; options of `holdfast dlq replay`"),
 )

@@ -177,7 +177,7 @@ def in_redis(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse"
 
     by: what the effect is known by, if not by the message's own id: a function of the body, or one a message type.
     missing: a message without that id is refused, or falls back to its own. kept_days: how long it is remembered; not
-    shorter than letters are kept. About 110 bytes a message and day that it is kept.
+    shorter than letters are kept. Costs about 110 bytes a message for as long.
     """
     return InRedis(identity=Identity(by, missing), kept_days=kept_days)
 
