@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
     from .once import Guard, Outbox, Relay
-    from .once.store import DedupStore
+    from .once.guard.store import DedupStore
 
 #: Plain handlers that run at once in one process, at most.
 THREADS_MAX = 1000
@@ -237,14 +237,14 @@ class Holdfast:
 
             return MemoryStore(self._clock)
         if name == "redis":
-            from .once.redis_store import RedisStore
+            from .once.guard.redis_store import RedisStore
 
             return RedisStore(self.open, apart=lambda: self._again().open())
         if name != "sql":
             raise ConfigurationError(f"store={name!r} is unknown: use 'redis', 'sql', or a store")
         if self._sql is None:
             raise ConfigurationError('store="sql" needs a database: Holdfast(…, sql="postgresql+psycopg://…")')
-        from .once.sql_store import SqlStore
+        from .once.guard.sql_store import SqlStore
 
         return SqlStore(self._sql)
 
@@ -256,7 +256,7 @@ class Holdfast:
         """
         if self._outbox is None:
             from ._sql import Database
-            from .once.outbox import Outbox
+            from .once.outbox.outbox import Outbox
 
             tables = self._sql.tables if isinstance(self._sql, Database) else None
             self._outbox = Outbox(self._encoded, tables, self._clock)
@@ -270,7 +270,7 @@ class Holdfast:
         if self._sql is None:
             raise ConfigurationError("a relay needs the outbox's database: Holdfast(…, sql=…), or --sql")
         from ._sql import Database  # noqa: F401 - first, since it names the extra when that is missing
-        from .once.relay import Relay
+        from .once.outbox.relay import Relay
 
         server = await self.open()
         return Relay(server, self._sql, Placing(server, self._partitions), events=self.events, clock=self._clock,

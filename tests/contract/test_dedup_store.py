@@ -17,10 +17,10 @@ import pytest
 from holdfast._redis.open import open_server
 from holdfast._sql import Database, Tables, create_all
 from holdfast.errors import ConfigurationError
-from holdfast.once.memory_store import MemoryStore
-from holdfast.once.records import Busy, Done, First, Mark, Repeated, Running
-from holdfast.once.redis_store import RedisStore
-from holdfast.once.sql_store import SqlStore
+from holdfast.once.guard.memory_store import MemoryStore
+from holdfast.once.guard.records import Busy, Done, First, Mark, Repeated, Running
+from holdfast.once.guard.redis_store import RedisStore
+from holdfast.once.guard.sql_store import SqlStore
 from holdfast.testing import wait_until_async
 from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.backend import KINDS

@@ -22,7 +22,7 @@ from holdfast import Holdfast
 from holdfast._base import events as ev
 from holdfast._redis.keys import StreamKeys
 from holdfast._sql import Database, Tables, create_all
-from holdfast.once.outbox_table import NAME_ROW
+from holdfast.once.outbox.table import NAME_ROW
 from holdfast.testing import Replicated, Way, Worker, wait_until
 from holdfast.testing.points import known_points
 from tests.faults.crew import ask, events

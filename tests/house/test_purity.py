@@ -32,11 +32,11 @@ PURE = [
     "consume/outcome.py",
     "consume/policy.py",
     "consume/signature.py",
-    "once/diagram.py",
-    "once/machine.py",
-    "once/paths.py",
-    "once/stalls.py",
-    "once/transition.py",
+    "once/machine/diagram.py",
+    "once/machine/machine.py",
+    "once/machine/paths.py",
+    "once/outbox/stalls.py",
+    "once/machine/transition.py",
     "streams/notes.py",
 ]
 

@@ -16,8 +16,8 @@ import time
 
 from holdfast._redis.open import open_server
 from holdfast.errors import HoldfastError
-from holdfast.once.guard import Guard
-from holdfast.once.redis_store import RedisStore
+from holdfast.once.guard.guard import Guard
+from holdfast.once.guard.redis_store import RedisStore
 
 #: Calls of parent and child, when they run at the same time.
 COUNT = 300
@@ -30,7 +30,7 @@ def say(**what: object) -> None:
 def store_of(url: str):
     if url.startswith("redis"):
         return RedisStore(lambda: open_server(url))
-    from holdfast.once.sql_store import SqlStore
+    from holdfast.once.guard.sql_store import SqlStore
 
     return SqlStore(url)
 

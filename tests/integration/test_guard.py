@@ -13,9 +13,9 @@ from holdfast._redis.keys import GuardKeys
 from holdfast._redis.open import open_server
 from holdfast._sql import Database, Tables, create_all
 from holdfast.errors import EffectBusy, ServerFull
-from holdfast.once.guard import Guard
-from holdfast.once.redis_store import RedisStore
-from holdfast.once.sql_store import SqlStore
+from holdfast.once.guard.guard import Guard
+from holdfast.once.guard.redis_store import RedisStore
+from holdfast.once.guard.sql_store import SqlStore
 from holdfast.testing import Worker, wait_until
 from tests.integration.sql.servers import Postgres
 

@@ -8,9 +8,9 @@ from collections import defaultdict
 import msgspec
 
 from holdfast._base.events import Events
-from holdfast.once.guard import Guard
-from holdfast.once.memory_store import MemoryStore
-from holdfast.once.records import Running
+from holdfast.once.guard.guard import Guard
+from holdfast.once.guard.memory_store import MemoryStore
+from holdfast.once.guard.records import Running
 
 
 class Receipt(msgspec.Struct):

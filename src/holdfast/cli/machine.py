@@ -14,7 +14,7 @@ from .context import server_options
 from .output import json_option, print_json, printable, show
 
 if TYPE_CHECKING:
-    from ..once.machine import StateMachine
+    from ..once.machine.machine import StateMachine
 
 
 @click.group("machine")
@@ -34,7 +34,7 @@ def show_machine(machine: str, drawn_as: str, as_json: bool) -> None:
     The text also says what each request means in each state: moved, duplicate, early or illegal; with a question mark
     where a duplicate cannot be told from another request.
     """
-    from ..once import diagram
+    from ..once.machine import diagram
 
     found = _find(machine)
     if as_json:
@@ -66,7 +66,7 @@ def _find(named: str) -> StateMachine[Any]:
 
 def _machine_in(value: Any) -> StateMachine[Any] | None:
     """``value``, or the machine that it moves rows by; None for anything else."""
-    from ..once.machine import StateMachine
+    from ..once.machine.machine import StateMachine
 
     for candidate in (value, getattr(value, "machine", None)):
         if isinstance(candidate, StateMachine):

@@ -21,7 +21,7 @@ from .params import ADDRESS, DURATION
 if TYPE_CHECKING:
     from .._base.events import Event
     from ..app import Holdfast
-    from ..once.outbox_table import Waiting
+    from ..once.outbox.table import Waiting
     from .plan import Address
 
 
@@ -47,22 +47,9 @@ def ls(as_json: bool) -> None:
 
 
 async def _waiting(url: str) -> list[Waiting]:
-    from sqlalchemy.exc import DBAPIError
+    from ..once.outbox.store import waiting
 
-    from .._sql import is_transient
-    from ..errors import ConfigurationError, ServerUnreachable
-    from ..once.outbox_store import OutboxStore
-
-    store = OutboxStore(url)
-    try:
-        await store.check()
-        return await store.by_stream()
-    except DBAPIError as error:
-        if is_transient(error):
-            raise ServerUnreachable(f"the database does not answer: {error.orig}") from error
-        raise ConfigurationError(f"the database refused: {error.orig}") from error
-    finally:
-        await store.close()
+    return await waiting(url)
 
 
 @command.command("relay")

@@ -23,20 +23,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .guard import Call, Guard, current_call
-from .machine import StateMachine, Step
-from .memory_store import MemoryStore
+from .guard.guard import Call, Guard, current_call
+from .guard.memory_store import MemoryStore
+from .machine.machine import StateMachine, Step
+from .machine.transition import Duplicate, Moved
 from .modes import in_redis, in_sql, locked, outside
-from .transition import Duplicate, Moved
 from .writes import Writes
 
 if TYPE_CHECKING:
     from .calls import IdempotencyKey
-    from .machine_sql import TableMachine
-    from .outbox import Outbox
-    from .relay import Relay
+    from .guard.sql_store import SqlStore
+    from .machine.on_sql import TableMachine
+    from .outbox.outbox import Outbox
+    from .outbox.relay import Relay
     from .sql import SqlOnce
-    from .sql_store import SqlStore
 
 __all__ = [
     "Call", "Duplicate", "Guard", "IdempotencyKey", "MemoryStore", "Moved", "Outbox", "Relay", "SqlOnce", "SqlStore",
@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 #: What is opened when it is first asked for: this room opens without SQLAlchemy.
-_LATE = {"IdempotencyKey": "calls", "Outbox": "outbox", "Relay": "relay", "SqlOnce": "sql", "SqlStore": "sql_store",
-         "TableMachine": "machine_sql"}
+_LATE = {"IdempotencyKey": "calls", "Outbox": "outbox.outbox", "Relay": "outbox.relay", "SqlOnce": "sql",
+         "SqlStore": "guard.sql_store", "TableMachine": "machine.on_sql"}
 
 
 def __getattr__(name: str) -> Any:

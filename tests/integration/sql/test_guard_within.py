@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from holdfast._sql import Database, Tables, Timeouts, create_all
 from holdfast.errors import ConfigurationError, EffectBusy
-from holdfast.once import sql_records
-from holdfast.once.guard import Guard
-from holdfast.once.records import Done, Mark, Running
-from holdfast.once.sql_store import SqlStore
+from holdfast.once.guard import sql_records
+from holdfast.once.guard.guard import Guard
+from holdfast.once.guard.records import Done, Mark, Running
+from holdfast.once.guard.sql_store import SqlStore
 from holdfast.testing import wait_until
 
 SOON_S = 10.0

@@ -20,8 +20,8 @@ from holdfast._base.events import Events, TransitionRefused
 from holdfast._sql import Database, is_transient
 from holdfast.consume.outcome import Reject, Retry
 from holdfast.errors import ConfigurationError, EffectBusy, IllegalTransition
-from holdfast.once.machine import StateMachine, Step
-from holdfast.once.transition import Duplicate, Moved
+from holdfast.once.machine.machine import StateMachine, Step
+from holdfast.once.machine.transition import Duplicate, Moved
 
 ORDER = StateMachine("order", initial="created", steps=[
     Step("pay", "created", "paid"),

@@ -18,8 +18,8 @@ from holdfast._redis.lease import Lease
 from holdfast._redis.open import open_server
 from holdfast._sql import Database, Tables, create_all
 from holdfast.errors import ConfigurationError
-from holdfast.once.marks import FenceGone, Marks, Overtaken, Replicas
-from holdfast.once.outbox_table import NAME_ROW
+from holdfast.once.outbox.marks import FenceGone, Marks, Overtaken, Replicas
+from holdfast.once.outbox.table import NAME_ROW
 from holdfast.streams.placing import Placing
 from holdfast.streams.producer import partition_of
 from holdfast.testing import Proxy, wait_until_async
@@ -563,7 +563,7 @@ def test_a_poke_makes_it_immediate_and_the_backlog_is_told(bench, stream, on):
 @on_sqlite
 def test_what_waits_is_listed_by_stream(bench, stream, on):
     async def claim():
-        from holdfast.once.outbox_store import OutboxStore
+        from holdfast.once.outbox.store import OutboxStore
 
         await bench.add(stream, "a", "b")
         await bench.add(f"{stream}-2", "c")

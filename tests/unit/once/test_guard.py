@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 
 from holdfast.errors import BusinessIdMissing, ConfigurationError, EffectBusy, EffectError, ServerUnreachable
-from holdfast.once.guard import Guard
-from holdfast.once.memory_store import MemoryStore
-from holdfast.once.records import Done, callee_key
+from holdfast.once.guard.guard import Guard
+from holdfast.once.guard.memory_store import MemoryStore
+from holdfast.once.guard.records import Done, callee_key
 from holdfast.testing import wait_until_async
 from tests.support.guards import Failing, Receipt, failing, held_by_another, made, outcomes, setting
 

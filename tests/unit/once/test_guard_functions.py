@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from holdfast.errors import BadHandler, BusinessIdMissing, ConfigurationError
-from holdfast.once.guard import current_call
-from holdfast.once.records import callee_key
+from holdfast.once.guard.guard import current_call
+from holdfast.once.guard.records import callee_key
 from tests.support.guards import Receipt, made
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from holdfast.errors import LeaseLost, ServerUnreachable
-from holdfast.once.memory_store import MemoryStore
+from holdfast.once.guard.memory_store import MemoryStore
 from holdfast.testing import wait_until, wait_until_async
 from tests.support.guards import Failing, held_by_another, made, outcomes
 

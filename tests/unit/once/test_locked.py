@@ -266,6 +266,8 @@ def test_who_is_cut_off_in_the_moment_after_the_answer_has_answered(arun):
         task = room.running(handler)
         rider = await asyncio.wait_for(task, 5)
         assert over.is_set()
+        await asyncio.sleep(0.02)
+        assert room.told[-1] != "unlocked", "it waits for the acknowledgement as any other"
         rider.settled(Settled.OK)
         await room.given_back()
 
@@ -339,6 +341,43 @@ def test_neither_errors_nor_directives_count_once_the_lock_is_lost(arun, said):
 
         with pytest.raises(LeaseLost):
             await room.run(handler)
+
+    arun(scenario())
+
+
+class Ledger:
+    """An effect that records itself. Commits what its handler did."""
+
+    def __init__(self) -> None:
+        self.committed = 0
+
+    async def applied(self, deliveries: Any) -> list[bool]:
+        return [False for _ in deliveries]
+
+    async def run(self, _: Any, attempt: Callable[[Any], Any]) -> bool:
+        await attempt(None)
+        self.committed += 1
+        return True
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_was_done_without_the_lock_is_not_committed(arun, lost):
+    async def scenario():
+        ledger = Ledger()
+        room = Room(inner=ledger)
+
+        async def handler(_: Any) -> None:
+            room.bolt.state = HoldState.LOST if lost else HoldState.HELD
+
+        if lost:
+            with pytest.raises(LeaseLost):
+                await room.run(handler)
+        else:
+            rider = await room.run(handler)
+            assert rider.identity == "", "it is recorded already"
+            rider.settled(Settled.OK)
+        await room.given_back()
+        assert ledger.committed == (not lost)
 
     arun(scenario())
 

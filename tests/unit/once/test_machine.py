@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from holdfast.consume.outcome import Reject, Retry
 from holdfast.errors import ConfigurationError, IllegalTransition
-from holdfast.once import diagram
-from holdfast.once.machine import StateMachine, Step
-from holdfast.once.transition import Duplicate, Meaning, Moved, explain, refusal, word
+from holdfast.once.machine import diagram
+from holdfast.once.machine.machine import StateMachine, Step
+from holdfast.once.machine.transition import Duplicate, Meaning, Moved, explain, refusal, word
 
 ORDER = StateMachine("order", initial="created", steps=[
     Step("pay", "created", "paid"),

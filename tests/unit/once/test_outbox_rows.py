@@ -12,10 +12,10 @@ from holdfast._base.clock import Instant
 pytest.importorskip("sqlalchemy")
 
 from holdfast.errors import MessageTooLarge
-from holdfast.once.marks import CHUNK_BYTES, CHUNK_ROWS, chunks
-from holdfast.once.outbox import PARTS_MAX, Outbox, netstrings
-from holdfast.once.outbox_table import Row, number_of
-from holdfast.once.stalls import FIRST_S, LONGEST_S, Stalls
+from holdfast.once.outbox.marks import CHUNK_BYTES, CHUNK_ROWS, chunks
+from holdfast.once.outbox.outbox import PARTS_MAX, Outbox, netstrings
+from holdfast.once.outbox.table import Row, number_of
+from holdfast.once.outbox.stalls import FIRST_S, LONGEST_S, Stalls
 
 
 def row(number, size=1, key=None, message_id="m"):

@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.once.records import (
+from holdfast.once.guard.records import (
     Busy,
     Done,
     First,

@@ -33,10 +33,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
-from .._base.events import Events, TransitionRefused
-from ..errors import ConfigurationError, EffectBusy
+from ..._base.events import Events, TransitionRefused
+from ...errors import ConfigurationError, EffectBusy
+from .columns import ColumnOf, MachineColumns, TableOf, held_object, tell
 from .machine import StateMachine
-from .machine_table import ColumnOf, MachineColumns, TableOf, held_object, tell
 from .transition import POLICIES, Duplicate, Meaning, Moved, Policy, S, explain, refusal, word
 
 #: How often a step is decided. With the row locked the second time is the last; only where reading takes no lock

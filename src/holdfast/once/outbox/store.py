@@ -10,14 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
-from .._sql import Database, DatabaseSource, missing_tables
-from ..errors import ConfigurationError
-from . import outbox_table as table
-from .transaction import Transaction, in_coroutine, in_thread, to_end
+from ..._sql import Database, DatabaseSource, is_transient, missing_tables
+from ...errors import ConfigurationError, ServerUnreachable
+from ..transaction import Transaction, in_coroutine, in_thread, to_end
+from . import table
 
 if TYPE_CHECKING:
-    from .outbox_table import Row, Waiting
+    from .table import Row, Waiting
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class OutboxStore:
             raise ConfigurationError(f"the database lacks {', '.join(missing)}: run `holdfast sql init`")
 
     async def read(self, limit: int, without: Collection[str] = ()) -> tuple[str | None, list[Row]]:
-        """See ``outbox_table.read``."""
+        """See ``table.read``."""
         return await self._ask(partial(table.read, tables=self._tables, limit=limit, without=without))
 
     async def present(self, numbers: Sequence[int]) -> set[int]:
@@ -99,3 +100,17 @@ class OutboxStore:
 
 async def _in_thread(function: Callable[[], T]) -> T:
     return await to_end(asyncio.ensure_future(asyncio.to_thread(function)))
+
+
+async def waiting(url: str) -> list[Waiting]:
+    """What waits in the outbox at ``url``, a record a stream. Raises ServerUnreachable, ConfigurationError."""
+    store = OutboxStore(url)
+    try:
+        await store.check()
+        return await store.by_stream()
+    except DBAPIError as error:
+        if is_transient(error):
+            raise ServerUnreachable(f"the database does not answer: {error.orig}") from error
+        raise ConfigurationError(f"the database refused: {error.orig}") from error
+    finally:
+        await store.close()

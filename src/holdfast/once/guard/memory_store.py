@@ -12,8 +12,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from .._base.clock import Clock, SystemClock
-from ..errors import ConfigurationError
+from ..._base.clock import Clock, SystemClock
+from ...errors import ConfigurationError
 from .records import Claimed, Done, First, Mark, Record, Running, claimed, may_finish, may_renew
 from .store import DedupStore
 

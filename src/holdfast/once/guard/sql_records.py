@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from .._sql.dialects import insert_absent
-from .._sql.tables import GROUP_BYTES, MESSAGE_ID_BYTES, Tables, create_all, fit
+from ..._sql.dialects import insert_absent
+from ..._sql.tables import GROUP_BYTES, MESSAGE_ID_BYTES, Tables, create_all, fit
 from .records import Busy, Claimed, Done, First, Mark, Record, Running, claimed
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-from .._sql import is_transient
-from ..errors import ConfigurationError, EffectError, HoldfastError, ServerUnreachable
+from ..._sql import is_transient
+from ...errors import ConfigurationError, EffectError, HoldfastError, ServerUnreachable
 from .records import Busy, Claimed
 
 T = TypeVar("T")

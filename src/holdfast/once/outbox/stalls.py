@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._base.clock import Instant
+from ..._base.clock import Instant
 
 #: Seconds of the first rest; each further one in a row doubles it.
 FIRST_S = 0.25

@@ -11,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._redis.keys import StreamKeys
-from .._redis.scripts import load_script
-from ..errors import LeaseLost, NotReplicated, ServerError, ServerRefused
+from ..._redis.keys import StreamKeys
+from ..._redis.scripts import load_script
+from ...errors import LeaseLost, NotReplicated, ServerError, ServerRefused
 
 if TYPE_CHECKING:
-    from .._redis.errand import Arg
-    from .._redis.link import Link
-    from .._redis.server import Server
-    from .outbox_table import Row
+    from ..._redis.errand import Arg
+    from ..._redis.link import Link
+    from ..._redis.server import Server
+    from .table import Row
 
-_RELAY = load_script("holdfast.once", "relay")
+_RELAY = load_script("holdfast.once.outbox", "relay")
 
 #: Rows and bytes in one call at most: the server does nothing else meanwhile.
 CHUNK_ROWS = 100

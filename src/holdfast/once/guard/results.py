@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from .._base.codec import encode
-from .._base.decoder import decoder_for
-from .._base.message import JSON
-from ..errors import EffectError, MessageError, PublishError
+from ..._base.codec import encode
+from ..._base.decoder import decoder_for
+from ..._base.message import JSON
+from ...errors import EffectError, MessageError, PublishError
 
 #: What is stored for a result that could not be written. No JSON text is empty.
 UNWRITABLE = b""

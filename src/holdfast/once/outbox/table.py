@@ -18,12 +18,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from .._sql.dialects import insert_absent
+from ..._sql.dialects import insert_absent
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .._sql.tables import Tables
+    from ..._sql.tables import Tables
 
 #: Number of the row that names the outbox. The database gives positive ones.
 NAME_ROW = -1

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from .._base.chance import Chance
-from .._base.clock import Clock
-from .._base.events import Events, Guarded, log
-from .._base.points import reached
-from ..errors import EffectBusy, EffectError, HoldfastError, LeaseLost, ServerUnreachable
+from ..._base.chance import Chance
+from ..._base.clock import Clock
+from ..._base.events import Events, Guarded, log
+from ..._base.points import reached
+from ...errors import EffectBusy, EffectError, HoldfastError, LeaseLost, ServerUnreachable
 from .call import Call
 from .records import Busy, Claimed, Mark, next_look_s
 from .renewal import TAKEN, TaskRenewal, Term, ThreadRenewal

@@ -23,13 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .._redis.keys import GuardKeys
-from .._redis.link import Link
-from .._redis.scripts import Script, load_script
-from .._redis.server import Server
-from .._redis.slots import slot_of
-from .._redis.sync_link import SyncLink
-from ..errors import ConfigurationError, ServerError
+from ..._redis.keys import GuardKeys
+from ..._redis.link import Link
+from ..._redis.scripts import Script, load_script
+from ..._redis.server import Server
+from ..._redis.slots import slot_of
+from ..._redis.sync_link import SyncLink
+from ...errors import ConfigurationError, ServerError
 from .records import Busy, Claimed, Done, First, Mark, Record, Repeated, Running
 from .store import DedupStore
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 #: later: after a fork, or on another event loop. What it opens is its own to close.
 Opener = Callable[[], Awaitable[Server]]
 
-_CLAIM = load_script("holdfast.once", "guard_claim")
-_RENEW = load_script("holdfast.once", "guard_renew")
-_FINISH = load_script("holdfast.once", "guard_finish")
+_CLAIM = load_script("holdfast.once.guard", "guard_claim")
+_RENEW = load_script("holdfast.once.guard", "guard_renew")
+_FINISH = load_script("holdfast.once.guard", "guard_finish")
 
 #: Blocking sockets that are kept open between calls.
 IDLE_MAX = 16

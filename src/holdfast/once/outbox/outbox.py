@@ -24,9 +24,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from .._base.clock import Clock, SystemClock
-from .._sql.tables import MESSAGE_ID_BYTES, STREAM_BYTES, Tables, fit
-from ..errors import ConfigurationError, MessageTooLarge
+from ..._base.clock import Clock, SystemClock
+from ..._sql.tables import MESSAGE_ID_BYTES, STREAM_BYTES, Tables, fit
+from ...errors import ConfigurationError, MessageTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 from .records import Claimed, First, Mark, Repeated, callee_key
 from .renewal import Term
 from .results import Reader, read, written

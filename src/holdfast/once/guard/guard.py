@@ -37,10 +37,10 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
-from .._base.chance import Chance, system_chance
-from .._base.clock import Clock, SystemClock
-from .._base.events import Events
-from ..errors import BadHandler, BusinessIdMissing, ConfigurationError
+from ..._base.chance import Chance, system_chance
+from ..._base.clock import Clock, SystemClock
+from ..._base.events import Events
+from ...errors import BadHandler, BusinessIdMissing, ConfigurationError
 from .call import Call, current_call, running
 from .guarded import Once, OnError, Terms
 from .records import Mark, Record

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
-from .._sql import Database, Tables
-from ..errors import ConfigurationError
+from ..._sql import Database, Tables
+from ...errors import ConfigurationError
 from . import sql_records
 from .records import Claimed, Mark, Record
 from .sql_trouble import answer, busy

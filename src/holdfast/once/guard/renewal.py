@@ -13,9 +13,9 @@ import contextlib
 import threading
 from typing import Any
 
-from .._base.chance import Chance
-from .._base.clock import Clock, Instant
-from .._base.events import log
+from ..._base.chance import Chance
+from ..._base.clock import Clock, Instant
+from ..._base.events import log
 from .records import Mark
 from .store import DedupStore, PlainStore
 

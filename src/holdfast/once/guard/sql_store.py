@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from .._sql import Database, DatabaseSource
-from .._sql.dialects import limit_transaction
+from ..._sql import Database, DatabaseSource
+from ..._sql.dialects import limit_transaction
+from ..transaction import to_end
 from . import sql_records
 from .records import Claimed, Mark, Record
 from .sql_trouble import answer, busy
 from .sql_within import Within
-from .transaction import to_end
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

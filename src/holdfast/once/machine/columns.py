@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session, attributes
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 from .machine import StateMachine
 from .transition import word
 

@@ -38,14 +38,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 from .paths import Edge, ahead, arrived, passed, passed_by
 from .transition import Meaning, Policy, S, word
 
 if TYPE_CHECKING:
-    from .._base.events import Events
-    from .machine_sql import TableMachine
-    from .machine_table import ColumnOf, TableOf
+    from ..._base.events import Events
+    from .columns import ColumnOf, TableOf
+    from .on_sql import TableMachine
 
 @dataclass(frozen=True, slots=True, init=False)
 class Step(Generic[S]):
@@ -171,7 +171,7 @@ class StateMachine(Generic[S]):
         events: Events | None = None,
     ) -> TableMachine[S]:
         """This machine over the rows of a table of yours: see ``TableMachine``. Needs the extra ``sql``."""
-        from .machine_sql import TableMachine
+        from .on_sql import TableMachine
 
         return TableMachine(self, table, id=id, state=state, version=version, last=last, on_illegal=on_illegal,
                             on_early=on_early, on_missing=on_missing, park_s=park_s, events=events)

@@ -42,23 +42,23 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from .._base import events as ev
-from .._base.chance import Chance, system_chance
-from .._base.clock import Clock, Instant, SystemClock
-from .._base.points import reached
-from .._redis.heart import Heart
-from .._redis.keys import LeaseKeys
-from .._redis.lease import Lease, Term
-from ..errors import LeaseLost, PublishError, ServerError, ServerUnreachable
+from ..._base import events as ev
+from ..._base.chance import Chance, system_chance
+from ..._base.clock import Clock, Instant, SystemClock
+from ..._base.points import reached
+from ..._redis.heart import Heart
+from ..._redis.keys import LeaseKeys
+from ..._redis.lease import Lease, Term
+from ...errors import LeaseLost, PublishError, ServerError, ServerUnreachable
 from .marks import FenceGone, Marks, Overtaken, Replicas, Sent
-from .outbox_store import OutboxStore
-from .outbox_table import number_of
 from .stalls import Stalls
+from .store import OutboxStore
+from .table import number_of
 
 if TYPE_CHECKING:
-    from .._redis.server import Server
-    from .._sql import Database, DatabaseSource
-    from .outbox_table import Row
+    from ..._redis.server import Server
+    from ..._sql import Database, DatabaseSource
+    from .table import Row
 
 T = TypeVar("T")
 

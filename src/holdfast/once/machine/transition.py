@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
-from ..consume.outcome import Directive, Reject, Retry
-from ..errors import IllegalTransition
+from ...consume.outcome import Directive, Reject, Retry
+from ...errors import IllegalTransition
 
 #: A state: a string, or a member of an enumeration.
 S = TypeVar("S", bound="str | Enum")
