@@ -12,6 +12,7 @@ import pytest
 from holdfast import Drop, Fixed, Holdfast, Message, Outgoing, Reject, Retry
 from holdfast.deadletters.letters import LetterInfo, letter_info
 from holdfast.errors import BadHandler, ConfigurationError
+from holdfast.once import IdempotencyKey, Writes
 from holdfast.testing import ManualClock, wait_until_async
 
 STREAM, GROUP = "orders", "billing"
@@ -290,3 +291,71 @@ def test_a_handler_that_cannot_be_served_is_refused_where_it_is_declared(hf):
 
         @hf.consumer(STREAM, group=GROUP)
         async def bill() -> None: ...
+
+
+# -- once ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_effect_is_applied_once_and_can_be_looked_at(hf, arun):
+    @hf.consumer(STREAM, group=GROUP, once="redis")
+    async def bill(order: Order, writes: Writes) -> None:
+        writes.incrby("sum", order.amount)
+
+    async def scenario():
+        async with hf.testing() as broker:
+            for _ in range(3):
+                await hf.publish(STREAM, Order("o-1", 9), id="m-1")
+            await broker.settled(STREAM, GROUP)
+            assert broker.applied(STREAM, GROUP) == {"m-1": [(b"INCRBY", b"sum", b"9")]}
+
+    arun(scenario())
+
+
+def test_an_outside_effect_is_given_its_key(hf, arun):
+    keys = []
+
+    @hf.consumer(STREAM, group=GROUP, once="outside")
+    async def pay(order: Order, key: IdempotencyKey) -> None:
+        keys.append(key)
+
+    async def scenario():
+        async with hf.testing() as broker:
+            for _ in range(3):
+                await hf.publish(STREAM, Order("o-1", 9), id="m-1")
+            await broker.settled(STREAM, GROUP)
+            assert list(broker.applied(STREAM, GROUP)) == ["m-1"]
+
+    arun(scenario())
+    assert len(set(keys)) == 1
+
+
+def test_a_directive_and_an_error_are_no_effect(hf, arun):
+    @hf.consumer(STREAM, group=GROUP, once="redis", retry=Retry(attempts=1))
+    async def bill(order: Order, writes: Writes) -> Any:
+        writes.incrby("sum", order.amount)
+        if order.id == "drop":
+            return Drop("no")
+        raise ValueError
+
+    async def scenario():
+        async with hf.testing() as broker:
+            await publish(hf, Order("drop"), Order("bad"))
+            await broker.settled(STREAM, GROUP)
+            assert broker.applied(STREAM, GROUP) == {}
+            assert [letter.message_id for letter in letters(broker)]
+
+    arun(scenario())
+
+
+def test_a_guard_keeps_its_records_as_long_as_the_service(hf, arun):
+    async def scenario():
+        runs = 0
+        for _ in range(2):
+            async with hf.guard("refunds").once("42") as call:
+                if call.first:
+                    runs += 1
+                    call.result = runs
+            assert call.result == 1
+        await hf.close()
+
+    arun(scenario())

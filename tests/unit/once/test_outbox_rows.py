@@ -14,8 +14,8 @@ pytest.importorskip("sqlalchemy")
 from holdfast.errors import MessageTooLarge
 from holdfast.once.outbox.marks import CHUNK_BYTES, CHUNK_ROWS, chunks
 from holdfast.once.outbox.outbox import PARTS_MAX, Outbox, netstrings
-from holdfast.once.outbox.table import Row, number_of
 from holdfast.once.outbox.stalls import FIRST_S, LONGEST_S, Stalls
+from holdfast.once.outbox.table import Row, number_of
 
 
 def row(number, size=1, key=None, message_id="m"):
