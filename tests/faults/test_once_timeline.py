@@ -168,7 +168,7 @@ def test_who_is_paused_for_longer_than_its_lease_is_refused_by_the_fence(backend
 
 @pytest.mark.parametrize(("point", "calls"), [
     ("outside.begun.before", 1), ("outside.begun.after", 1), ("handler.before", 1), ("outside.called.after", 2),
-    ("settle.before", 2), ("settle.after", 1),
+    ("apply.before", 2), ("apply.after", 1),
 ])
 def test_a_callee_that_honours_the_key_does_it_once_wherever_the_caller_dies(
         backend, stream, tmp_path: Path, point, calls):
@@ -182,7 +182,7 @@ def test_a_callee_that_honours_the_key_does_it_once_wherever_the_caller_dies(
         assert crew.rows("SELECT n FROM payment") == [(1,)], "one payment"
         assert len(crew.rows("SELECT key FROM call")) == calls
         taken = events(heir, "effect_taken_over")
-        assert len(taken) == (point not in ("outside.begun.before", "settle.after")), "said where it was in doubt"
+        assert len(taken) == (point not in ("outside.begun.before", "apply.after")), "said where it was in doubt"
         keys = GroupKeys("hf", stream, GROUP)
         assert ask(backend, keys.begun, "HLEN", keys.begun) == 0
         assert ask(backend, keys.done, "ZCARD", keys.done) == 1
