@@ -146,6 +146,29 @@ def test_the_retry_budget_puts_retries_off_and_drops_none(backend, stream, arun)
     arun(scenario())
 
 
+def test_what_goes_well_earns_retries(backend, stream, arun):
+    """Two are saved up; when they are spent, ten successes earn the next two, which time would take ten seconds to."""
+
+    async def scenario():
+        service, first = Service(backend.url), []
+
+        @service.consumer(stream, group=GROUP, retry=AGAIN, retry_ratio=0.5, retry_min_per_s=0.2)
+        async def handle(kind: str) -> None:
+            if kind.startswith("bad") and kind not in first:
+                first.append(kind)
+                raise ConnectionError
+
+        async with service, desk_at(backend.url, stream) as desk:
+            for kinds in (["bad-1", "bad-2"], ["good"] * 10, ["bad-3", "bad-4"]):
+                await service.hf.publish_many(stream, kinds)
+                await eventually(desk.is_through, f"{kinds} are through", 30)
+                consumer = service.worker.consumers[0]
+                await eventually(lambda c=consumer: c._earned == c.done - c._concluded, "the budget knows of them")
+            assert [e.retry_in_s for e in service.told.of(ev.AttemptFailed)] == [0.01] * 4
+
+    arun(scenario())
+
+
 # -- breaker ---------------------------------------------------------------------------------------------------------
 
 

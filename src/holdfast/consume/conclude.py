@@ -54,6 +54,11 @@ class Conclusions:
         else:
             self._budget.set(limits.retry_ratio, limits.retry_min_per_s)
 
+    def succeeded(self, count: int) -> None:
+        """So many messages were done without being concluded one by one."""
+        if self._budget is not None:
+            self._budget.succeeded(self._clock.now(), count)
+
     async def conclude(self, delivery: Delivery, outcome: Outcome, took: float) -> Decision:
         """Decides, and sees it carried out."""
         points.reached("decide.before")

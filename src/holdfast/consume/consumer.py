@@ -101,6 +101,8 @@ class Consumer:
         self.draining = False
         self._stopped = False
         self.done = 0
+        #: Of those done, how many took the long way out, and of the others how many have earned retries.
+        self._concluded = self._earned = 0
         parts.gate.call_on_open(self._wake_some)
 
     def adjust(self, limits: Limits) -> None:
@@ -489,6 +491,7 @@ class Consumer:
 
     async def _conclude(self, slot: Slot, delivery: Delivery, outcome: Outcome, took: float) -> None:
         """The slow way out: anything but plain success."""
+        self._concluded += 1
         cut, slot.cut, slot.overdue, slot.deliveries = slot.cut, None, False, ()
         if cut is not None and not self._stopped:
             _uncancel()  # guard: who swallowed it leaves no cancelled task to the next message (test_consumer_timeouts)
@@ -554,6 +557,7 @@ class Consumer:
             await asyncio.sleep(WATCH_S)
             now = time.monotonic()
             self._prefetch.measured(self.done, now)
+            self._earn()
             limit = self.subscription.limits.timeout_s
             if limit is not None:
                 for slot in (*self._slots, self._suspect_slot):
@@ -565,6 +569,13 @@ class Consumer:
                 self._wake_one()
             if self.room() > 0:
                 self._room.set()
+
+    def _earn(self) -> None:
+        """Plain successes are told to the retry budget by and by: a call for each would be paid by every message."""
+        plain = self.done - self._concluded
+        if plain > self._earned:
+            self._conclusions.succeeded(plain - self._earned)  # guard: successes earn retries (test_consumer_limits)
+            self._earned = plain
 
     def _hand_back_stale(self, before: float) -> None:
         """What was received before that instant and has not started: somebody else may have time for it."""
