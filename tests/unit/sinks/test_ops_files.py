@@ -49,7 +49,7 @@ def test_every_label_that_is_asked_for_is_one_the_metric_has():
         assert set(re.findall(r"(\w+)[=!]", labels)) <= set(SERIES[name].labels), name
 
 
-def test_every_metric_is_on_a_dashboard_and_documented():
+def test_every_metric_is_on_the_dashboard_and_documented():
     shown = {SERIES[name].name for query in QUERIES for name in NAMED.findall(query)}
     assert {metric.name for metric in METRICS} <= shown
     assert all(f"### `{metric.name}`\n" in PAGE for metric in METRICS)
