@@ -15,11 +15,12 @@ import pytest
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
-GROUPS = ([], ["streams"], ["dlq"], ["sql"])
+GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["machine"], ["once"], ["outbox"])
 COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
-            ["dlq", "lint"])
+            ["dlq", "lint"], ["lab", "once"], ["machine", "show"], ["once", "ls"], ["once", "show"], ["once", "doubts"],
+            ["once", "resolve"], ["once", "prune"], ["outbox", "ls"], ["outbox", "relay"])
 
 
 @pytest.mark.parametrize("command", [*GROUPS, *COMMANDS], ids=" ".join)
@@ -66,7 +67,10 @@ def test_the_version_is_the_packages(holdfast):
                                   ["run", "x:y", "--health", "8080"],
                                   ["streams", "claim", "orders", "--group", "g", "--force"],
                                   ["streams", "trim", "orders", "--past-groups"],
-                                  ["demo", "--spans", "3", "--input", "/dev/null"]], ids=" ".join)
+                                  ["demo", "--spans", "3", "--input", "/dev/null"], ["lab"], ["lab", "nonsense"],
+                                  ["lab", "once", "--seed", "x"], ["machine", "show"], ["once", "ls", "orders"],
+                                  ["once", "resolve", "orders", "id", "--group", "g"],
+                                  ["outbox", "relay", "--poll", "x"]], ids=" ".join)
 def test_misuse_is_2_and_says_how_it_is_used(holdfast, args):
     said = holdfast(*args)
     assert (said.code, said.out) == (2, "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .acl import USEFUL
 
@@ -20,15 +20,19 @@ CLOCK_OK_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``what`` was found, what it means for messages, and what to do about it (empty: nothing)."""
+    """``what`` was found, what it means for messages, and what to do about it (empty: nothing).
+
+    window_s: seconds of acknowledged writes that a crash of the machine may take; None: it has none, or nobody can say.
+    """
 
     topic: str
     level: Level
     what: str
     meaning: str
     advice: str = ""
+    window_s: float | None = None
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
 
@@ -84,10 +88,11 @@ def persistence(facts: Facts) -> Finding:
 def _aof(fsync: str | None) -> Finding:
     if fsync == "always":
         return Finding("persistence", "ok", "append-only file, synced at every write",
-                       "a crash loses no acknowledged write; each write waits for the disk")
+                       "a crash loses no acknowledged write; each write waits for the disk", window_s=0.0)
     if fsync == "everysec":
         return Finding("persistence", "ok", "append-only file, synced every second",
-                       "a crash of the machine loses up to about 1 s of acknowledged writes; one of the server none")
+                       "a crash of the machine loses up to about 1 s of acknowledged writes; one of the server none",
+                       window_s=1.0)
     if fsync == "no":
         return Finding("persistence", "warn", "append-only file, synced when the system likes",
                        "a crash of the machine loses what the kernel had not written, often 30 s",

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast lab``: what the field argues about, run side by side on your own server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from .context import opened, run, server_options, settings, sql_option
+from .output import json_option, print_json, print_table, printable, progress, say, show
+
+if TYPE_CHECKING:
+    from ..labs.cells import Report
+
+
+@click.group("lab")
+def command() -> None:
+    """Compare schemes by running them: tables, and advice from what was measured."""
+
+
+@command.command("once")
+@click.option("--quick", is_flag=True, help="a first look, in some twenty seconds: what happens, less how fast")
+@click.option("--seed", type=int, default=1, show_default=True, help="of the order of duplicates and of who is killed")
+@sql_option
+@json_option
+@server_options()
+def once(*, quick: bool, seed: int, as_json: bool) -> int:
+    """Make effects happen once, by every scheme: duplicates, kills, cost, storage, window.
+
+    Runs on the given server and database (without --sql: a temporary SQLite file), under names of its own that begin
+    with PREFIX:lab-, and removes them. Server and database carry its load meanwhile. Answers 1 when a scheme did not
+    keep its promise, or when even at-least-once applied nothing twice.
+    """
+    with progress("lab", 100) as done:
+        report = run(_compared(quick, seed, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    from ..labs.once import failed
+
+    return int(failed(report))
+
+
+async def _compared(quick: bool, seed: int, done: Callable[[int], None]) -> Report:
+    from ..labs import Place
+    from ..labs import once as lab
+
+    said = settings()
+    async with opened():  # says which one it is, and keeps an embedded one up between two consumers
+        place = Place(url=said.url, data_dir=said.data_dir, prefix=said.own_prefix)
+        return await lab.compare(place, lab.QUICK if quick else lab.FULL, sql=said.sql, seed=seed, say=say,
+                                 done=lambda through, steps: done(100 * through // steps))
+
+
+def _print(report: Report) -> None:
+    from ..labs.cells import Cells
+    from ..labs.table import bars, table
+
+    cells = Cells(report.cells)
+    for scenario in cells.scenarios:
+        head, rows = table(cells, scenario)
+        print_table(head, rows)
+        show()
+    show("messages a second")
+    for line in bars(cells, "throughput", "messages_per_s"):
+        show(line)
+    show("\nAdvice\n")
+    for sentence in report.advice:
+        show("- " + printable(sentence))
