@@ -158,7 +158,7 @@ class Rates:
         try:
             before, at_first = await self._load(), await self._left(stream)
             left, looks = at_first, 0
-            while left and time.monotonic() < began + self.box_s and not running.done():
+            while left and not running.done() and time.monotonic() - began < self._patience_s(self.n - left):
                 await asyncio.sleep(_LOOK_S)
                 left, looks = await self._left(stream), looks + 1
             seconds = time.monotonic() - began
@@ -174,6 +174,10 @@ class Rates:
             per_s=(self.n - left) / seconds, cpu_us=_each(cpu_s * 1e6, self.n - left),
             commands=_each(commands, seen), round_trips=_each(reads, seen),
             statements=_each(statements or None, self.n - left))
+
+    def _patience_s(self, handled: int) -> float:
+        """How long to look. Longer than the box where so little came through that it would say nothing."""
+        return self.box_s if handled >= ENOUGH else 20 * self.box_s
 
     async def _left(self, stream: str) -> int:
         return int(await self.server.shared(stream.encode()).call("XLEN", stream))
