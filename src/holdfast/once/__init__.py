@@ -23,6 +23,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .._base.lock import Held, HoldState, Lock
 from .guard.guard import Call, Guard, current_call
 from .guard.memory_store import MemoryStore
 from .machine.machine import StateMachine, Step
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from .sql import SqlOnce
 
 __all__ = [
-    "Call", "Duplicate", "Guard", "IdempotencyKey", "MemoryStore", "Moved", "Outbox", "Relay", "SqlOnce", "SqlStore",
-    "StateMachine", "Step", "TableMachine", "Writes", "current_call", "in_redis", "in_sql", "locked", "outside",
+    "Call", "Duplicate", "Guard", "Held", "HoldState", "IdempotencyKey", "Lock", "MemoryStore", "Moved", "Outbox",
+    "Relay", "SqlOnce", "SqlStore", "StateMachine", "Step", "TableMachine", "Writes", "current_call", "in_redis",
+    "in_sql", "locked", "outside",
 ]
 
 #: What is opened when it is first asked for: this room opens without SQLAlchemy.
