@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from msgspec import MsgspecError
@@ -39,8 +39,38 @@ def attempt_of(routes: Routes, effect: Effect | None, middleware: Sequence[Middl
         return compose(middleware, _alone(inner))
     within = _within(inner, effect, routes)
     if isinstance(effect, QuickEffect) and points.hook is None and all(r.binding.is_async for r in routes):
-        return compose(middleware, _riding(within, effect, routes))
-    return compose(middleware, within)
+        within = _riding(within, effect, routes)
+    return _minded(middleware, within) if middleware else within
+
+
+#: What the effects of the attempt under way left to be settled.
+_left: ContextVar[list[Done]] = ContextVar("holdfast_effects_left")
+
+
+def _minded(middleware: Sequence[Middleware], endpoint: Attempt) -> Attempt:
+    """Middleware that answers nothing leaves a success a success, and so its effect goes in as well: an acknowledgement
+    without it would lose it without a word."""
+    async def noted(delivery: Delivery) -> Any:
+        answer = await endpoint(delivery)
+        if isinstance(answer, Done):
+            _left.get().append(answer)
+        return answer
+
+    chain = compose(middleware, noted)
+
+    async def run(delivery: Delivery) -> Any:
+        left: list[Done] = []
+        token = _left.set(left)
+        try:
+            answer = await chain(delivery)
+            if left and not isinstance(answer, Directive | Done):
+                answer = left[-1]  # guard: an effect that middleware kept to itself
+            return answer
+        finally:
+            left.clear()  # the error of an attempt keeps its frames: what waits for a rider must not wait for them
+            _left.reset(token)
+
+    return run
 
 
 def _direct(routes: Routes) -> Attempt:

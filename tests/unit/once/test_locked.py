@@ -19,6 +19,7 @@ from holdfast.consume.contract import Rider, Settled
 from holdfast.consume.outcome import Drop, Reject, Retry
 from holdfast.errors import ConfigurationError, EffectBusy, LeaseLost, ServerRefused, ServerUnreachable
 from holdfast.once import in_redis, locked
+from holdfast.once.done import State
 from holdfast.once.ending import Ending
 from holdfast.once.locked import LockedOnce
 from holdfast.testing import wait_until_async
@@ -79,11 +80,11 @@ class Room:
         self.delivery = delivery(FakeOrigin(), 1)
         self.away: Exception | None = None
 
-    async def _state(self, _: Any, identity: str) -> tuple[bool, str]:
+    async def _state(self, _: Any, identity: str) -> State:
         self.told.append("looked")
         if self.away is not None:
             raise self.away
-        return identity in self.done, ""
+        return State(identity in self.done, "", begun=False)
 
     async def run(self, handler: Callable[[Any], Any]) -> Any:
         return await self.effect.run(self.delivery, handler)
