@@ -70,6 +70,15 @@ def test_resolve_says_how_it_ended(at, there, verdict, applied, begun):
     assert once(at, there, "doubts").code == 0
 
 
+@pytest.mark.parametrize(("verdict", "applied", "left"), [("--applied", True, False), ("--nothing", False, False),
+                                                         ("--again", False, True)])
+def test_what_stopped_half_way_can_be_given_up(at, there, verdict, applied, left):
+    said = once(at, there, "resolve", "half", verdict)
+    assert (said.code, said.json) == (0, [{"id": "half", "outcome": "resolved"}])
+    assert (there.admin.execute_command("ZSCORE", there.keys.done, "half") is not None) is applied
+    assert bool(there.admin.execute_command("HEXISTS", there.keys.half_done, "half")) is left
+
+
 def test_what_is_being_done_or_is_not_there_is_not_resolved(at, there):
     said = once(at, there, "resolve", "running", "never", "--applied")
     assert (said.code, [r["outcome"] for r in said.json]) == (1, ["alive", "absent"])

@@ -24,6 +24,7 @@ from holdfast.deadletters.applied import beside_stream
 from holdfast.errors import AlreadyApplied, BadHandler, ConfigurationError
 from holdfast.once import Writes, in_redis
 from holdfast.once.done import prune
+from holdfast.once.inspect import doubts
 from holdfast.streams.settings import StreamSettings
 from tests.support.protocol import FAST, GROUP, Desk, Service, desk_at, eventually
 
@@ -456,6 +457,36 @@ def test_on_a_cluster_an_effect_in_another_slot_is_applied_once(backend, stream,
             await service.hf.publish(stream, Order("o-1", 5), id="o-1")
             await eventually(desk.is_through, "it is settled")
             assert await there.call("GET", far) == b"5"
+
+    arun(scenario())
+
+
+@pytest.mark.kinds("cluster")
+def test_on_a_cluster_half_an_effect_in_another_slot_is_known_beside_the_stream(backend, stream, arun):
+    tag = f"{{far-{stream}}}"
+
+    async def scenario():
+        service = Service(backend.url)
+
+        @service.consumer(stream, group=GROUP, once="redis", retry=Retry(attempts=2, backoff=Fixed(0.01)))
+        async def count(order: Order, writes: Writes) -> None:
+            writes.incrby(f"{tag}sum", order.points)
+            writes.incrby(f"{tag}wrong")
+
+        async with service, desk_at(backend.url, stream) as desk:
+            there = desk.server.shared(f"{tag}sum".encode())
+            await there.call("RPUSH", f"{tag}wrong", "a list")
+            await service.hf.publish(stream, Order("o-1", 5), id="o-1")
+            (letter,) = await eventually(desk.letters, "it is dead")
+            assert letter["x-dlq-applied"] == "unknown"
+            assert [d.kind async for d in doubts(desk.server, desk.keys)] == ["in doubt"]
+            await there.call("DEL", f"{tag}wrong")
+            shelf = await open_shelf(await service.hf.open(), stream, GROUP)
+            await Replayer(shelf).one(letter["x-dlq-letter-id"], Ask(by="ana"))
+            await eventually(lambda: there.call("GET", f"{tag}wrong"), "the second half is in")
+            assert await there.call("GET", f"{tag}sum") == b"5"
+            await eventually(lambda: desk.call("ZCARD", desk.keys.done), "and it is recorded")
+            assert [d.kind async for d in doubts(desk.server, desk.keys)] == []
 
     arun(scenario())
 

@@ -9,8 +9,8 @@ The locks of one ``LeaseLocks`` lie in one slot and share an epoch, so a lock co
 and none after it; what a dead holder leaves goes after 360 leases. On a Cluster they load one node.
 
 Each held lock has a beat of its own, every third of a lease: with 200 of them held in one process a round of beats took
-40 to 80 ms on loopback, all in the heart's thread, and a network adds its round trip to each. Some hundreds are well; who
-holds thousands at once needs a longer lease.
+40 to 80 ms on loopback, all in the heart's thread, and a network adds its round trip to each. Some hundreds are well;
+who holds thousands at once needs a longer lease.
 """
 
 from __future__ import annotations

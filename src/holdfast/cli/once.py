@@ -145,7 +145,10 @@ async def _doubts(stream: str, group: str) -> list[Doubt]:
 @json_option
 @server_options()
 def resolve(*, stream: str, identities: tuple[str, ...], group: str, verdict: Verdict | None, as_json: bool) -> int:
-    """Say how outside effects in doubt ended. Answers 1 when one was not resolved."""
+    """Say how effects in doubt ended, or give up what stopped half-way. Answers 1 when one was not resolved.
+
+    Of a half-done effect --nothing forgets what was left to do, and leaves what is in as it is: put it right by hand.
+    """
     if verdict is None:
         raise click.UsageError("say what happened: --applied, --nothing or --again")
     done = run(_resolved(stream, group, identities, verdict))

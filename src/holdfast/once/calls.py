@@ -262,15 +262,7 @@ class OutsideOnce:
 
     async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
         """``"unknown"`` of what was begun and did not end."""
-        return [await self._applied(delivery) for delivery in deliveries]
-
-    async def _applied(self, delivery: Delivery) -> bool | str:
-        found = await applied_of(self._records, self._identity, delivery)
-        if found is not False:
-            return found
-        keys = self._records.keys(delivery)
-        mark = await self._server.shared(keys.begun).call("HGET", keys.begun, self._identity.of(delivery))
-        return "unknown" if mark is not None else False
+        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
 
     def transient(self, error: BaseException) -> bool:
         """Somebody else is at it: no attempt is counted."""
@@ -285,7 +277,7 @@ async def resolve(server: Server, keys: GroupKeys, identity: str, how: Verdict, 
     owner: only the mark of this incarnation; empty: of any that is not alive.
     """
     answer = await server.shared(keys.begun).run(
-        _RESOLVE, (keys.begun, keys.done, keys.leases, keys.door), (identity, owner, how))
+        _RESOLVE, (keys.begun, keys.done, keys.leases, keys.door, keys.half_done), (identity, owner, how))
     found: Literal["resolved", "absent", "alive"] = answer.decode()
     return found
 

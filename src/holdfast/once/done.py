@@ -11,7 +11,7 @@ than their place says; as long as one is there, nothing is pruned.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,14 @@ class RecordCounts(msgspec.Struct, frozen=True):
     more: bool
 
 
+class State(NamedTuple):
+    """Of one effect. came: of what stopped half-way, how far: ``"2|5|error"``. begun: it is marked, and did not end."""
+
+    applied: bool
+    came: str
+    begun: bool
+
+
 def keys_of(delivery: Delivery, prefix: str) -> GroupKeys:
     """Keys of the group a delivery came from; a replayed one belongs to its main stream."""
     found = getattr(delivery.origin, "keys", None)
@@ -79,14 +87,16 @@ class DoneRecords:
         self._groups.setdefault(keys)
         return keys
 
-    async def state(self, keys: GroupKeys, identity: str) -> tuple[bool, str]:
-        """Is it applied? And of what stopped half-way how far it came: ``"2|5|error"``."""
-        applied, half = await self._server.shared(keys.done).pipeline(
-            [(b"ZSCORE", keys.done, identity), (b"HGET", keys.half_done, identity)])
-        for answer in (applied, half):
+    async def state(self, keys: GroupKeys, identity: str) -> State:
+        """What is known of an effect beside the stream."""
+        applied, half, begun = await self._server.shared(keys.done).pipeline(
+            [(b"ZSCORE", keys.done, identity), (b"HGET", keys.half_done, identity),
+             (b"HEXISTS", keys.begun, identity)])
+        for answer in (applied, half, begun):
             if isinstance(answer, ServerError):
                 raise answer
-        return applied is not None, "" if half is None else half.partition(b"\n")[0].decode("utf-8", "replace")
+        came = "" if half is None else half.partition(b"\n")[0].decode("utf-8", "replace")
+        return State(applied is not None, came, bool(begun))
 
     async def applied_ms(self, keys: GroupKeys, identity: str) -> int | None:
         """Server ms at which an effect was applied; None: it was not, or its record is pruned."""

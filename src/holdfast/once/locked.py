@@ -239,10 +239,10 @@ class LockedOnce:
         try:
             if self._inner is not None:
                 return (await self._inner.applied([delivery]))[0] is True
-            applied, _ = await self._records.state(self._records.keys(delivery), identity)
+            known = await self._records.state(self._records.keys(delivery), identity)
         except ServerUnreachable as error:
             raise EffectBusy(f"whether {identity} is done could not be asked: {error}") from error
-        return applied
+        return known.applied
 
     async def run_batch(self, deliveries: Sequence[Delivery],
                         attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:

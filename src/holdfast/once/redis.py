@@ -101,10 +101,10 @@ class RedisOnce:
         """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
         identity, keys = self._identity.of(delivery), self._records.keys(delivery)
         if seen_before(delivery):
-            applied, half = await self._records.state(keys, identity)
-            if applied:
+            known = await self._records.state(keys, identity)
+            if known.applied:
                 return False
-            if half:  # guard: the handler has spoken; what it said goes on behind the cursor
+            if known.came:  # guard: the handler has spoken; what it said goes on behind the cursor
                 return Rider(identity)
         writes = Writes(self._ask, clustered=self._clustered)
         answer = await attempt(writes)
@@ -128,6 +128,9 @@ class RedisOnce:
         if answer == "changed":
             raise ReadsChanged
         if answer not in ("", "in"):
+            # Beside the stream nothing would say that half of it is in: neither a letter, nor whoever looks for doubts.
+            await self._server.shared(keys.begun).call(
+                "HSET", keys.begun, rider.identity, f"?elsewhere {await self._server.shared(keys.begun).time_ms()}")
             done, total, error = answer.split("|", 2)
             raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done),
                                total=int(total))
@@ -155,10 +158,10 @@ async def applied_of(records: DoneRecords, identity: Identity, delivery: Deliver
         known_by = identity.of(delivery)
     except BusinessIdMissing:
         return "unknown"
-    applied, half = await records.state(records.keys(delivery), known_by)
-    if applied or not half:
-        return applied
-    done, total, _ = half.split("|", 2)
+    known = await records.state(records.keys(delivery), known_by)
+    if known.applied or not known.came:
+        return known.applied or ("unknown" if known.begun else False)
+    done, total, _ = known.came.split("|", 2)
     return f"{done} of {total}"
 
 
