@@ -175,7 +175,7 @@ class GroupKeys:
 
     @property
     def begun(self) -> bytes:
-        """HASH: identity → who began an effect that did not end, and when; ``?…``: in doubt; ``-``: anybody may go on"""
+        """HASH: identity → who began an effect that did not end, and when; ``?…`` in doubt, ``-`` anybody may go on"""
         return self.base + b":begun"
 
     @property
