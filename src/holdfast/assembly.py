@@ -32,7 +32,7 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running
 from .errors import ConfigurationError
-from .once.modes import InSql, Wiring, is_mode
+from .once.modes import InSql, Locked, Wiring, is_mode
 from .once.retention import Pruned, Rows
 from .streams.open import open_sources
 from .streams.producer import physical
@@ -92,11 +92,13 @@ class Assembly:
         """The inbox rows that this worker looks after."""
         found: list[Rows] = []
         for d, r in zip(declared, running, strict=True):
-            if isinstance(d.once, InSql) and self.server is not None:
+            mode, effect = (d.once.inner, getattr(r.effect, "inner", None)) if isinstance(d.once, Locked) else (
+                d.once, r.effect)
+            if isinstance(mode, InSql) and self.server is not None:
                 s, count = d.subscription, self.partitions.get(d.subscription.stream, 0)
                 names = [physical(s.stream, i, count) for i in range(count)] or [s.stream]
                 groups = [GroupKeys(self.server.prefix, name, s.group) for name in names]
-                found.append(Rows(cast("Pruned", r.effect), groups, int(d.once.kept_days * DAY_MS)))
+                found.append(Rows(cast("Pruned", effect), groups, int(mode.kept_days * DAY_MS)))
         return found
 
     def _sources(self, d: Declared, letters: Letters) -> list[Source]:
@@ -113,7 +115,9 @@ class Assembly:
         if not is_mode(d.once):
             made: Effect | None = d.once
             return made
-        plain = not bind(d.handlers[0][0], provides=provided(d.once, self.sql), batch=d.subscription.batch).is_async
+        provides = provided(d.once, self.sql)
+        # One that runs in a thread is enough: a thread has to be waited for.
+        plain = not all(bind(h, provides=provides, batch=d.subscription.batch).is_async for h, _, _ in d.handlers)
         s, settings = d.subscription, d.settings
         effect: Effect = d.once.effect(Wiring(
             stream=s.stream, group=s.group, events=self.events, clock=self.clock, chance=self.chance,

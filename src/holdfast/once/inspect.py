@@ -52,9 +52,10 @@ async def doubts(server: Server, keys: GroupKeys) -> AsyncIterator[Doubt]:
     now = await link.time_ms()
     async for identity, mark in _pairs(server, keys.begun):
         who, _, since = mark.decode().partition(" ")
-        alive = who not in "?-" and await link.call("ZSCORE", keys.leases, who) is not None
-        yield Doubt(keys.stream, keys.group, identity, "begun" if alive or who == "-" else "in doubt",
-                    "" if who in "?-" else who, age_s=max(0, now - int(since)) / 1000)
+        open_to_all, doubted = who == "-", who.startswith("?")
+        alive = not doubted and await link.call("ZSCORE", keys.leases, who) is not None
+        yield Doubt(keys.stream, keys.group, identity, "begun" if alive or open_to_all else "in doubt",
+                    "" if open_to_all else who.removeprefix("?"), age_s=max(0, now - int(since)) / 1000)
     async for identity, kept in _pairs(server, keys.half_done):
         done, total, error = kept.partition(b"\n")[0].decode("utf-8", "replace").split("|", 2)
         yield Doubt(keys.stream, keys.group, identity, "half done", done=int(done), total=int(total), error=error)

@@ -117,7 +117,7 @@ class LockedOnce:
                  kept_days: float = 30.0, plain: bool = False) -> None:
         self._events = events
         self._lock_for = lock_for
-        self._inner = inner
+        self.inner = inner
         self._identity = identity or Identity()
         self._wait_s = wait_s
         self._plain = plain
@@ -125,12 +125,12 @@ class LockedOnce:
         self._turns: dict[asyncio.Task[None], _Turn] = {}
 
     def provides(self) -> tuple[type, ...]:
-        return (Held, *(() if self._inner is None else self._inner.provides()))
+        return (Held, *(() if self.inner is None else self.inner.provides()))
 
     async def open(self) -> None:
         """Begins to look after the records."""
-        if self._inner is not None:
-            await self._inner.open()
+        if self.inner is not None:
+            await self.inner.open()
         await self._records.open()
 
     async def close(self) -> None:
@@ -140,8 +140,8 @@ class LockedOnce:
             task.cancel()
         await asyncio.gather(*self._turns, return_exceptions=True)
         await self._records.close()
-        if self._inner is not None:
-            await self._inner.close()
+        if self.inner is not None:
+            await self.inner.close()
 
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """As ``Effect.run``. Raises EffectBusy when the lock is somebody else's, LeaseLost when ours was lost."""
@@ -209,8 +209,8 @@ class LockedOnce:
                           attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         if await self._done(delivery, identity):  # guard: the second look
             return False
-        if self._inner is not None:
-            return await self._inside(self._inner, held, delivery, attempt)
+        if self.inner is not None:
+            return await self._inside(self.inner, held, delivery, attempt)
         answer = await self._handled(attempt(_Given(held, None)))
         if isinstance(answer, Directive):
             return True
@@ -237,8 +237,8 @@ class LockedOnce:
 
     async def _done(self, delivery: Delivery, identity: str) -> bool:
         try:
-            if self._inner is not None:
-                return (await self._inner.applied([delivery]))[0] is True
+            if self.inner is not None:
+                return (await self.inner.applied([delivery]))[0] is True
             known = await self._records.state(self._records.keys(delivery), identity)
         except ServerUnreachable as error:
             raise EffectBusy(f"whether {identity} is done could not be asked: {error}") from error
@@ -249,13 +249,13 @@ class LockedOnce:
         raise BadHandler(NO_BATCH)
 
     async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
-        if self._inner is not None:
-            return await self._inner.applied(deliveries)
+        if self.inner is not None:
+            return await self.inner.applied(deliveries)
         return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
 
     def transient(self, error: BaseException) -> bool:
         """The lock was busy, or the inner store: no attempt is counted."""
-        return isinstance(error, EffectBusy) or (self._inner is not None and self._inner.transient(error))
+        return isinstance(error, EffectBusy) or (self.inner is not None and self.inner.transient(error))
 
 
 async def _answered_or_ended(turn: _Turn, task: asyncio.Task[None]) -> None:

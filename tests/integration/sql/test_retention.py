@@ -8,7 +8,12 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from holdfast import Holdfast
+from holdfast._base.clock import SystemClock
+from holdfast._redis.heart import Heart
 from holdfast._redis.keys import GroupKeys, StreamKeys
+from holdfast.consume.gate import Gate
+from holdfast.once import SqlOnce, in_sql, locked
 from holdfast.once.retention import SLACK_MS, edge_ms, prune_rows
 from tests.integration.sql.bench import Bench, on
 from tests.support.protocol import desk_at
@@ -58,5 +63,27 @@ def test_nothing_goes_while_something_older_than_its_place_waits(backend, stream
             await desk.call("DEL", StreamKeys("hf", stream).later, desk.keys.replay, desk.keys.parked)
             edge = await edge_ms(desk.server, [desk.keys], DAY_MS)
             assert abs(edge - (await desk.now_ms() - DAY_MS - SLACK_MS)) < 5000
+
+    arun(scenario())
+
+
+@pytest.mark.parametrize("mode", ["sql", "locked"])
+def test_a_worker_looks_after_the_rows_of_its_consumers(backend, stream, arun, tmp_path, mode):
+    """Also of those whose record lies behind a lock."""
+    hf = Holdfast(backend.url, sql=f"sqlite:///{tmp_path}/db")
+    hf.stream(stream, partitions=2)
+
+    @hf.consumer(stream, group="billing", once=in_sql(kept_days=30) if mode == "sql" else locked(inner=in_sql()))
+    async def bill(body: str) -> None: ...
+
+    async def scenario():
+        async with hf:
+            server = await hf.open()
+            heart = Heart(server, SystemClock(), hf.events)
+            running = [hf._running(d, server, heart, Gate(), None) for d in hf._declared]
+            (rows,) = hf._assembly(server, heart).rows(hf._declared, running)
+            assert isinstance(rows.records, SqlOnce)
+            assert [keys.stream for keys in rows.groups] == [f"{stream}.0", f"{stream}.1"]
+            assert rows.kept_ms == 30 * DAY_MS
 
     arun(scenario())
