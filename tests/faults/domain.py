@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +26,9 @@ import msgspec
 
 SHOP = "shop"
 CUSTOMERS = tuple(f"customer-{n}" for n in range(10))
-#: Of the rare ones there is less than is asked for.
-RARE = {"rare-0": 15, "rare-1": 10}
+#: Of the rare ones there is less than is asked for: a third of ``RUN`` orders in a row want the same one, twice as much
+#: as there is, so that again and again two are after the last pieces.
+RARE, RUN = {f"rare-{n}": 8 for n in range(100)}, 25
 PLENTY = {f"item-{n}": 1_000_000 for n in range(12)}
 ITEMS = PLENTY | RARE
 MONEY = 10_000_000
@@ -50,17 +51,22 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        return 0.1 if self.kind == "slow" else 0.0
+        """How long its handler thinks after it has looked at the stock: over rare items long enough for others."""
+        return 0.1 if self.kind == "slow" else 0.01 if self.item in RARE else 0.0
 
 
-def orders(rng: random.Random, count: int, start: int = 0, kinds: Mapping[str, int] | None = None,
-           items: Sequence[str] = (*PLENTY, *RARE, *RARE)) -> list[Order]:
-    """Orders as chance makes them."""
+def orders(rng: random.Random, count: int, start: int = 0, kinds: Mapping[str, int] | None = None, *,
+           rare: bool = True) -> list[Order]:
+    """Orders as chance makes them. rare: some want what there is too little of."""
     kinds = KINDS if kinds is None else kinds
     drawn = rng.choices(list(kinds), list(kinds.values()), k=count)
-    return [Order(id=f"order-{n}", n=n, item=rng.choice(items), count=rng.randint(1, 3),
+    return [Order(id=f"order-{n}", n=n, item=_item(rng, n, rare), count=rng.randint(1, 3),
                   customer=rng.choice(CUSTOMERS), amount=rng.randint(1, 500), points=rng.randint(1, 9), kind=kind)
             for n, kind in enumerate(drawn, start)]
+
+
+def _item(rng: random.Random, n: int, rare: bool) -> str:
+    return f"rare-{n // RUN % len(RARE)}" if rare and rng.random() < 1 / 3 else rng.choice(list(PLENTY))
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ class Timeouts:
         message that another one runs.
     idle_s: between two statements (PostgreSQL ``idle_in_transaction_session_timeout``, MariaDB
         ``idle_transaction_timeout``; MySQL and SQLite have none). A process that is paused inside a transaction keeps
-        its locks for this long, and whoever takes its messages over waits as long. Shorter: faster recovery; a handler
-        that waits longer than this for something else, mid-transaction, loses its transaction.
+        its locks for this long, and whoever takes its messages over waits as long; where several of its transactions
+        were waiting for one another's rows, up to ``lock_s`` longer. Shorter: faster recovery; a handler that waits
+        longer than this for something else, mid-transaction, loses its transaction.
     """
 
     lock_s: float = 5.0
