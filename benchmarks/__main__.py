@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS
+from .contestants import CONTESTANTS, KNOWN, MODES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -24,6 +24,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "memory": ("holdfast",),
     "idle": ("bare", "holdfast", "faststream", "taskiq"),
     "recovery": ("holdfast", "faststream", "taskiq"),
+    "once": tuple(MODES),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -32,11 +33,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=list(WHO), action="append", help="ask only this; may be repeated")
-    parser.add_argument("--who", help=f"contestants, with commas, of {', '.join(CONTESTANTS)}")
-    parser.add_argument("--n", type=int, help="messages: of the drain (50,000), of memory (see --full)")
-    parser.add_argument("--runs", type=int, help="rounds of the drain (5), latency (3), kills (3)")
+    parser.add_argument("--who", help=f"contestants, with commas, of {', '.join(KNOWN)}")
+    parser.add_argument("--n", type=int, help="messages: of the drain and of once (50,000), of memory (see --full)")
+    parser.add_argument("--runs", type=int, help="rounds of the drain and of once (5), latency (3), kills (3)")
     parser.add_argument("--series", choices=["none", "everysec"], action="append",
-                        help="persistence of the drain (both)")
+                        help="persistence of the drain and of once (both)")
     parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
     parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
@@ -64,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def present(names: Sequence[str]) -> list[str]:
     """Those whose libraries are installed; the others are named."""
-    unknown = [name for name in names if name not in CONTESTANTS]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown:
-        raise SystemExit(f"unknown: {', '.join(unknown)}. Known are {', '.join(CONTESTANTS)}")
+        raise SystemExit(f"unknown: {', '.join(unknown)}. Known are {', '.join(KNOWN)}")
     for name in names:
-        if CONTESTANTS[name].missing:
-            tell(f"{CONTESTANTS[name].title} is left out: pip install {' '.join(CONTESTANTS[name].missing)}")
-    return [name for name in names if not CONTESTANTS[name].missing]
+        if KNOWN[name].missing:
+            tell(f"{KNOWN[name].title} is left out: pip install {' '.join(KNOWN[name].missing)}")
+    return [name for name in names if not KNOWN[name].missing]
 
 
 def framed(asked: argparse.Namespace, names: Sequence[str], ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
@@ -78,8 +79,8 @@ def framed(asked: argparse.Namespace, names: Sequence[str], ask: Callable[..., d
     frame: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "note": asked.note,
                              "machine": machine(), "load_before": load()}
     figures = ask(asked, names)
-    contestants = {name: {"title": CONTESTANTS[name].title, "settings": dict(CONTESTANTS[name].settings),
-                          "versions": CONTESTANTS[name].versions()} for name in names}
+    contestants = {name: {"title": KNOWN[name].title, "settings": dict(KNOWN[name].settings),
+                          "versions": KNOWN[name].versions()} for name in names}
     return {**frame, "load_after": load(), "contestants": contestants, **figures}
 
 
@@ -121,8 +122,20 @@ def ask_recovery(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, A
     return {**facts, "settings": {"lease_ms": asked.lease_ms, "runs": runs}, "runs": figures}
 
 
+def ask_once(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from . import once  # a database's driver is nobody else's business
+
+    n, runs, series = asked.n or 50_000, asked.runs or 5, {}
+    facts: dict[str, Any] = {}
+    for persistence in asked.series or ["none", "everysec"]:
+        with _bench(asked, facts, persistence) as bench:
+            series[persistence] = once.measure(bench, names, n, runs, tell)
+    return {**facts, "settings": {"n": n, "runs": runs, "body_bytes": 200}, "series": series}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
-    "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery}
+    "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
+    "once": ask_once}
 
 
 @contextmanager
@@ -135,8 +148,8 @@ def _bench(asked: argparse.Namespace, facts: dict[str, Any], persistence: str = 
 def _spoiled(result: dict[str, Any]) -> bool:
     """Was a message of ours missing, or handled twice? Nothing failed here, so neither may be."""
     all_runs = [*result.get("series", {}).values(), result.get("runs", {})]
-    return any(run.get("missing") or run.get("duplicates")
-               for runs in all_runs for name, found in runs.items() if name in report.OURS for run in found)
+    return any(run.get("missing") or run.get("duplicates") or run.get("effects_off")
+               for runs in all_runs for name, found in runs.items() if KNOWN[name].is_ours for run in found)
 
 
 def tell(line: str) -> None:

@@ -8,14 +8,14 @@ from importlib import import_module
 
 import uvloop
 
-from .contestants import CONTESTANTS
+from .contestants import KNOWN
 from .job import given
 
 
 def main() -> None:
     """Fill, pace or work, on uvloop."""
     job = given()
-    module = import_module(f"benchmarks.contestants.{CONTESTANTS[job.contestant].module}")
+    module = import_module(f"benchmarks.contestants.{KNOWN[job.contestant].module}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(getattr(module, job.verb)(job))
 

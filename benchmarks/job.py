@@ -39,6 +39,7 @@ class Job(msgspec.Struct, kw_only=True):
         it was published, ``shout`` says on stdout that it has started. hang: the handler never returns.
     batch: the handler takes lists. lease_ms: after this long a dead worker's message may be taken over; 0: the default.
     keep: acknowledged entries stay in the stream (ours only; the peers always leave them).
+    once: how effects are made to happen once. sql: the URL of an empty database.
     """
 
     contestant: str
@@ -53,6 +54,8 @@ class Job(msgspec.Struct, kw_only=True):
     hang: bool = False
     lease_ms: int = 0
     keep: bool = False
+    once: str = ""
+    sql: str = ""
     name: str = "worker"
 
     def environment(self) -> dict[str, str]:

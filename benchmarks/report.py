@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .contestants import CONTESTANTS
+from .contestants import KNOWN
 from .figures import medians, ratios, spread
 
 OURS = ("holdfast", "holdfast-keep", "holdfast-batch")
@@ -55,7 +55,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _title(name: str) -> str:
-    return CONTESTANTS[name].title
+    return KNOWN[name].title
 
 
 def drain(result: Result) -> str:
@@ -123,6 +123,25 @@ def _recovered(run: Result) -> str:
     return f"not within {run['patience_s']:.0f}" if run["recovered_s"] is None else f"{run['recovered_s']:.1f}"
 
 
+BASE = "once-none"
+
+
+def once(result: Result) -> str:
+    """Each mode over the same consumer without any, then messages a second."""
+    settings = result["settings"]
+    text = _head(f"Effects once, {settings['n']:,} messages or a part of them", result)
+    for series, runs in result["series"].items():
+        per_s = medians(runs, "per_s")
+        base = per_s.get(BASE)
+        rows = [[_title(name), f"{found[0]['n']:,}", f"{per_s[name] / base:.2f} ×" if base else "-",
+                 *_drained(name, found)[1:], str(sum(run["effects_off"] for run in found))]
+                for name, found in runs.items()]
+        text += f"{_SERIES[series]}, {settings['runs']} runs:\n\n"
+        text += table(["", "messages", "over at-least-once", "median a second", "lowest", "highest", "client CPU µs",
+                       "server CPU µs", "twice", "missing", "effects off"], rows)
+    return text
+
+
 def _versions(newest: Mapping[str, Result]) -> str:
     """Who took part, how it was set, and in which version."""
     text, done = "## Who took part\n\n", set()
@@ -146,4 +165,5 @@ How each figure is measured, and what it does not say: [Performance](../../docs/
 """
 _SERIES = {"none": "Without persistence", "everysec": "Append-only file, synced every second"}
 SECTIONS: dict[str, Callable[[Result], str]] = {
-    "drain": drain, "latency": latency, "memory": memory, "idle": idle, "recovery": recovery}
+    "drain": drain, "latency": latency, "memory": memory, "idle": idle, "recovery": recovery,
+    "once": once}

