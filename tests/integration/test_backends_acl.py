@@ -11,6 +11,7 @@ from holdfast._redis.acl import NEEDED, acl_line
 from holdfast._redis.doctor import examine
 from holdfast._redis.open import open_server
 from holdfast.errors import NotAuthorized
+from holdfast.once import Writes
 from tests.support.mainpath import walk
 from tests.support.protocol import GROUP, Service, desk_at, eventually
 
@@ -77,6 +78,21 @@ def test_a_consumer_without_a_right_is_told_which_and_has_touched_nothing(backen
         async with consumer(url):
             await eventually(lambda: len(seen) == 4, "everything is handled once the right is there")
         await publisher.hf.close()
+
+    arun(scenario())
+
+
+def test_a_consumer_that_may_not_keep_records_is_told_so_before_it_reads(backend, stream, arun):
+    url = admit(backend, acl_line([stream], password="secret", useful=False))
+    service = Service(url)
+
+    @service.consumer(stream, group=GROUP, once="redis")
+    async def handle(body: dict, writes: Writes) -> None: ...
+
+    async def scenario():
+        with pytest.raises(NotAuthorized, match=r"ZMSCORE, HLEN, HVALS.*once=.redis"):
+            await service.hf.run()
+        await service.hf.close()
 
     arun(scenario())
 

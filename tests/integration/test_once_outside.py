@@ -471,7 +471,7 @@ def test_under_a_lock_both_are_given_back(backend, stream, arun):
             assert len(callee.calls) == 1
             assert await desk.call("HLEN", desk.keys.begun) == 0
             [effect] = [r.effect for r in service.worker._running]
-            assert effect._inner._running == set()
+            assert effect.inner._running == set()
             await eventually(lambda: not effect._turns, "the lock is given back")
 
     arun(scenario())

@@ -71,7 +71,22 @@ USEFUL: dict[str, str] = {
     "config|get": "doctor tells persistence and limits",
     "command|info": "doctor tells abilities without trying",
     "scan": "`holdfast streams ls` without stream names",
+    "zmscore": 'once="redis": what is in already',
+    "hlen": 'once="redis" and "outside": what did not end',
+    "hvals": 'once="redis" and "outside": how old the oldest doubt is',
+    "hscan": "`holdfast once doubts`",
+    "memory|usage": "`holdfast once ls`: what records take",
+    "pexpire": "guarded keys, and locks that nobody gives back",
+    "pttl": "guarded keys, and locks that nobody gives back",
+    "hkeys": "the outbox's relay",
+    "incrby": "the outbox's relay, after a server forgot numbers",
 }
+
+#: What only later servers have, so that a line with it would be refused by others: to be added by hand.
+LATER: dict[str, str] = {"waitaof": "StreamSettings(confirm_aof=True): Redis 7.2, Valkey"}
+
+#: Of the useful ones what a consumer whose effects are recorded beside its stream cannot do without.
+FOR_RECORDS = ("zmscore", "hlen", "hvals")
 
 
 def acl_line(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import NotAuthorized
-from .acl import NEEDED, USEFUL
+from .acl import FOR_RECORDS, NEEDED, USEFUL
 from .errand import Command
 from .link import Link
 
@@ -69,6 +69,15 @@ def trials(scratch: bytes) -> dict[str, Command]:
         "config|get": ("CONFIG", "GET", "appendonly"),
         "command|info": ("COMMAND", "INFO", "get"),
         "scan": ("SCAN", 0, "COUNT", 1),
+        "zmscore": ("ZMSCORE", key, "m"),
+        "hlen": ("HLEN", key),
+        "hvals": ("HVALS", key),
+        "hscan": ("HSCAN", key, 0, "COUNT", 1),
+        "hkeys": ("HKEYS", key),
+        "memory|usage": ("MEMORY", "USAGE", key),
+        "pexpire": ("PEXPIRE", key, 1),
+        "pttl": ("PTTL", key),
+        "incrby": ("INCRBY", key, "odd"),
         "asking": ("ASKING",),
     }
 
@@ -82,16 +91,27 @@ async def require_rights(link: Link, scratch: bytes, stream: str) -> None:
 
     Found out beforehand, because a consumer that can read and cannot settle would handle the same messages for ever.
     """
-    voids = {name: void for name, void in trials(scratch).items() if name in NEEDED and name not in _NOT_FOR_CONSUMERS}
-    answers = await link.pipeline([*voids.values(), ("XLEN", stream)])
-    refused = [name.upper().replace("|", " ") for name, answer in zip(voids, answers, strict=False)
-               if isinstance(answer, NotAuthorized)]
-    if refused:
-        raise NotAuthorized(f"the server's user may not run {', '.join(refused)}, which a consumer of {stream!r} "
-                            f"needs; `holdfast doctor {stream}` prints the smallest ACL line that works")
-    if isinstance(answers[-1], NotAuthorized):
+    names = [name for name in trials(scratch) if name in NEEDED and name not in _NOT_FOR_CONSUMERS]
+    await _require(link, scratch, names, f"a consumer of {stream!r}", stream)
+    (answer,) = await link.pipeline([("XLEN", stream)])
+    if isinstance(answer, NotAuthorized):
         raise NotAuthorized(f"the server's user has no access to the key {stream!r}; `holdfast doctor {stream}` prints "
                             f"the smallest ACL line that works")
+
+
+async def require_rights_for_records(link: Link, scratch: bytes) -> None:
+    """The same of what only effects that are recorded beside their stream need."""
+    await _require(link, scratch, FOR_RECORDS, 'once="redis" and "outside"', "STREAM")
+
+
+async def _require(link: Link, scratch: bytes, names: Sequence[str], who: str, stream: str) -> None:
+    tried = trials(scratch)
+    answers = await link.pipeline([tried[name] for name in names])
+    refused = [name.upper().replace("|", " ") for name, answer in zip(names, answers, strict=True)
+               if isinstance(answer, NotAuthorized)]
+    if refused:
+        raise NotAuthorized(f"the server's user may not run {', '.join(refused)}, which {who} needs; "
+                            f"`holdfast doctor {stream}` prints the smallest ACL line that works")
 
 
 async def missing_rights(link: Link, scratch: bytes, streams: Sequence[str]) -> dict[str, str]:

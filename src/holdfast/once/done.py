@@ -18,6 +18,7 @@ import msgspec
 from .._base import events as ev
 from .._base.thinned import Thinned
 from .._redis.keys import GroupKeys, StreamKeys
+from .._redis.rights import require_rights_for_records
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery
 from ..errors import ConfigurationError, ServerError
@@ -106,8 +107,10 @@ class DoneRecords:
     # -- tidying --------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Begins to look after the records, until ``close``. Raises ConfigurationError where they may be evicted."""
+        """Begins to look after the records, until ``close``. Raises ConfigurationError where they may be evicted, and
+        NotAuthorized where the user may not keep them."""
         await must_keep(self._server)
+        await require_rights_for_records(self._server.shared(b"hf"), b"%s:{hf}:probe" % self._server.prefix.encode())
         if self._tidying is None:
             self._tidying = asyncio.create_task(self._tidy(), name="tidy effects")
 

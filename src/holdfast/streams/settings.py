@@ -29,9 +29,9 @@ class StreamSettings:
     letter_prefix: begins the name of every metadata field of a letter.
     confirm_replicas, confirm_aof, confirm_ms: settles that carry effects (``once="redis"``, ``"outside"``) wait up to
         ``confirm_ms`` until so many replicas have them (``WAIT``), or until the local append-only file is synced too
-        (``WAITAOF``, Redis 7.2 or Valkey). What is done cannot be taken back: too few is reported
-        (``EffectUnconfirmed``). It narrows the window of a failover and does not close it; each settle costs the wait,
-        over a connection of its own.
+        (``WAITAOF``: Redis 7.2, Valkey; the user needs ``+waitaof``). What is done cannot be taken back: too few is
+        reported (``EffectUnconfirmed``). It narrows the window of a failover and does not close it; each settle costs
+        the wait, over a connection of its own.
     letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
     """
 

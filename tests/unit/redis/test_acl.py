@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast._redis.acl import NEEDED, USEFUL, acl_line
+from holdfast._redis.acl import LATER, NEEDED, USEFUL, acl_line
 from holdfast._redis.rights import trials
 
 SOURCE = Path(holdfast.__file__).parent
@@ -17,7 +17,9 @@ LUA_CALL = re.compile(r"redis\.p?call\(\s*['\"](\w+)['\"](?:,\s*['\"]([A-Z]+)['\
 #: The first word of a call, tuple or list, and the second where it is a subcommand.
 PYTHON_CALL = re.compile(r"[(\[]b?\"([A-Z]{3,})\"(?:, b?\"([A-Z]{2,})\")?")
 ROOMS = ("streams", "deadletters", "once")
-CONTAINERS = {"xgroup", "xinfo", "client", "config", "cluster", "command"}
+CONTAINERS = {"xgroup", "xinfo", "client", "config", "cluster", "command", "memory"}
+#: What handlers write to keys of their own is theirs to be allowed.
+THEIRS = {"writes.py"}
 
 
 def said(paths, pattern):
@@ -29,7 +31,8 @@ def said(paths, pattern):
 
 
 def python_files():
-    return [*SOURCE.joinpath("_redis").glob("heart.py"), *(p for room in ROOMS for p in (SOURCE / room).rglob("*.py"))]
+    found = [*SOURCE.joinpath("_redis").glob("heart.py"), *(p for room in ROOMS for p in (SOURCE / room).rglob("*.py"))]
+    return [path for path in found if path.name not in THEIRS]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def python_files():
 def test_every_command_that_is_used_is_listed(paths, pattern):
     found = set(said(paths, pattern))
     assert found, "nothing says anything to a server: the pattern is wrong"
-    unlisted = {(file, command) for file, command in found if command not in NEEDED | USEFUL}
+    unlisted = {(file, command) for file, command in found if command not in NEEDED | USEFUL | LATER}
     assert not unlisted
 
 

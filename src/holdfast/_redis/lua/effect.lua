@@ -11,7 +11,8 @@
 -- list, and whoever comes next goes on behind it, with that list and not with its own.
 local function effects(done, half_done, results, begun, now, identities)
   local known, scored, said = {}, {}, {} -- what is in; scores and members for `done`; fields and values for `results`
-  local half, marks = redis.call('EXISTS', half_done) == 1, redis.call('EXISTS', begun) == 1
+  local half, marks = redis.call('HLEN', half_done) > 0, redis.call('HLEN', begun) > 0
+  redis.call('HLEN', results) -- a key of another type raises here, before anything is written
   for from = 1, #identities, 1000 do
     local scores = redis.call('ZMSCORE', done, unpack(identities, from, math.min(from + 999, #identities)))
     for n, score in ipairs(scores) do known[identities[from + n - 1]] = score and true or nil end -- guard: done-record

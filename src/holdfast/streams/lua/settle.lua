@@ -92,6 +92,9 @@ for i = 1, total do
   end
 end
 if #ack == 0 and #others == 0 then return reply end
+-- What is known of the effects: asked before the first write, so that a damaged key raises here and not half-way.
+local effect, record
+if #identities > 0 then effect, record = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1], identities) end
 local alone = ARGV[4] == 'delete' and #redis.call('XINFO', 'GROUPS', stream) == 1
 local extras = redis.call('EXISTS', due, notes, marks) > 0
 
@@ -130,15 +133,8 @@ local function set_note(id, note)
   if note ~= '' then redis.call('HSET', notes, id, note) end
 end
 
-local effect, record = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1], identities)
-local applied = {}
-local function apply(i)
-  local answer = effect(rest[i].letter, rest[i].first)
-  if not answer or answer == 'in' then applied[#applied + 1] = ids[i] end
-  if answer then refuse(i, answer == 'in' and 6 or answer == 'changed' and 8 or answer) end
-end
-
 if #ack > 0 then acknowledge(ack) end
+local effects_to_apply = {} -- last: nothing that may raise comes between an effect and its record
 for _, i in ipairs(others) do
   local id, what = ids[i], rest[i]
   if what.verb == '2' then
@@ -154,7 +150,7 @@ for _, i in ipairs(others) do
       end
     end
   elseif what.verb == '5' then
-    apply(i)
+    effects_to_apply[#effects_to_apply + 1] = i
   elseif what.verb == '4' then
     local entry = append(KEYS[9], fields_of(what))
     if type(entry) == 'table' then
@@ -169,6 +165,12 @@ for _, i in ipairs(others) do
     redis.call('HDEL', marks, id)
     set_note(id, what.note)
   end
+end
+local applied = {}
+for _, i in ipairs(effects_to_apply) do
+  local answer = effect(rest[i].letter, rest[i].first)
+  if not answer or answer == 'in' then applied[#applied + 1] = ids[i] end
+  if answer then refuse(i, answer == 'in' and 6 or answer == 'changed' and 8 or answer) end
 end
 if #applied > 0 then
   record()
