@@ -56,7 +56,6 @@ class Team:
             self.workers.append(self.crew.start(arm))
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_streams_bring_a_hundred_thousand_messages_through_and_lose_none(backend, stream, tmp_path: Path, rng):
     parts = [[Work(n=n) for n in range(first, first + PART)] for first in range(0, MESSAGES, PART)]
