@@ -19,8 +19,9 @@ GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["machine"], ["once"], ["o
 COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
-            ["dlq", "lint"], ["lab", "once"], ["machine", "show"], ["once", "ls"], ["once", "show"], ["once", "doubts"],
-            ["once", "resolve"], ["once", "prune"], ["outbox", "ls"], ["outbox", "relay"])
+            ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["machine", "show"], ["once", "ls"],
+            ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],
+            ["outbox", "ls"], ["outbox", "relay"])
 
 
 @pytest.mark.parametrize("command", [*GROUPS, *COMMANDS], ids=" ".join)

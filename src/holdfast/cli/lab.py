@@ -44,6 +44,40 @@ def once(*, quick: bool, seed: int, as_json: bool) -> int:
     return int(failed(report))
 
 
+@command.command("takeover")
+@click.option("--quick", is_flag=True, help="a first look, in some twenty seconds: one death, and short leases")
+@click.option("--seed", type=int, default=1, show_default=True, help="of who is killed")
+@json_option
+@server_options()
+def takeover(*, quick: bool, seed: int, as_json: bool) -> int:
+    """Kill workers, and see how their work comes back: leases, idle time, a Kafka group's rebalance.
+
+    Runs on the given server, under names of its own that begin with PREFIX:lab-, and removes them. The rebalance runs
+    on librdkafka's mock cluster, which is not a Kafka broker, and needs the extra kafka. Answers 1 when a scheme of
+    ours lost a message or took one from a worker that was alive, or when idle time did not.
+    """
+    with progress("lab", 100) as done:
+        report = run(_taken_over(quick, seed, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    from ..labs.takeover import failed
+
+    return int(failed(report))
+
+
+async def _taken_over(quick: bool, seed: int, done: Callable[[int], None]) -> Report:
+    from ..labs import Place
+    from ..labs import takeover as lab
+
+    said = settings()
+    async with opened():  # says which one it is, and keeps an embedded one up between two consumers
+        place = Place(url=said.url, data_dir=said.data_dir, prefix=said.own_prefix)
+        return await lab.compare(place, lab.QUICK if quick else lab.FULL, seed=seed, say=say,
+                                 done=lambda through, steps: done(100 * through // steps))
+
+
 async def _compared(quick: bool, seed: int, done: Callable[[int], None]) -> Report:
     from ..labs import Place
     from ..labs import once as lab
@@ -64,9 +98,11 @@ def _print(report: Report) -> None:
         head, rows = table(cells, scenario)
         print_table(head, rows)
         show()
-    show("messages a second")
-    for line in bars(cells, "throughput", "messages_per_s"):
-        show(line)
-    show("\nAdvice\n")
+    if rates := bars(cells, "throughput", "messages_per_s"):
+        show("messages a second")
+        for line in rates:
+            show(line)
+        show()
+    show("Advice\n")
     for sentence in report.advice:
         show("- " + printable(sentence))
