@@ -45,7 +45,7 @@ def once(*, quick: bool, seed: int, as_json: bool) -> int:
 
 
 @command.command("takeover")
-@click.option("--quick", is_flag=True, help="a first look, in some twenty seconds: one death, and short leases")
+@click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: one death, and short leases")
 @click.option("--seed", type=int, default=1, show_default=True, help="of who is killed")
 @json_option
 @server_options()

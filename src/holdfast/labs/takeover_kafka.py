@@ -51,9 +51,9 @@ class MockCluster:
             found = self._producer.list_topics(topic, timeout=_TIMEOUT_S)
         self.address = ",".join(f"{b.host}:{b.port}" for b in found.brokers.values())
 
-    def publish(self, topic: str, message_id: str) -> None:
-        """Returns when the mock cluster has it."""
-        self._producer.produce(topic, value=message_id.encode(), key=message_id.encode())
+    def publish(self, topic: str, message_id: str, number: int) -> None:
+        """Returns when the mock cluster has it. ``number``: of the message; partitions take turns."""
+        self._producer.produce(topic, value=message_id.encode(), partition=number % PARTITIONS)
         if self._producer.flush(_TIMEOUT_S):
             raise HoldfastError(f"librdkafka's mock cluster did not take {message_id} within {_TIMEOUT_S:g} s")
 
