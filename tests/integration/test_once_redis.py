@@ -570,6 +570,22 @@ def test_a_running_consumer_prunes_and_tells(backend, stream, arun, monkeypatch)
 def test_the_description_of_an_effect_names_every_key_once():
     touched: dict[bytes, None] = {}
     reads, writes = [((b"GET", b"a"), b"x")], [(b"SET", b"b", b"1"), (b"DEL", b"a")]
-    assert fields(b"r", reads, writes, touched) == [
-        b"r", 1, b"x", 2, b"GET", b"a", 2, 3, b"SET", b"b", b"1", 2, b"DEL", b"a"]
+    flat: list[Any] = []
+    fields(b"r", reads, writes, touched, flat)
+    assert flat == [b"r", 1, b"x", 2, b"GET", b"a", 2, 3, b"SET", b"b", b"1", 2, b"DEL", b"a"]
     assert list(touched) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("word", [b"", b"plain", "é".encode(), b"\xff\x00\r\n", bytes(range(256)) * 300],
+                         ids=["empty", "ascii", "utf-8", "not utf-8", "long"])
+def test_words_go_in_byte_for_byte(backend, stream, arun, word):
+    async def scenario():
+        async with desk_at(backend.url, stream) as desk:
+            lane, (one, two) = await desk.got(2)
+            key = beside(stream, "set").encode() + word[:40]
+            assert await lane.settle([], [apply(one, (b"SET", key, word), result=word),
+                                          apply(two, (b"APPEND", key, word), identity="by::\ud800")]) == []
+            assert await desk.call("GET", key) == word * 2
+            assert await desk.is_through()
+
+    arun(scenario())

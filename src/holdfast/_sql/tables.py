@@ -46,6 +46,8 @@ def fit(name: str, size: int) -> str:
     A shortened name fills the column exactly and a name kept whole never does, so the two cannot meet; cutting alone
     would call two long ids one and drop a message as a duplicate. NUL, which PostgreSQL cannot store, is shortened too.
     """
+    if name.isascii() and len(name) < size and "\0" not in name:  # nearly all, many times a message
+        return name
     raw = name.encode("utf-8", "surrogatepass")
     if len(raw) < size and b"\0" not in raw and _encodes(name):
         return name

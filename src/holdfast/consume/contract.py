@@ -108,8 +108,7 @@ class Verb(enum.IntEnum):
 Words = tuple[bytes, ...]
 
 
-@dataclass(slots=True)
-class Rider:
+class Rider(msgspec.Struct, eq=False, gc=False):
     """What rides along with an acknowledgement: an effect that is applied in the same step, once.
 
     identity: what the effect is known by within its group; empty: it records itself elsewhere. writes: commands on one
@@ -126,8 +125,7 @@ class Rider:
     settled: Callable[[Settled | None], None] | None = None
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, eq=False, gc=False):
     """One delivery and its verb. ``due_in_ms`` goes with PARK, ``letter`` (flat fields) and ``letter_id`` with BURY,
     ``rider`` with APPLY. ``detail``: what the broker said beside its answer, for people. ``answer``: its answer, None
     as long as there is none."""

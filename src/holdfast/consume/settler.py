@@ -196,11 +196,12 @@ def _done(acks: Sequence[Delivery], others: Sequence[Settlement]) -> list[Delive
 def _give_back(others: Sequence[Settlement]) -> None:
     """What was held until the settlement was answered, or came to nothing, is held no longer."""
     for s in others:
-        if s.rider is not None:
+        if s.rider is not None and s.rider.settled is not None:
             come_to_nothing(s.rider, s.answer)
 
 
 def come_to_nothing(rider: Rider, answer: Settled | None = None) -> None:
     """Nobody waits for this rider any more; after an answer that is as true as before one."""
-    if rider.settled is not None:
-        rider.settled(answer)
+    settled, rider.settled = rider.settled, None  # it may lead back to the rider, and riders are not traced
+    if settled is not None:
+        settled(answer)

@@ -120,10 +120,11 @@ class RedisOnce:
         reached("effect.elsewhere.before")
         there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
         touched: dict[bytes, None] = {}
-        fields = effect.fields(rider.result, rider.reads, rider.writes, touched)
+        fields: list[Any] = []
+        effect.fields(rider.result, rider.reads, rider.writes, touched, fields)
         answer = (await self._server.shared(there.done).run(
             _APPLY, (there.done, there.half_done, there.results, there.begun, there.door, *touched),
-            (rider.identity, PRUNED_BESIDE, self._kept_ms, *fields))).decode("utf-8", "replace")
+            (rider.identity, PRUNED_BESIDE, self._kept_ms, effect.packed(fields)))).decode("utf-8", "replace")
         reached("effect.elsewhere.after")
         if answer == "changed":
             raise ReadsChanged

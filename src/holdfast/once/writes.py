@@ -75,7 +75,7 @@ class Writes:
         #: Buffered commands, in order.
         self.writes: list[Words] = []
         #: Commands that were asked, each with a digest of its answer.
-        self.reads: list[Read] = []
+        self.reads: tuple[Read, ...] = ()
 
     @property
     def slot(self) -> int | None:
@@ -99,7 +99,7 @@ class Writes:
         words = words_of((name, key, *args))
         self._check(words)
         answer = await self._ask(words)
-        self.reads.append((words, digest(answer)))
+        self.reads = (*self.reads, (words, digest(answer)))
         return answer
 
     def provide(self, wanted: type) -> Any:

@@ -324,17 +324,17 @@ class Lane:
             others = [self._stowed(s) if s.verb is Verb.PARK and s.due_in_ms > self.stow_ms else s for s in others]
         riding = [s.delivery.entry_id for s in others if s.rider is not None]
         args: list[Any] = [self._group, incarnation, "" if epoch is None else epoch, self._delete, int(check_lease),
-                           *lookup_range([d.entry_id for d in acks] + riding), self._settled, len(acks)]
+                           *lookup_range([d.entry_id for d in acks] + riding), self._settled, len(acks), b""]
         for d in acks:
             args += (d.entry_id, d.fence.count)
         touched: dict[bytes, None] = {}
-        for s in others:
-            if s.rider is not None:
-                parts = effect.fields(s.rider.result, s.rider.reads, s.rider.writes, touched)
-                args += (s.delivery.entry_id, s.delivery.fence.count, 5, 0, b"", s.rider.identity, len(parts), *parts)
-            else:
-                args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
-                         b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
+        if riding:
+            if len(riding) < len(others):
+                others = [*(s for s in others if s.rider is not None), *(s for s in others if s.rider is None)]
+            args[9] = _effects(others[:len(riding)], touched)
+        for s in others[len(riding):]:
+            args += (s.delivery.entry_id, s.delivery.fence.count, int(s.verb), s.due_in_ms,
+                     b"" if s.note is None else pack(s.note), s.letter_id, len(s.letter), *s.letter)
         _settling(acks, others)
         reply = await self._settle_script((*self._settle_keys, *touched), args,
                                           effects=len(riding))
@@ -356,6 +356,19 @@ class Lane:
         if self.on_unconfirmed is not None and not self.confirm.enough(confirmed):
             self.on_unconfirmed(effects, confirmed)
         return reply
+
+
+def _effects(riding: Sequence[Settlement], touched: dict[bytes, None]) -> bytes:
+    """Effects as one argument: of each id, delivery count, identity, number of fields, fields."""
+    flat: list[Any] = []
+    for s in riding:
+        rider = s.rider
+        if rider is not None:
+            flat += (s.delivery.entry_id, s.delivery.fence.count, rider.identity, 0)
+            at = len(flat)
+            effect.fields(rider.result, rider.reads, rider.writes, touched, flat)
+            flat[at - 1] = len(flat) - at
+    return effect.packed(flat)
 
 
 def _answer(code: int | bytes, others: Sequence[Settlement], place: int) -> Settled:

@@ -48,7 +48,7 @@ def test_what_cannot_go_in_with_the_acknowledgement_is_refused_at_its_line(comma
 def test_a_read_remembers_what_it_was_told(arun):
     writes = buffer(answer=[b"f", b"1"])
     assert arun(writes.read("hgetall", "a")) == [b"f", b"1"]
-    assert writes.reads == [((b"HGETALL", b"a"), digest([b"f", b"1"]))]
+    assert writes.reads == (((b"HGETALL", b"a"), digest([b"f", b"1"])),)
     assert writes.writes == []
 
 

@@ -1,15 +1,16 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- effect.lua: applies effects, each once. No script of its own: it stands before those that apply effects.
 -- KEYS  of the script behind it
--- ARGV  of the script behind it; the fields of an effect are result ('' = none), number of reads, for each: digest of its
---       answer, number of words, words; number of writes, for each: number of words, words
--- returns nothing; `effects(done, half_done, results, begun, now, identities)` gives a function of (identity, where its
---       fields begin in ARGV) that answers nil when the effect is in now, 'in' when it was in before, 'changed' when a read
+-- ARGV  of the script behind it, which unpacks an argument of MessagePack into `list`. The fields of an effect there are
+--       result ('' = none), number of reads, for each: digest of its answer, number of words, words; number of writes, for
+--       each: number of words, words
+-- returns nothing; `effects(done, half_done, results, begun, now, identities, list)` gives a function of (identity, where its
+--       fields begin in list) that answers nil when the effect is in now, 'in' when it was in before, 'changed' when a read
 --       would be answered otherwise than it was, or 'writes in|of so many|error' when a write was refused; and a function
 --       that records what has gone in, to be called at the end
 -- A script is no transaction: a write that is refused leaves those before it. So how far it came is remembered beside the
 -- list, and whoever comes next goes on behind it, with that list and not with its own.
-local function effects(done, half_done, results, begun, now, identities)
+local function effects(done, half_done, results, begun, now, identities, list)
   local known, scored, said = {}, {}, {} -- what is in; scores and members for `done`; fields and values for `results`
   local half, marks = redis.call('HLEN', half_done) > 0, redis.call('HLEN', begun) > 0
   redis.call('HLEN', results) -- a key of another type raises here, before anything is written
@@ -19,7 +20,7 @@ local function effects(done, half_done, results, begun, now, identities)
   end
   local function words_at(from)
     local words = {}
-    for w = from + 1, from + tonumber(ARGV[from]) do words[#words + 1] = ARGV[w] end
+    for w = from + 1, from + list[from] do words[#words + 1] = list[w] end
     return words, from + 1 + #words
   end
   local function told(answer) -- the same on both sides: _redis/effect.py
@@ -36,9 +37,9 @@ local function effects(done, half_done, results, begun, now, identities)
   end
   local function unchanged(first) -- where the writes begin; nothing when a read would be answered otherwise now
     local from, same = first + 2, true
-    if ARGV[first + 1] == '0' then return from end
-    for _ = 1, tonumber(ARGV[first + 1]) do
-      local digest, words, after = ARGV[from], words_at(from + 1)
+    if list[first + 1] == 0 then return from end
+    for _ = 1, list[first + 1] do
+      local digest, words, after = list[from], words_at(from + 1)
       same = same and redis.sha1hex(told(redis.pcall(unpack(words)))) == digest -- guard: reads
       from = after
     end
@@ -51,8 +52,8 @@ local function effects(done, half_done, results, begun, now, identities)
     return head
   end
   local function go_on(identity, found) -- behind the cursor, with what was remembered
-    local came, list = string.match(found, '^(%d+)[^\n]*\n(.*)$')
-    local writes, result = cmsgpack.unpack(list)
+    local came, kept = string.match(found, '^(%d+)[^\n]*\n(.*)$')
+    local writes, result = cmsgpack.unpack(kept)
     for n = tonumber(came) + 1, #writes do -- guard: cursor
       local answer = redis.pcall(unpack(writes[n]))
       if type(answer) == 'table' and answer.err then return stop(identity, n - 1, writes, result, answer) end
@@ -62,19 +63,19 @@ local function effects(done, half_done, results, begun, now, identities)
   local function begin(identity, first)
     local at = unchanged(first)
     if not at then return 'changed' end
-    local list = at
+    local counted = at
     at = at + 1
-    for n = 1, tonumber(ARGV[list]) do -- straight from ARGV: a table for each command would cost as much as the command
-      local last = at + tonumber(ARGV[at])
-      local answer = redis.pcall(unpack(ARGV, at + 1, last))
+    for n = 1, list[counted] do -- straight from list: a table for each command would cost as much as the command
+      local last = at + list[at]
+      local answer = redis.pcall(unpack(list, at + 1, last))
       if type(answer) == 'table' and answer.err then
-        local writes, from = {}, list + 1
-        for w = 1, tonumber(ARGV[list]) do writes[w], from = words_at(from) end
-        return stop(identity, n - 1, writes, ARGV[first], answer)
+        local writes, from = {}, counted + 1
+        for w = 1, list[counted] do writes[w], from = words_at(from) end
+        return stop(identity, n - 1, writes, list[first], answer)
       end
       at = last + 1
     end
-    return nil, ARGV[first]
+    return nil, list[first]
   end
   local function went_in(identity, result)
     known[identity] = true

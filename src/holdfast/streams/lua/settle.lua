@@ -6,9 +6,10 @@
 --       5 check lease (0 only when a dead incarnation's entry without payload is buried)
 --       6 7 range of ids that holds most of the acknowledged ones, effects among them (see lane.lookup_range)
 --       8 field of `low` that counts what is settled here
---       9 number n of plain acknowledgements, then n times: id, delivery count
---       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow 5 apply),
---       due in ms, note ('' = none), letter id (of an effect: its identity, '' = none), number of fields, fields
+--       9 number n of plain acknowledgements  10 MessagePack of the effects ('' = none): of each id, count, identity
+--       ('' = none), number of fields, fields; then n times: id, delivery count
+--       then to the end, for each other settlement: id, count, verb (1 park 2 bury 3 release 4 stow), due in ms,
+--       note ('' = none), letter id, number of fields, fields
 --       fields of an effect: see effect.lua, which stands before this script
 -- returns {now in ms, index, code, index, code, …} for those that are not OK, indexes from 1 in order of ARGV.
 --       codes: 1 other owner or delivery, 2 epoch moved on, 3 gone, 4 burial refused, 5 payload missing,
@@ -27,19 +28,25 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- 1. parse
 local ids, counts, rest, identities = {}, {}, {}, {}
 local acks = tonumber(ARGV[9])
-local at = 10
+local at = 11
 for i = 1, acks do
   ids[i], counts[i] = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
 end
 local total = acks
+local list, from = ARGV[10] ~= '' and cmsgpack.unpack(ARGV[10]) or {}, 1
+while list[from] do
+  total = total + 1
+  ids[total], counts[total], identities[#identities + 1] = list[from], list[from + 1], list[from + 2]
+  rest[total] = from + 2 -- an effect: where its identity stands
+  from = from + 4 + list[from + 3]
+end
 while at <= #ARGV do
   total = total + 1
   local fields = tonumber(ARGV[at + 6])
   ids[total], counts[total] = ARGV[at], tonumber(ARGV[at + 1])
   rest[total] = { verb = ARGV[at + 2], due_in = tonumber(ARGV[at + 3]), note = ARGV[at + 4], letter = ARGV[at + 5],
                   first = at + 7, last = at + 6 + fields }
-  if ARGV[at + 2] == '5' then identities[#identities + 1] = ARGV[at + 5] end
   at = at + 7 + fields
 end
 
@@ -85,7 +92,7 @@ for i = 1, total do
     refuse(i, code)
   elseif not what then
     ack[#ack + 1] = ids[i]
-  elseif what.verb ~= '2' and what.verb ~= '5' and #redis.call('XRANGE', stream, ids[i], ids[i]) == 0 then
+  elseif type(what) == 'table' and what.verb ~= '2' and #redis.call('XRANGE', stream, ids[i], ids[i]) == 0 then
     refuse(i, 5) -- claiming an entry without payload would erase it, so it is buried instead
   else
     others[#others + 1] = i
@@ -94,7 +101,7 @@ end
 if #ack == 0 and #others == 0 then return reply end
 -- What is known of the effects: asked before the first write, so that a damaged key raises here and not half-way.
 local effect, record
-if #identities > 0 then effect, record = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1], identities) end
+if #identities > 0 then effect, record = effects(KEYS[13], KEYS[14], KEYS[15], KEYS[16], reply[1], identities, list) end
 local alone = ARGV[4] == 'delete' and #redis.call('XINFO', 'GROUPS', stream) == 1
 local extras = redis.call('EXISTS', due, notes, marks) > 0
 
@@ -137,7 +144,9 @@ if #ack > 0 then acknowledge(ack) end
 local effects_to_apply = {} -- last: nothing that may raise comes between an effect and its record
 for _, i in ipairs(others) do
   local id, what = ids[i], rest[i]
-  if what.verb == '2' then
+  if type(what) == 'number' then
+    effects_to_apply[#effects_to_apply + 1] = i
+  elseif what.verb == '2' then
     if redis.call('HEXISTS', KEYS[7], what.letter) == 1 then
       acknowledge({ id }) -- this very letter was written before
     else
@@ -149,8 +158,6 @@ for _, i in ipairs(others) do
         acknowledge({ id })
       end
     end
-  elseif what.verb == '5' then
-    effects_to_apply[#effects_to_apply + 1] = i
   elseif what.verb == '4' then
     local entry = append(KEYS[9], fields_of(what))
     if type(entry) == 'table' then
@@ -168,7 +175,7 @@ for _, i in ipairs(others) do
 end
 local applied = {}
 for _, i in ipairs(effects_to_apply) do
-  local answer = effect(rest[i].letter, rest[i].first)
+  local answer = effect(list[rest[i]], rest[i] + 2)
   if not answer or answer == 'in' then applied[#applied + 1] = ids[i] end
   if answer then refuse(i, answer == 'in' and 6 or answer == 'changed' and 8 or answer) end
 end
