@@ -16,8 +16,8 @@ from holdfast._redis.keys import StreamKeys
 from holdfast._redis.open import open_server
 from holdfast._sql import Database, Tables, create_all
 from holdfast._sql.engine import READ_ONLY
-from holdfast.once.outbox.table import NAME_ROW, Row
 from holdfast.once.outbox.relay import Relay
+from holdfast.once.outbox.table import NAME_ROW, Row
 from holdfast.testing import points, wait_until_async
 
 LEASE_MS = 900
