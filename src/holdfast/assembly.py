@@ -32,8 +32,9 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running
 from .errors import ConfigurationError
-from .once.modes import InSql, Locked, Wiring, is_mode
+from .once.modes import InSql, Locked, is_mode
 from .once.retention import Pruned, Rows
+from .once.wiring import Wiring
 from .streams.open import open_sources
 from .streams.producer import physical
 from .streams.scene import Scene

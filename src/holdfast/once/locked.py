@@ -44,8 +44,8 @@ from ..errors import BadHandler, EffectBusy, LeaseLost, ServerUnreachable
 from .done import DAY_MS, DoneRecords
 from .ending import Ending
 from .identity import Identity
-from .modes import LockFor, Wiring
 from .redis import NO_BATCH, applied_of, result_of
+from .wiring import LockFor, Wiring
 
 if TYPE_CHECKING:
     from .._base.clock import Clock

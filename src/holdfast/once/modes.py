@@ -9,40 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from .._base.chance import Chance
-from .._base.clock import Clock
-from .._base.events import Events
-from .._base.lock import Held, Lock
+from .._base.lock import Held
 from ..consume.contract import Effect
 from ..errors import BadHandler, ConfigurationError, MissingExtra
 from .identity import By, Identity
-
-if TYPE_CHECKING:
-    from .._redis.heart import Heart
-    from .._redis.server import Server
-
-#: Gives the lock for a name.
-LockFor = Callable[[str], Lock]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """What a mode is made with when its consumer starts. server and heart: None on ``memory://``. sql: what the façade
-    was given. plain: the handler runs in a thread. letters_days: how long letters are kept, 0: for ever."""
-
-    stream: str
-    group: str
-    events: Events
-    clock: Clock
-    chance: Chance
-    server: Server | None = None
-    heart: Heart | None = None
-    sql: Any = None
-    plain: bool = False
-    letters_days: float = 30.0
-    lease_ms: int = 10_000
+from .wiring import LockFor, Wiring
 
 
 class Mode(Protocol):
