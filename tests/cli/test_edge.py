@@ -39,7 +39,7 @@ def test_no_command_is_left_out_above():
     def walk(command, path):
         if not isinstance(command, click.Group):
             return [path]
-        context = click.Context(command)
+        context = click.Context(command, help_option_names=["-h", "--help"])
         return [found for name in command.list_commands(context)
                 for found in walk(command.get_command(context, name), [*path, name])]
 

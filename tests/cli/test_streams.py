@@ -114,12 +114,13 @@ def test_sql_tables_are_made_once(holdfast, tmp_path):
     pytest.importorskip("sqlalchemy")
     url = f"sqlite:///{tmp_path}/app.db"
     said = holdfast("sql", "init", "--sql", url, "--json")
-    assert (said.code, said.json, said.err) == (0, {"created": ["holdfast_inbox", "holdfast_fence"]}, "")
+    made = ["holdfast_inbox", "holdfast_fence", "holdfast_outbox", "holdfast_guard"]
+    assert (said.code, said.json, said.err) == (0, {"created": made}, "")
     assert holdfast("sql", "init", HOLDFAST_SQL=url).err == "all tables are there already\n"
     with sqlite3.connect(tmp_path / "app.db") as database:
         names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     database.close()
-    assert {"holdfast_inbox", "holdfast_fence"} <= names
+    assert set(made) <= names
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle://localhost/x", "sqlite://"])

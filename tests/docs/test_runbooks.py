@@ -23,8 +23,8 @@ def test_a_command_can_be_typed_as_it_stands(page, line):
 
     command, rest = main, shlex.split(line)[1:]
     while isinstance(command, click.Group):
-        context = click.Context(command, info_name=command.name)
+        context = click.Context(command, info_name=command.name, help_option_names=["-h", "--help"])
         below = command.get_command(context, rest[0])
         assert below is not None, f"{page}: there is no `{rest[0]}` in `{line}`"
         command, rest = below, rest[1:]
-    command.make_context(command.name, rest, resilient_parsing=False)
+    command.make_context(command.name, rest, resilient_parsing=False, help_option_names=["-h", "--help"])

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,19 @@ def test_each_room_documents_what_its_door_shows(room):
     assert list(listed) == sorted(listed)
     missing = [line for name in listed for line in undocumented(f"{room}.{name}", getattr(door, name))]
     assert not missing
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_file_of_a_room_takes_the_place_of_what_its_door_shows(room):
+    """Importing a file puts the module where a name of the door was, unless the door had opened that file itself."""
+    files = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    door = importlib.import_module(f"holdfast.{room}")
+    shared = sorted(files & set(getattr(door, "__all__", [])))
+    code = (f"import importlib; door = importlib.import_module('holdfast.{room}')\n"
+            f"for name in {shared}:\n    shown = getattr(door, name)\n"
+            f"    importlib.import_module('holdfast.{room}.' + name); assert getattr(door, name) is shown, name")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_module_and_every_public_class_and_function_has_a_docstring():

@@ -52,6 +52,7 @@ class Pulse:
         self.lease_ms = lease_ms
         self._on_lost = on_lost
         self.lost = False
+        self.expires = False
         now = clock.now()
         #: Until this instant the lease is certainly ours.
         self.deadline = Instant(now + self._span(lease_ms))
@@ -131,12 +132,17 @@ class Heart:
         """Seconds since the event loop last turned."""
         return self.clock.now() - self._tick_at
 
-    def add(self, leases: bytes, door: bytes, member: str, lease_ms: int, on_lost: Callable[[str], None]) -> Pulse:
-        """Keeps ``member`` of ``leases`` alive from now on. ``on_lost(cause)`` is called in the loop, once."""
+    def add(self, leases: bytes, door: bytes, member: str, lease_ms: int, on_lost: Callable[[str], None], *,
+            expires: bool = False) -> Pulse:
+        """Keeps ``member`` of ``leases`` alive from now on. ``on_lost(cause)`` is called in the loop, once.
+
+        expires: the set is one of many, and goes by itself when nobody beats for it any more.
+        """
         loop = asyncio.get_running_loop()
         self._tick_s = min(self._tick_s, lease_ms / 10_000)
         pulse = Pulse(self.clock, (leases, door), member, lease_ms,
                       lambda cause: loop.call_soon_threadsafe(on_lost, cause))
+        pulse.expires = expires
         self._pulses = [*self._pulses, pulse]
         self._wake.set()
         return pulse
@@ -189,10 +195,12 @@ class Heart:
     def _ask(self, pulse: Pulse, left_ms: int, since_ms: int) -> tuple[int, int]:
         """One beat; a second one when a lease ran out while the server was away."""
         link = self._link(pulse.keys[0])
-        alive, server_ms, _ = link.run(_BEAT, pulse.keys, (pulse.member, left_ms, pulse.lease_ms, since_ms))
+        alive, server_ms, _ = link.run(
+            _BEAT, pulse.keys, (pulse.member, left_ms, pulse.lease_ms, since_ms, int(pulse.expires)))
         changed = bool(pulse.run_id and link.run_id and link.run_id != pulse.run_id)
         if not alive and changed:  # guard: absence. Time without a server counts for nobody, as after a clock's jump
-            alive, server_ms, _ = link.run(_BEAT, pulse.keys, (pulse.member, left_ms, pulse.lease_ms, 0))
+            alive, server_ms, _ = link.run(
+                _BEAT, pulse.keys, (pulse.member, left_ms, pulse.lease_ms, 0, int(pulse.expires)))
         pulse.run_id = link.run_id or pulse.run_id
         return alive, int(server_ms)
 

@@ -103,7 +103,9 @@ class Lease:
         if not granted:
             return None
         told: list[Term] = []
-        pulse = self._heart.add(keys.lease, keys.door, self.member, self.lease_ms, lambda cause: told[0].lose(cause))  # noqa: PLW0108 - made below
+        pulse = self._heart.add(keys.lease, keys.door, self.member, self.lease_ms,
+                                lambda cause: told[0].lose(cause),  # noqa: PLW0108 - made below
+                                expires=self._of_many)
         pulse.joined(sent_at)
         told.append(Term(int(epoch), pulse))
         return told[0]

@@ -136,7 +136,7 @@ class Locked:
         return (Held, *(() if self.inner is None else self.inner.provides(sql)))
 
     def effect(self, wiring: Wiring) -> Effect:
-        from .locked import LockedOnce, leases
+        from .under_lock import LockedOnce, leases
 
         if wiring.server is None:
             raise ConfigurationError("a lock around handlers needs a server: memory:// runs one process anyway")

@@ -180,7 +180,8 @@ def test_prefix_and_schema_name_the_tables(postgres):
     database = Database(url, tables=Tables(prefix="hf_", schema="infra"))
     with database.plain_engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA infra"))
-        assert missing_tables(connection, database.tables) == ["infra.hf_inbox", "infra.hf_fence"]
+        assert missing_tables(connection, database.tables) == [
+            "infra.hf_inbox", "infra.hf_fence", "infra.hf_outbox", "infra.hf_guard"]
         create_all(connection, database.tables)
         assert missing_tables(connection, database.tables) == []
 

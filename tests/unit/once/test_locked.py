@@ -21,7 +21,7 @@ from holdfast.errors import ConfigurationError, EffectBusy, LeaseLost, ServerRef
 from holdfast.once import in_redis, locked
 from holdfast.once.done import State
 from holdfast.once.ending import Ending
-from holdfast.once.locked import LockedOnce
+from holdfast.once.under_lock import LockedOnce
 from holdfast.testing import wait_until_async
 from tests.support.consuming import FakeOrigin, delivery
 

@@ -2,7 +2,7 @@
 -- beat.lua: extends the lease of an incarnation that still has one; a lost lease stays lost.
 -- KEYS  1 leases  2 door
 -- ARGV  1 incarnation  2 lease in ms left since the event loop last turned  3 full lease in ms
---       4 ms since this incarnation's last confirmed beat, by its own clock
+--       4 ms since this incarnation's last confirmed beat, by its own clock  5 '1' if the set is one of many and expires
 -- returns {alive 1 or 0, now in ms, ms by which the server's clock jumped or 0}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -25,5 +25,5 @@ if tonumber(till) < now then
   for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do write(now + ARGV[3], member) end
 end
 write(now + ARGV[2], ARGV[1])
-if redis.call('PTTL', KEYS[1]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3] * 360) end -- one of many, see claim_lease.lua
+if ARGV[5] == '1' then redis.call('PEXPIRE', KEYS[1], ARGV[3] * 360) end -- see claim_lease.lua
 return { 1, text, string.format('%.0f', jumped) }
