@@ -13,6 +13,7 @@ import pytest
 
 from holdfast import Drop, Fixed, Reject, Retry
 from holdfast._base import events as ev
+from holdfast._base.clock import SystemClock
 from holdfast._base.letter_text import iso
 from holdfast._redis.effect import digest, fields
 from holdfast._redis.keys import EffectKeys
@@ -25,6 +26,7 @@ from holdfast.errors import AlreadyApplied, BadHandler, ConfigurationError
 from holdfast.once import Writes, in_redis
 from holdfast.once.done import prune
 from holdfast.once.inspect import doubts
+from holdfast.once.redis import RedisOnce
 from holdfast.streams.settings import StreamSettings
 from tests.support.protocol import FAST, GROUP, Desk, Service, desk_at, eventually
 
@@ -462,6 +464,32 @@ def test_on_a_cluster_an_effect_in_another_slot_is_applied_once(backend, stream,
 
 
 @pytest.mark.kinds("cluster")
+def test_on_a_cluster_what_is_in_elsewhere_is_not_decided_about_again(backend, stream, arun):
+    """Its worker died before the acknowledgement, and by now the handler would say no: applied, and so not dead."""
+    async def handler(writes: Writes) -> None:
+        writes.incrby(f"{{far-{stream}}}sum")
+
+    async def says_no(_writes: Writes) -> None:
+        raise Reject("sold out")
+
+    async def scenario():
+        async with desk_at(backend.url, stream) as desk:
+            lane, (one,) = await desk.got(1)
+            effect = RedisOnce(desk.server, ev.Events(), SystemClock())
+            assert isinstance(await effect.run(one, handler), Rider)
+            one.attempts = 1  # delivered again
+            rider = await effect.run(one, says_no)
+            assert isinstance(rider, Rider)
+            assert await effect.applied([one]) == [True]
+            assert await lane.settle([], [Settlement(one, Verb.APPLY, rider=rider)]) == []
+            assert await desk.call("ZSCORE", desk.keys.done, one.message.id) is not None
+            assert await desk.call("EXISTS", desk.keys.begun) == 0
+            assert await desk.server.shared(f"{{far-{stream}}}sum".encode()).call("GET", f"{{far-{stream}}}sum") == b"1"
+
+    arun(scenario())
+
+
+@pytest.mark.kinds("cluster")
 def test_on_a_cluster_half_an_effect_in_another_slot_is_known_beside_the_stream(backend, stream, arun):
     tag = f"{{far-{stream}}}"
 
@@ -478,7 +506,7 @@ def test_on_a_cluster_half_an_effect_in_another_slot_is_known_beside_the_stream(
             await there.call("RPUSH", f"{tag}wrong", "a list")
             await service.hf.publish(stream, Order("o-1", 5), id="o-1")
             (letter,) = await eventually(desk.letters, "it is dead")
-            assert letter["x-dlq-applied"] == "unknown"
+            assert letter["x-dlq-applied"] == "1 of 2"
             assert [d.kind async for d in doubts(desk.server, desk.keys)] == ["in doubt"]
             await there.call("DEL", f"{tag}wrong")
             shelf = await open_shelf(await service.hf.open(), stream, GROUP)

@@ -11,13 +11,15 @@ than their place says; as long as one is there, nothing is pruned.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from .._base import events as ev
 from .._base.thinned import Thinned
-from .._redis.keys import GroupKeys, StreamKeys
+from .._redis.keys import EffectKeys, GroupKeys, StreamKeys
 from .._redis.rights import require_rights_for_records
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery
@@ -34,6 +36,7 @@ PRUNED = 1000
 #: Seconds between two looks at the records of a running consumer.
 LOOK_S = 15.0
 DAY_MS = 86_400_000
+_SLOT = re.compile(rb"[?-]slot:(\d+) ")
 
 
 class RecordCounts(msgspec.Struct, frozen=True):
@@ -52,11 +55,39 @@ class RecordCounts(msgspec.Struct, frozen=True):
 
 
 class State(NamedTuple):
-    """Of one effect. came: of what stopped half-way, how far: ``"2|5|error"``. begun: it is marked, and did not end."""
+    """Of one effect. came: of what stopped half-way, how far: ``"2|5|error"``. begun: it is marked, and did not end.
+
+    slot: where its writes went, or were about to go, if not beside the stream. elsewhere: they are in there, and the
+    acknowledgement is still to come.
+    """
 
     applied: bool
     came: str
     begun: bool
+    slot: int | None = None
+    elsewhere: bool = False
+
+
+def mark_of_slot(slot: int, now_ms: int, *, doubt: bool = False) -> str:
+    """A mark beside the stream that says where an effect goes: nobody else would know where to look for it."""
+    return f"{'?' if doubt else '-'}slot:{slot} {now_ms}"
+
+
+def slot_in(mark: bytes | None) -> int | None:
+    """The slot that a mark names; None: it names none."""
+    found = _SLOT.match(mark or b"")
+    return None if found is None else int(found[1])
+
+
+def _answers(replies: Sequence[Any]) -> Sequence[Any]:
+    for reply in replies:
+        if isinstance(reply, ServerError):
+            raise reply
+    return replies
+
+
+def _came(half: bytes | None) -> str:
+    return "" if half is None else half.partition(b"\n")[0].decode("utf-8", "replace")
 
 
 def keys_of(delivery: Delivery, prefix: str) -> GroupKeys:
@@ -89,15 +120,17 @@ class DoneRecords:
         return keys
 
     async def state(self, keys: GroupKeys, identity: str) -> State:
-        """What is known of an effect beside the stream."""
-        applied, half, begun = await self._server.shared(keys.done).pipeline(
-            [(b"ZSCORE", keys.done, identity), (b"HGET", keys.half_done, identity),
-             (b"HEXISTS", keys.begun, identity)])
-        for answer in (applied, half, begun):
-            if isinstance(answer, ServerError):
-                raise answer
-        came = "" if half is None else half.partition(b"\n")[0].decode("utf-8", "replace")
-        return State(applied is not None, came, bool(begun))
+        """What is known of an effect: beside the stream, and in the slot that its mark names."""
+        link = self._server.shared(keys.done)
+        applied, half, mark = _answers(await link.pipeline(
+            [(b"ZSCORE", keys.done, identity), (b"HGET", keys.half_done, identity), (b"HGET", keys.begun, identity)]))
+        slot = slot_in(mark)
+        if applied is not None or slot is None:
+            return State(applied is not None, _came(half), mark is not None)
+        there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
+        applied, half = _answers(await self._server.shared(there.done).pipeline(
+            [(b"ZSCORE", there.done, identity), (b"HGET", there.half_done, identity)]))
+        return State(False, _came(half), mark.startswith(b"?"), slot, applied is not None)
 
     async def applied_ms(self, keys: GroupKeys, identity: str) -> int | None:
         """Server ms at which an effect was applied; None: it was not, or its record is pruned."""

@@ -52,7 +52,7 @@ async def doubts(server: Server, keys: GroupKeys) -> AsyncIterator[Doubt]:
     now = await link.time_ms()
     async for identity, mark in _pairs(server, keys.begun):
         who, _, since = mark.decode().partition(" ")
-        open_to_all, doubted = who == "-", who.startswith("?")
+        open_to_all, doubted = who.startswith("-"), who.startswith("?")
         alive = not doubted and await link.call("ZSCORE", keys.leases, who) is not None
         yield Doubt(keys.stream, keys.group, identity, "begun" if alive or open_to_all else "in doubt",
                     "" if open_to_all else who.removeprefix("?"), age_s=max(0, now - int(since)) / 1000)

@@ -15,8 +15,9 @@ costs a handler run and no write. Only deliveries that were seen before are aske
 kept with a cursor, the message is retried, and the next attempt goes on behind the cursor without running the handler;
 a letter of such a message says ``applied: 2 of 5``, and its replay goes on there as well, edited or not.
 
-**In another slot** of a Cluster the effect is applied and recorded there first, and acknowledged then: two steps, and a
-crash between them finds the record. Two slots for one message are refused by ``Writes``.
+**In another slot** of a Cluster it is said beside the stream where the effect goes, then it is applied and recorded
+there, then acknowledged: three steps, and a crash between them finds mark and record. Two slots for one message are
+refused by ``Writes``.
 
 Not promised: more than the server keeps. With ``appendfsync everysec`` a crash of the server takes up to a second of
 effects, records and acknowledgements, all three together, so that they come again together; a failover takes what was
@@ -40,7 +41,7 @@ from .._redis.slots import slot_of
 from ..consume.contract import Delivery, EffectContext, Origin, Rider
 from ..consume.outcome import Directive
 from ..errors import BadHandler, BusinessIdMissing, EffectFailed, ReadsChanged
-from .done import DAY_MS, DoneRecords, seen_before
+from .done import DAY_MS, DoneRecords, mark_of_slot, seen_before
 from .identity import Identity
 from .writes import Writes
 
@@ -70,6 +71,7 @@ class RedisOnce:
         self._identity = identity or Identity()
         self._kept_ms = int(kept_days * DAY_MS)
         self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms)
+        self._clock = clock
         self._clustered = server.clustered
         self._looked_after: set[Origin] = set()
 
@@ -104,8 +106,11 @@ class RedisOnce:
             known = await self._records.state(keys, identity)
             if known.applied:
                 return False
-            if known.came:  # guard: the handler has spoken; what it said goes on behind the cursor
+            if known.elsewhere:  # guard: what is in elsewhere is not decided about again
                 return Rider(identity)
+            if known.came:  # guard: the handler has spoken; what it said goes on behind the cursor
+                spoken = Rider(identity)
+                return spoken if known.slot is None else await self._elsewhere(keys, spoken, known.slot)
         writes = Writes(self._ask, clustered=self._clustered)
         answer = await attempt(writes)
         if isinstance(answer, Directive):
@@ -118,6 +123,7 @@ class RedisOnce:
     async def _elsewhere(self, keys: GroupKeys, rider: Rider, slot: int) -> Rider:
         """Applies and records the effect in its own slot; what is left rides along with the acknowledgement."""
         reached("effect.elsewhere.before")
+        await self._mark(keys, rider, slot)
         there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
         touched: dict[bytes, None] = {}
         fields: list[Any] = []
@@ -129,13 +135,17 @@ class RedisOnce:
         if answer == "changed":
             raise ReadsChanged
         if answer not in ("", "in"):
-            # Beside the stream nothing would say that half of it is in: neither a letter, nor whoever looks for doubts.
-            await self._server.shared(keys.begun).call(
-                "HSET", keys.begun, rider.identity, f"?elsewhere {await self._server.shared(keys.begun).time_ms()}")
+            await self._mark(keys, rider, slot, doubt=True)
             done, total, error = answer.split("|", 2)
             raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done),
                                total=int(total))
         return Rider(rider.identity, result=rider.result)
+
+    async def _mark(self, keys: GroupKeys, rider: Rider, slot: int, *, doubt: bool = False) -> None:
+        """Says beside the stream where the effect goes. Without it a message whose worker died before the
+        acknowledgement would run again, and might decide otherwise: applied, and rejected."""
+        await self._server.shared(keys.begun).call(
+            "HSET", keys.begun, rider.identity, mark_of_slot(slot, self._clock.wall_ms(), doubt=doubt))
 
     async def run_batch(self, deliveries: Sequence[Delivery],
                         attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
@@ -160,8 +170,10 @@ async def applied_of(records: DoneRecords, identity: Identity, delivery: Deliver
     except BusinessIdMissing:
         return "unknown"
     known = await records.state(records.keys(delivery), known_by)
-    if known.applied or not known.came:
-        return known.applied or ("unknown" if known.begun else False)
+    if known.applied or known.elsewhere:
+        return True
+    if not known.came:
+        return "unknown" if known.begun else False
     done, total, _ = known.came.split("|", 2)
     return f"{done} of {total}"
 

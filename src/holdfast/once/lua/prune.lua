@@ -28,7 +28,7 @@ local marks = redis.call('HLEN', KEYS[4])
 if marks > 0 and marks <= 10000 then
   for at, found in ipairs(redis.call('HVALS', KEYS[4])) do
     local who, since = string.match(found, '^(%S+) (%d+)$')
-    if who ~= '-' and not redis.call('ZSCORE', KEYS[5], who) then
+    if string.sub(who, 1, 1) ~= '-' and not redis.call('ZSCORE', KEYS[5], who) then
       doubts = doubts + 1
       oldest = math.max(oldest, now - tonumber(since))
     end
