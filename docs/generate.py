@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTE = "<!-- Written by docs/generate.py from {source}. Change that, then run `make docs`. -->"
 #: Width of the help texts on the page, whatever terminal this runs in.
 WIDTH = 100
+HELP_NAMES = ["-h", "--help"]
 
 
 def cli_page() -> str:
@@ -45,7 +46,7 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path[-1])
+        context = click.Context(command, info_name=path[-1], help_option_names=HELP_NAMES)
         for name in sorted(command.list_commands(context)):
             below = command.get_command(context, name)
             if below is not None and not below.hidden:
@@ -56,7 +57,9 @@ def help_text(command: click.Command, path: tuple[str, ...]) -> str:
     """What ``--help`` prints, at a width that does not depend on the terminal."""
     import click
 
-    context = click.Context(command, info_name=" ".join(path), terminal_width=WIDTH, max_content_width=WIDTH)
+    context = click.Context(command, info_name=" ".join(path), terminal_width=WIDTH, max_content_width=WIDTH,
+                            help_option_names=HELP_NAMES)
+    command._help_option = None  # noqa: SLF001 - click keeps the names its first caller asked with
     lines = click.unstyle(command.get_help(context)).splitlines()
     return "\n".join(line.rstrip() for line in lines).strip()
 
