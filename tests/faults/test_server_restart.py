@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
 from holdfast import Message, StreamSettings
 from holdfast._base import events as ev
 from holdfast.errors import InDoubt, ServerUnreachable
-from holdfast.testing import Single
+from holdfast.testing import Proxy, Single
 from tests.support.ledger import Ledger
 from tests.support.protocol import GROUP, Service, desk_at, eventually
 
@@ -43,8 +44,8 @@ def test_who_lives_through_a_servers_absence_of_two_leases_keeps_its_work(server
         starts.append(message.id)
         let_go.wait(30)
 
-    async def scenario():
-        services = [Service(server.url, settings=SETTINGS) for _ in range(2)]
+    async def scenario(proxy):
+        services = [Service(url, settings=SETTINGS) for url in (proxy.through(server.url), server.url)]
         for service in services:
             service.consumer(stream, group=GROUP, concurrency=4, prefetch_max=4)(plain)
             await service.start()
@@ -53,9 +54,13 @@ def test_who_lives_through_a_servers_absence_of_two_leases_keeps_its_work(server
             await services[0].hf.publish(stream, {}, id=name)
         await eventually(lambda: sorted(starts) == names, "all are being handled")
         server.kill()
+        proxy.refuse()
         await asyncio.sleep(2 * LEASE_S)  # the absence itself is what is tried
-        server.start()
         rounds = [service.source.sweeper._round for service in services]
+        gone_ms = time.time() * 1000
+        server.start()
+        await eventually(lambda: services[1].source.sweeper.last.now_ms > gone_ms, "one is back and has looked", 15)
+        proxy.accept()  # the other comes a moment later, all its leases expired
         await eventually(lambda: all(s.source.sweeper._round > r + 10 for s, r in zip(services, rounds, strict=True)),
                          "both have looked around for more than a lease", 15)
         for kind in (ev.TakenOver, ev.IncarnationLost):
@@ -69,7 +74,8 @@ def test_who_lives_through_a_servers_absence_of_two_leases_keeps_its_work(server
         for service in services:
             await service.stop()
 
-    arun(scenario())
+    with Proxy(server.address) as proxy:
+        arun(scenario(proxy))
 
 
 @pytest.mark.parametrize("partitions", [0, 3], ids=["plain", "partitioned"])
