@@ -191,11 +191,11 @@ def test_who_has_lost_it_gives_back_nothing_of_another_s(backend, stream, arun):
 
 def test_two_hundred_locks_are_kept_alive_at_once(backend, stream, arun):
     async def scenario():
-        async with process(backend.url, stream, 1500) as locks:
+        async with process(backend.url, stream, 2500) as locks:
             async def kept(n: int) -> None:
                 async with locks.of(f"message-{n}").hold(wait_s=0) as held:
                     await everybody.wait()
-                    await asyncio.sleep(2.5)
+                    await asyncio.sleep(3.5)
                     held.check()
 
             everybody = asyncio.Barrier(200)
