@@ -20,6 +20,7 @@ from .._base import events as ev
 from .._base.clock import Clock
 from .._base.ulid import UlidFactory
 from .._redis.keys import StreamKeys
+from .._redis.netstrings import netstrings
 from .._redis.scripts import load_script
 from ..errors import (
     AbilityMissing,
@@ -206,9 +207,8 @@ class Producer:
         if at is not None and at.tzinfo is None:
             raise ConfigurationError("`at` needs a time zone, for example datetime.now(UTC) + timedelta(hours=1)")
         when = f"+{int(delay_s * 1000)}" if at is None else str(int(at.timestamp() * 1000))
-        netstrings = b"".join([b"%d:%s" % (len(f), f) for f in fields])
         await self._server.shared(keys.stream_key).run(
-            _SCHEDULE, (keys.later, keys.later_body), (message_id, when, netstrings))
+            _SCHEDULE, (keys.later, keys.later_body), (message_id, when, netstrings(fields)))
 
     async def _once(self, keys: StreamKeys, message_id: str, fields: list[bytes],
                     window_s: float) -> tuple[bytes, bool]:

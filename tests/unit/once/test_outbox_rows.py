@@ -11,9 +11,10 @@ from holdfast._base.clock import Instant
 
 pytest.importorskip("sqlalchemy")
 
+from holdfast._redis.netstrings import netstrings
 from holdfast.errors import MessageTooLarge
 from holdfast.once.outbox.marks import CHUNK_BYTES, CHUNK_ROWS, chunks
-from holdfast.once.outbox.outbox import PARTS_MAX, Outbox, netstrings
+from holdfast.once.outbox.outbox import PARTS_MAX, Outbox
 from holdfast.once.outbox.stalls import FIRST_S, LONGEST_S, Stalls
 from holdfast.once.outbox.table import Row, number_of
 
@@ -23,7 +24,7 @@ def row(number, size=1, key=None, message_id="m"):
 
 
 def parts_of(raw):
-    """Reads netstrings back, as relay.lua does."""
+    """Reads netstrings back, as netstrings.lua does."""
     found, at = [], 0
     while at < len(raw):
         colon = raw.index(b":", at)

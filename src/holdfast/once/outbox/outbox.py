@@ -17,7 +17,7 @@ Not promised: the row's transaction is the caller's, so on a connection in AUTOC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,11 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_s
 from sqlalchemy.orm import Session, scoped_session
 
 from ..._base.clock import Clock, SystemClock
+from ..._redis.netstrings import netstrings
 from ..._sql.tables import MESSAGE_ID_BYTES, STREAM_BYTES, Tables, fit
 from ...errors import ConfigurationError, MessageTooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: Parts of an entry that a script can pass on; a call in Lua takes some 8,000.
 PARTS_MAX = 7_000
@@ -91,14 +89,6 @@ class Outbox:
         return message_id, {
             "stream": stream, "message_id": fit(message_id, MESSAGE_ID_BYTES), "fields": netstrings(fields),
             "msg_key": None if key is None else key.encode(), "written_ms": self._clock.wall_ms()}
-
-
-def netstrings(parts: Sequence[bytes]) -> bytes:
-    """Each part as its length, a colon and its bytes: read back in Lua without any library, whatever the bytes are.
-
-    Source: D. J. Bernstein, "Netstrings", without the closing comma.
-    """
-    return b"".join([b"%d:%s" % (len(part), part) for part in parts])
 
 
 _ASYNC = (AsyncSession, AsyncConnection, async_scoped_session)

@@ -7,16 +7,6 @@ local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
 local moved = 0
-local function fields_of(raw) -- netstrings: a length, a colon, so many bytes
-  local fields, at = {}, 1
-  while at <= #raw do
-    local colon = string.find(raw, ':', at, true)
-    local length = tonumber(string.sub(raw, at, colon - 1))
-    fields[#fields + 1] = string.sub(raw, colon + 1, colon + length)
-    at = colon + length + 1
-  end
-  return fields
-end
 for _, id in ipairs(ids) do
   local raw = redis.call('HGET', KEYS[3], id)
   -- XADD comes first: a refusal for lack of memory then leaves the message where it is.

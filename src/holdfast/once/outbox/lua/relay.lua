@@ -33,16 +33,6 @@ end
 
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'stream' then return redis.error_reply('WRONGTYPE the key holds a ' .. kind) end
-local function fields_of(raw) -- netstrings: a length, a colon, so many bytes
-  local fields, at = {}, 1
-  while at <= #raw do
-    local colon = string.find(raw, ':', at, true)
-    local length = tonumber(string.sub(raw, at, colon - 1))
-    fields[#fields + 1] = string.sub(raw, colon + 1, colon + length)
-    at = colon + length + 1
-  end
-  return fields
-end
 -- guard: written anew each time. A WAIT behind this call counts the replicas of this connection's last write, and there
 -- must be one even when every row was sent before.
 redis.call('HSET', KEYS[2], outbox, ARGV[2] .. ' ' .. term)
