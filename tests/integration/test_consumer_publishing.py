@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdfast import Outgoing
+from holdfast import Message, Outgoing
 from holdfast.errors import ConfigurationError, MessageTooLarge
 from tests.support.protocol import GROUP, Service, desk_at, eventually
 
@@ -42,6 +42,29 @@ def test_an_instant_without_a_time_zone_is_refused(backend, stream, arun):
         async with Service(backend.url).hf as hf:
             with pytest.raises(ConfigurationError, match="time zone"):
                 await hf.publish(stream, "x", at=datetime.now())  # noqa: DTZ005 - what is wrong about it
+
+    arun(scenario())
+
+
+def test_a_message_that_no_script_could_move_is_refused_and_holds_nobody_up(backend, stream, arun):
+    """A call in Lua takes some 8,000 values: an entry of more would wait for ever, and all that is due behind it."""
+
+    async def scenario():
+        service, seen = Service(backend.url), []
+
+        @service.consumer(stream, group=GROUP)
+        async def handle(message: Message) -> None:
+            seen.append((message.id, len(message.headers)))
+
+        async with service:
+            for more in ({}, {"delay_s": 0.1}, {"window_s": 5}):
+                with pytest.raises(MessageTooLarge, match="put headers together"):
+                    await service.hf.publish(stream, "x", headers={f"h{n}": "" for n in range(4_100)}, **more)
+            widest = {f"h{n}": "" for n in range(3_496)}
+            await service.hf.publish(stream, "x", id="later", delay_s=0.1, headers=widest)
+            await service.hf.publish(stream, "x", id="once", window_s=5, headers=widest)
+            await eventually(lambda: len(seen) == 2, "the widest come")
+        assert sorted(seen) == [("later", 3_496), ("once", 3_496)]
 
     arun(scenario())
 

@@ -26,6 +26,9 @@ from ..errors import MessageTooLarge
 #: Bytes of one message at most, unless told otherwise: a larger one slows every reader; put it elsewhere and send a
 #: reference.
 LIMIT_BYTES = 1_000_000
+#: Names and values of one entry at most. A script that moves an entry (one that is due later, or was parked) passes them
+#: all in one call, and a call in Lua takes some 8,000.
+PARTS_MAX = 7_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +72,7 @@ def entry_of(out: Outgoing, message_id: str, at: WallMs, limit_bytes: int = LIMI
     if size > limit_bytes:
         raise MessageTooLarge(f"message {message_id} has {size} bytes and the limit is {limit_bytes}: "
                               f"store the payload elsewhere and publish a reference, or raise limit_bytes")
+    if len(fields) > PARTS_MAX:  # guard: no entry that a script cannot move
+        raise MessageTooLarge(f"message {message_id} has {len(fields) // 2} fields and the limit is "
+                              f"{PARTS_MAX // 2}: put headers together, or into the body")
     return fields

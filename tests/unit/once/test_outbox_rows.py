@@ -14,9 +14,10 @@ pytest.importorskip("sqlalchemy")
 from holdfast._redis.netstrings import netstrings
 from holdfast.errors import MessageTooLarge
 from holdfast.once.outbox.marks import CHUNK_BYTES, CHUNK_ROWS, chunks
-from holdfast.once.outbox.outbox import PARTS_MAX, Outbox
+from holdfast.once.outbox.outbox import Outbox
 from holdfast.once.outbox.stalls import FIRST_S, LONGEST_S, Stalls
 from holdfast.once.outbox.table import Row, number_of
+from holdfast.streams.entry import Outgoing, entry_of
 
 
 def row(number, size=1, key=None, message_id="m"):
@@ -61,9 +62,12 @@ def test_a_row_is_placed_by_its_key_or_else_by_its_id():
 
 
 def test_more_fields_than_a_script_can_pass_on_are_refused_while_writing():
-    outbox = Outbox(lambda *_, **__: ("m1", [b"f"] * (PARTS_MAX + 2)))
+    def encode(value, *, headers, **_):
+        return "m1", entry_of(Outgoing(value=value, headers=headers), "m1", 0)
+
+    outbox = Outbox(encode)
     with pytest.raises(MessageTooLarge, match="3501 fields"):
-        outbox.add(None, "orders", {})
+        outbox.add(None, "orders", {}, headers={f"h{n}": "" for n in range(3_498)})
 
 
 def test_a_stream_rests_longer_each_time_it_fails_again_and_begins_small_after_a_success():

@@ -27,10 +27,7 @@ from sqlalchemy.orm import Session, scoped_session
 from ..._base.clock import Clock, SystemClock
 from ..._redis.netstrings import netstrings
 from ..._sql.tables import MESSAGE_ID_BYTES, STREAM_BYTES, Tables, fit
-from ...errors import ConfigurationError, MessageTooLarge
-
-#: Parts of an entry that a script can pass on; a call in Lua takes some 8,000.
-PARTS_MAX = 7_000
+from ...errors import ConfigurationError
 
 
 class Encode(Protocol):
@@ -83,9 +80,6 @@ class Outbox:
             raise ConfigurationError(f"an outbox's row has room for a stream's name of 1 to {STREAM_BYTES - 1} bytes, "
                                      f"and {stream[:40]!r}… has {len(stream.encode('utf-8', 'replace'))}")
         message_id, fields = self._encode(value, key=key, id=id, type=type, headers=headers)
-        if len(fields) > PARTS_MAX:
-            raise MessageTooLarge(f"message {message_id} has {len(fields) // 2} fields and the limit is "
-                                  f"{PARTS_MAX // 2}: put headers together, or into the body")
         return message_id, {
             "stream": stream, "message_id": fit(message_id, MESSAGE_ID_BYTES), "fields": netstrings(fields),
             "msg_key": None if key is None else key.encode(), "written_ms": self._clock.wall_ms()}
