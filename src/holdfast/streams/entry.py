@@ -26,8 +26,8 @@ from ..errors import MessageTooLarge
 #: Bytes of one message at most, unless told otherwise: a larger one slows every reader; put it elsewhere and send a
 #: reference.
 LIMIT_BYTES = 1_000_000
-#: Names and values of one entry at most. A script that moves an entry (one that is due later, or was parked) passes them
-#: all in one call, and a call in Lua takes some 8,000.
+#: Names and values of one entry at most. A script that moves an entry (it is due later, or was parked) passes them all
+#: in one call, and a call in Lua takes some 8,000.
 PARTS_MAX = 7_000
 
 
