@@ -39,11 +39,10 @@ from .._redis.keys import GroupKeys
 from .._redis.scripts import load_script
 from ..consume.contract import Delivery, EffectContext, Rider, Settled
 from ..consume.outcome import Directive, Retry
-from ..errors import BadHandler, ConfigurationError, EffectBusy, LeaseLost, ServerError, ServerUnreachable
-from .done import DAY_MS, DoneRecords
+from ..errors import ConfigurationError, EffectBusy, LeaseLost, ServerError, ServerUnreachable
+from .beside import BesideStream, result_of
 from .ending import Ending
 from .identity import Identity
-from .redis import NO_BATCH, applied_of, result_of
 
 if TYPE_CHECKING:
     from .._base.clock import Clock
@@ -103,7 +102,7 @@ class _Given:
         return self._key
 
 
-class OutsideOnce:
+class OutsideOnce(BesideStream):
     """Fulfils ``consume.contract.Effect``.
 
     stream: the logical one, which keys are made of; None: whatever a delivery lies in. on_doubt: ``retry`` with the
@@ -119,14 +118,13 @@ class OutsideOnce:
                  hold_s: float = 10.0) -> None:
         if on_doubt not in ("retry", "hold") or on_error not in ("clear", "keep"):
             raise ConfigurationError("on_doubt is 'retry' or 'hold', on_error is 'clear' or 'keep'")
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
         self._events = events
         self._stream = stream
-        self._identity = identity or Identity()
         self._on_doubt, self._on_error, self._hold_s = on_doubt, on_error, hold_s
         #: Under ``hold`` nobody may try again, not even we; else the next attempt may.
         self._cut_off: Verdict = "again" if on_doubt == "retry" else "doubt"
-        self._records = DoneRecords(server, events, clock, kept_ms=int(kept_days * DAY_MS))
         #: Effects of this process whose marks do not yet say how they ended. The server cannot tell two messages about
         #: one effect apart if one process has both.
         self._running: set[tuple[GroupKeys, str]] = set()
@@ -136,17 +134,13 @@ class OutsideOnce:
     def provides(self) -> tuple[type, ...]:
         return (IdempotencyKey,)
 
-    async def open(self) -> None:
-        """Begins to look after the records."""
-        await self._records.open()
-
     async def close(self) -> None:
         """What could not be said by now is left to be found in doubt."""
         self._closed = True
         for task in self._saying:
             task.cancel()
         await asyncio.gather(*self._saying, return_exceptions=True)
-        await self._records.close()
+        await super().close()
 
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider that records it with the acknowledgement; False when it is done; True when the handler gave a
@@ -255,14 +249,6 @@ class OutsideOnce:
     def _tell_doubt(self, mark: _Mark, who: str, age_s: float) -> None:
         self._events.emit(ev.EffectDoubted(stream=mark.keys.stream, group=mark.keys.group, message_id=mark.message_id,
                                            from_consumer=who, age_s=age_s))
-
-    async def run_batch(self, deliveries: Sequence[Delivery],
-                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
-        raise BadHandler(NO_BATCH)
-
-    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
-        """``"unknown"`` of what was begun and did not end."""
-        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
 
     def transient(self, error: BaseException) -> bool:
         """Somebody else is at it: no attempt is counted."""

@@ -13,9 +13,9 @@ from .._redis.effect import Words
 from ..consume.contract import Delivery, EffectContext, Rider
 from ..consume.outcome import Directive
 from ..errors import BadHandler, ConfigurationError
+from .beside import NO_BATCH
 from .calls import IdempotencyKey, key_of
 from .identity import Identity
-from .redis import NO_BATCH
 from .writes import Writes
 
 

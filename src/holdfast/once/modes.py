@@ -209,7 +209,7 @@ def mode_of(once: Any, *, batch: bool = False, name: str = "the handler") -> Any
     if not is_mode(once):
         return None
     if batch and not once.batches:
-        from .redis import NO_BATCH
+        from .beside import NO_BATCH
 
         raise BadHandler(f"{name}: {NO_BATCH}")
     return once

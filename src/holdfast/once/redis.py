@@ -26,10 +26,8 @@ not replicated, in the same way. What lies outside of this server does not go ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from .._base import events as ev
 from .._base.points import reached
@@ -40,8 +38,9 @@ from .._redis.scripts import load_script
 from .._redis.slots import slot_of
 from ..consume.contract import Delivery, EffectContext, Origin, Rider
 from ..consume.outcome import Directive
-from ..errors import BadHandler, BusinessIdMissing, EffectFailed, ReadsChanged
-from .done import DAY_MS, DoneRecords, mark_of_slot, seen_before
+from ..errors import EffectFailed, ReadsChanged
+from .beside import BesideStream, result_of
+from .done import mark_of_slot, seen_before
 from .identity import Identity
 from .writes import Writes
 
@@ -51,12 +50,10 @@ if TYPE_CHECKING:
 
 #: Records of another slot that are pruned whenever one is added there: nobody else looks after them.
 PRUNED_BESIDE = 20
-NO_BATCH = ("effects beside the stream go in with the acknowledgements, many in one step already: a batch handler "
-            "would gain nothing. Take a message at a time, or use once='sql'")
 _APPLY = load_script("holdfast.once", "apply", behind="effect")
 
 
-class RedisOnce:
+class RedisOnce(BesideStream):
     """Fulfils ``consume.contract.Effect``. server: that of the stream.
 
     identity: what effects are known by. kept_days: how long records are kept at least; shorter than letters are kept, a
@@ -67,23 +64,14 @@ class RedisOnce:
 
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None = None,
                  kept_days: float = 30.0) -> None:
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
-        self._identity = identity or Identity()
-        self._kept_ms = int(kept_days * DAY_MS)
-        self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms)
         self._clock = clock
         self._clustered = server.clustered
         self._looked_after: set[Origin] = set()
 
     def provides(self) -> tuple[type, ...]:
         return (Writes,)
-
-    async def open(self) -> None:
-        """Begins to look after the records."""
-        await self._records.open()
-
-    async def close(self) -> None:
-        await self._records.close()
 
     def begin(self, delivery: Delivery) -> Writes | None:
         """A buffer, where nothing has to be asked: a first delivery, known by its own id, and no slots to mind."""
@@ -97,7 +85,7 @@ class RedisOnce:
     def ride(self, delivery: Delivery, context: EffectContext, answer: Any) -> Rider:
         """What the handler has buffered."""
         writes: Writes = context.provide(Writes)
-        return Rider(delivery.message.raw_id, writes.writes, writes.reads, b"" if answer is None else result_of(answer))
+        return Rider(delivery.message.raw_id, writes.writes, writes.reads, result_of(answer))
 
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
@@ -147,42 +135,9 @@ class RedisOnce:
         await self._server.shared(keys.begun).call(
             "HSET", keys.begun, rider.identity, mark_of_slot(slot, self._clock.wall_ms(), doubt=doubt))
 
-    async def run_batch(self, deliveries: Sequence[Delivery],
-                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
-        raise BadHandler(NO_BATCH)
-
-    async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
-        """``"2 of 5"`` of what stopped half-way; ``"unknown"`` where a business id cannot be read."""
-        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
-
     def transient(self, error: BaseException) -> bool:
         """What was read has changed: no attempt is counted."""
         return isinstance(error, ReadsChanged)
 
     async def _ask(self, words: Words) -> Any:
         return await self._server.shared(words[1]).call(*words)
-
-
-async def applied_of(records: DoneRecords, identity: Identity, delivery: Delivery) -> bool | str:
-    """Whether an effect is in, as ``Effect.applied`` says it."""
-    try:
-        known_by = identity.of(delivery)
-    except BusinessIdMissing:
-        return "unknown"
-    known = await records.state(records.keys(delivery), known_by)
-    if known.applied or known.elsewhere:
-        return True
-    if not known.came:
-        return "unknown" if known.begun else False
-    done, total, _ = known.came.split("|", 2)
-    return f"{done} of {total}"
-
-
-def result_of(answer: Any) -> bytes:
-    """What a handler answered, as it is kept beside the record: JSON, or nothing for None and what JSON cannot say."""
-    if answer is None:
-        return b""
-    try:
-        return msgspec.json.encode(answer)
-    except (TypeError, ValueError):
-        return b""

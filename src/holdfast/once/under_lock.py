@@ -41,10 +41,9 @@ from .._redis.lease_lock import LeaseLocks
 from ..consume.contract import Delivery, Effect, EffectContext, Rider, Settled
 from ..consume.outcome import Directive
 from ..errors import BadHandler, EffectBusy, LeaseLost, ServerUnreachable
-from .done import DAY_MS, DoneRecords
+from .beside import BesideStream, result_of
 from .ending import Ending
 from .identity import Identity
-from .redis import NO_BATCH, applied_of, result_of
 from .wiring import LockFor, Wiring
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class _Turn:
         await self._over.wait()
 
 
-class LockedOnce:
+class LockedOnce(BesideStream):
     """Fulfils ``consume.contract.Effect``. Arguments as of ``modes.locked``; plain: the handler runs in a thread."""
 
     strategy = "lock"
@@ -115,13 +114,12 @@ class LockedOnce:
     def __init__(self, server: Server, events: ev.Events, clock: Clock, lock_for: LockFor, *,
                  inner: Effect | None = None, identity: Identity | None = None, wait_s: float = 0.0,
                  kept_days: float = 30.0, plain: bool = False) -> None:
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._events = events
         self._lock_for = lock_for
         self.inner = inner
-        self._identity = identity or Identity()
         self._wait_s = wait_s
         self._plain = plain
-        self._records = DoneRecords(server, events, clock, kept_ms=int(kept_days * DAY_MS))
         self._turns: dict[asyncio.Task[None], _Turn] = {}
 
     def provides(self) -> tuple[type, ...]:
@@ -131,7 +129,7 @@ class LockedOnce:
         """Begins to look after the records."""
         if self.inner is not None:
             await self.inner.open()
-        await self._records.open()
+        await super().open()
 
     async def close(self) -> None:
         """Gives back every lock that is still held."""
@@ -139,7 +137,7 @@ class LockedOnce:
             turn.over()  # guard: whoever swallows the cancellation does not wait for an acknowledgement either
             task.cancel()
         await asyncio.gather(*self._turns, return_exceptions=True)
-        await self._records.close()
+        await super().close()
         if self.inner is not None:
             await self.inner.close()
 
@@ -244,14 +242,10 @@ class LockedOnce:
             raise EffectBusy(f"whether {identity} is done could not be asked: {error}") from error
         return known.applied
 
-    async def run_batch(self, deliveries: Sequence[Delivery],
-                        attempt: Callable[[EffectContext, Sequence[Delivery]], Any]) -> Sequence[Any]:
-        raise BadHandler(NO_BATCH)
-
     async def applied(self, deliveries: Sequence[Delivery]) -> Sequence[bool | str]:
         if self.inner is not None:
             return await self.inner.applied(deliveries)
-        return [await applied_of(self._records, self._identity, delivery) for delivery in deliveries]
+        return await super().applied(deliveries)
 
     def transient(self, error: BaseException) -> bool:
         """The lock was busy, or the inner store: no attempt is counted."""
