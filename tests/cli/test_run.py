@@ -159,7 +159,7 @@ def test_workers_end_in_good_order_when_the_supervisor_dies(running, number):
     running.end(number)
     # A lease that is given up, rather than one that runs out, is the sign of an orderly end.
     running.until(lambda: running.leases() == 0, "both gave up their leases")
-    assert running.err.count("consumer_stopped") == 2
+    running.until(lambda: running.err.count("consumer_stopped") == 2, "both said that they ended")
 
 
 def test_a_worker_that_always_dies_at_its_start_ends_the_run(running):

@@ -8,8 +8,10 @@ from typing import Any
 
 from holdfast import Message, Outgoing, Reject, Retry
 from holdfast._base import events as ev
+from holdfast._redis.keys import GroupKeys
 from holdfast._redis.server import Server
 from holdfast.deadletters import Order, Replayer, open_shelf
+from holdfast.streams.producer import physical
 from tests.support.protocol import GROUP, Service, eventually
 
 
@@ -48,6 +50,8 @@ async def walk(stream: str, url: str | None = None, **how: Any) -> None:
         await eventually(lambda: first.told.of(ev.Buried) or services[1].told.of(ev.Buried), "the bad one is buried")
         await _replayed(await hf.open(), stream)
         await eventually(lambda: "bad" in clerk.done, "the replay succeeded")
+        server = await hf.open()
+        await eventually(lambda: _all_acknowledged(server, stream, shared), "who is killed now has nothing to repeat")
         await services.pop().crash()
         await hf.publish_many(shared, [Outgoing(value={}, id=f"q{n}", key=f"k{n}") for n in range(8)])
         done |= {"bad", *(f"q{n}" for n in range(8))}
@@ -64,6 +68,16 @@ def _service(url: str | None, stream: str, shared: str, clerk: _Clerk, how: dict
     for name in (stream, shared):
         service.consumer(name, group=GROUP)(clerk)
     return service
+
+
+async def _all_acknowledged(server: Server, stream: str, shared: str) -> bool:
+    for name in (stream, *(physical(shared, p, 2) for p in range(2))):
+        keys = GroupKeys(server.prefix, name, GROUP)
+        for key in (name.encode(), keys.replay):
+            link = server.shared(key)
+            if await link.call("EXISTS", key) and (await link.call("XPENDING", key, GROUP))[0]:
+                return False
+    return True
 
 
 async def _replayed(server: Server, stream: str) -> None:
