@@ -41,6 +41,8 @@ PURE = [
     "once/outbox/stalls.py",
     "once/machine/transition.py",
     "streams/notes.py",
+    "testing/linearize.py",
+    "testing/lock_models.py",
 ]
 
 

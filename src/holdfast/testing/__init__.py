@@ -11,6 +11,12 @@
         server.kill()
         server.restart()
 
+And two judges of what a run recorded: ``check`` of every message's fate, and ``check_linearizable`` of what a lock
+answered to overlapping calls::
+
+    verdict = check_linearizable(operations, FencedMutex())
+    assert verdict.ok, verdict.explain()
+
 Servers are real and need their binaries (``ServerMissing`` says which); nothing outlives the process that started it.
 """
 
@@ -21,6 +27,8 @@ from .binaries import Binary, ServerMissing, find_server
 from .clock import FakeChance, ManualClock
 from .cluster import Cluster
 from .history import Record, Verdict, check
+from .linearize import Linearization, Model, Operation, SearchTooLong, check_linearizable
+from .lock_models import FencedMutex, Mutex, ReadWriteLock, ReentrantMutex, Semaphore
 from .pipe import Way
 from .processes import Worker
 from .proxy import Proxy
@@ -34,11 +42,20 @@ __all__ = [
     "Binary",
     "Cluster",
     "FakeChance",
+    "FencedMutex",
+    "Linearization",
     "ManualClock",
+    "Model",
+    "Mutex",
     "NotReached",
+    "Operation",
     "Proxy",
+    "ReadWriteLock",
     "Record",
+    "ReentrantMutex",
     "Replicated",
+    "SearchTooLong",
+    "Semaphore",
     "Sentinel",
     "ServerMissing",
     "Single",
@@ -47,6 +64,7 @@ __all__ = [
     "Way",
     "Worker",
     "check",
+    "check_linearizable",
     "find_server",
     "points",
     "wait_until",
