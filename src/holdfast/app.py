@@ -51,6 +51,7 @@ from .streams.settings import StreamSettings
 if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
+    from .locks import Locks, LockSettings
     from .once import Guard, Outbox, Relay
     from .once.guard.store import DedupStore
 
@@ -108,6 +109,7 @@ class Holdfast:
         self._new_id = UlidFactory(self._clock)
         self._outbox: Outbox | None = None
         self._stores: dict[str, DedupStore] = {}
+        self._locks: list[Locks] = []
         self.worker: Worker | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------
@@ -285,6 +287,18 @@ class Holdfast:
 
     # -- life -----------------------------------------------------------------------------------------------------
 
+    async def locks(self, settings: LockSettings | None = None, *, who: str = "") -> Locks:
+        """Gives locks by name: ``async with locks.lock("nightly").hold() as held``. See ``Locks`` and ``LockSettings``.
+
+        Closed with this object. Make one and keep it: each has a renewer and connections of its own.
+        """
+        from .locks import Locks
+
+        made = Locks(await self.open(), settings, who=who or self._site.service, clock=self._clock,
+                     chance=self._chance, events=self.events)
+        self._locks.append(made)
+        return made
+
     async def open(self) -> Server:
         """Connects, once. Everything else calls it by itself."""
         if self._memory is not None:
@@ -305,6 +319,7 @@ class Holdfast:
                 # For ever: even closing them would take the parent's sockets out of the loop that both still share.
                 _LEFT_TO_THE_PARENT.append((self._server, self._home[1]))
             self._server = self._producer = None
+            self._locks = []
             self._opening = asyncio.Lock()
         self._home = here
 
@@ -312,6 +327,8 @@ class Holdfast:
         """Closes what was opened; an embedded server stops with its last user."""
         while self._stores:
             await self._stores.popitem()[1].close()
+        while self._locks:
+            await self._locks.pop().close()
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None

@@ -33,6 +33,7 @@ The tree, in full::
     │   ├── EffectInDoubt             somebody began and died: whether it happened is for a person to say
     │   └── IllegalTransition         the state machine has no such step from the present state
     ├── LeaseLost                     this incarnation was declared dead; its work belongs to another
+    ├── LockUnconfirmed               granted, not confirmed by enough replicas, and given back
     ├── HandlerTimeout                the handler ran longer than its limit
     ├── LetterError                   dead letters
     │   ├── LetterNotFound
@@ -245,6 +246,12 @@ class IllegalTransition(EffectError):
 
 class LeaseLost(HoldfastError):
     """This incarnation was declared dead; its deliveries belong to others now."""
+
+    retry_may_help = True
+
+
+class LockUnconfirmed(HoldfastError):
+    """The lock was granted, too few replicas confirmed it in time, and it was given back."""
 
     retry_may_help = True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .slots import tag_beside, tag_of_slot
+from .slots import slot_of, tag_beside, tag_of_slot
 
 DEFAULT_PREFIX = "hf"
 
@@ -267,3 +267,46 @@ class LeaseKeys:
     def door(self) -> bytes:
         """Never exists, as ``GroupKeys.door``."""
         return self.base + b":door"
+
+
+@dataclass(frozen=True)
+class LockKeys:
+    """Keys of one lock. Locks whose names share a hash tag (``{cart}:7``) lie in one slot.
+
+    clustered: the servers' clock offset is kept for each slot then, and once otherwise.
+    """
+
+    prefix: str
+    name: str
+    clustered: bool = False
+
+    @property
+    def base(self) -> bytes:
+        return b"%s:{%s}:lock:%s" % (self.prefix.encode(), tag_beside(self.name.encode()), escape(self.name).encode())
+
+    @property
+    def lock(self) -> bytes:
+        """HASH with expiry, there while the lock is held: ``acquisition``, ``token``, ``since`` (server ms), ``who``
+        (JSON)."""
+        return self.base
+
+    @property
+    def lock_token(self) -> bytes:
+        """STRING: the token given last. Never deleted, so that tokens only grow."""
+        return self.base + b"::token"
+
+    @property
+    def lock_clock(self) -> bytes:
+        """HASH, of all locks: ``run_id`` of the server that gave tokens last, and ``offset`` (µs) that is added to its
+        clock, and grows whenever another server takes over. Never deleted."""
+        tag = tag_of_slot(slot_of(self.base)) if self.clustered else b"hf"
+        return b"%s:{%s}:locks::clock" % (self.prefix.encode(), tag)
+
+    def lock_released(self, acquisition: str) -> bytes:
+        """STRING with expiry: this acquisition was given back, for whoever lost that answer and asks again."""
+        return self.base + b"::released:" + acquisition.encode()
+
+    @property
+    def channel(self) -> bytes:
+        # Not a key: where those who wait hear that the lock was given back.
+        return self.base + b"::free"

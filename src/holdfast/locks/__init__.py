@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks that know when they are lost.
+
+::
+
+    locks = await hf.locks()
+
+    async with locks.lock("nightly-report").hold(wait_s=5) as held:
+        for page in pages:
+            held.check()                                  # asks no server
+            await store(page, fence=held.fencing_token)   # the store refuses whoever comes late
+        # the body is cancelled, and LeaseLost raised, when the lock is lost
+"""
+
+from __future__ import annotations
+
+from .held import Acquisition
+from .lock import Lock, Locks, LockSettings
+
+__all__ = ["Acquisition", "Lock", "LockSettings", "Locks"]

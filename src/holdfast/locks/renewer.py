@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The watchdog: one thread a process and server that renews every held lock, on connections of its own.
+
+Due every third of a lease, give or take a tenth, so that locks taken together do not stay together; and those that are
+nearly due go along, a hundred in one command a slot. A renewal is sent once, with a time-out of a sixth of the
+lease: one that is not answered moves no deadline, and is tried again after a ninth of a lease.
+
+A lock says that its holder makes progress. So a renewal is worth what the event loop's last turn is worth: it extends
+to *last turn + lease*, and a loop that blocks for a whole lease loses its locks (``on_blocked="lapse"``). Whoever
+would rather keep them says ``"keep"``, and a loop that hangs for ever holds them for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._base.clock import Clock, Instant
+from .._base.events import Events, LoopBlocked
+from .._base.thinned import Thinned
+from .._redis.keys import LockKeys
+from .._redis.scripts import load_script
+from .._redis.slots import slot_of
+from ..errors import ServerError, ServerRefused
+from .held import Acquisition
+
+if TYPE_CHECKING:
+    from .._base.chance import Chance
+    from .._redis.server import Server
+    from .._redis.sync_link import SyncLink
+
+OnBlocked = Literal["lapse", "keep"]
+BATCH = 100
+_RENEW = load_script("holdfast.locks", "renew")
+Due = tuple[float, int, Acquisition]
+
+
+class Renewer:
+    """Renews what ``add`` was given until ``remove``. replicas: how many must confirm a renewal for it to count."""
+
+    def __init__(self, server: Server, clock: Clock, chance: Chance, events: Events, *, on_blocked: OnBlocked = "lapse",
+                 replicas: int = 0) -> None:
+        self._server, self._clock, self._chance, self._events = server, clock, chance, events
+        self._on_blocked, self._replicas = on_blocked, replicas
+        self._due: list[Due] = []
+        self._order = itertools.count()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._links: dict[int, SyncLink] = {}
+        self._trouble = Thinned(clock)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turned_at = clock.now()
+        self._tick_s = 1.0
+        self._ticker: asyncio.TimerHandle | None = None
+        self._blocked = False
+        #: Commands sent and locks renewed, for inspection.
+        self.commands = self.renewed = 0
+
+    def add(self, held: Acquisition) -> None:
+        """Renews it from now on. Called in the loop whose turns count."""
+        if self._ticker is None or held.lease_ms / 10_000 < self._tick_s:
+            self._loop, self._tick_s = asyncio.get_running_loop(), held.lease_ms / 10_000
+            self._tick()
+        with self._wake:
+            first = not self._due
+            heapq.heappush(self._due, (self._next(held, self._clock.now()), next(self._order), held))
+            if first or self._due[0][2] is held:
+                self._wake.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="holdfast-locks", daemon=True)
+            self._thread.start()
+
+    async def stop(self) -> None:
+        """Ends the thread and its connections; what is still held runs out by itself."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+    # -- the loop's turns -----------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._turned_at = self._clock.now()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._loop is not None and not self._stopping:
+            self._ticker = self._loop.call_later(self._tick_s, self._tick)
+
+    def _loop_age_s(self) -> float:
+        return self._clock.now() - self._turned_at
+
+    def _watch_loop(self) -> None:
+        """A blocked loop is reported once an episode, from outside it."""
+        age_s = self._loop_age_s()
+        blocked = age_s > max(5 * self._tick_s, 0.1)
+        if blocked and not self._blocked:
+            self._events.emit(LoopBlocked(seconds=round(age_s, 3)))
+        self._blocked = blocked
+
+    # -- the thread -----------------------------------------------------------------------------------------------
+
+    def _next(self, held: Acquisition, now: Instant) -> float:
+        return now + held.lease_ms / 3000 * (0.9 + 0.1 * self._chance.random())
+
+    def _run(self) -> None:
+        while True:
+            batch = self._await_due()
+            if batch is None:
+                break
+            self._watch_loop()
+            for some in self._by_slot(batch):
+                self._renew(some)
+        for link in self._links.values():
+            link.close()
+
+    def _await_due(self) -> list[Acquisition] | None:
+        """What is due, with what will be within a tenth of its lease; None at the end."""
+        with self._wake:
+            while not self._stopping:
+                now = self._clock.now()
+                if self._due and self._due[0][0] <= now:
+                    return self._taken(now)
+                self._wake.wait(max(0.0, self._due[0][0] - now) if self._due else None)
+        return None
+
+    def _taken(self, now: Instant) -> list[Acquisition]:
+        taken: list[Acquisition] = []
+        while self._due and self._due[0][0] <= now + self._due[0][2].lease_ms / 10_000:
+            held = heapq.heappop(self._due)[2]
+            if not held.over:
+                taken.append(held)
+        return taken
+
+    def _by_slot(self, batch: Sequence[Acquisition]) -> list[list[Acquisition]]:
+        """At most a hundred together, and on a Cluster only those of one slot."""
+        by: dict[int, list[Acquisition]] = defaultdict(list)
+        for held in batch:
+            if self._wanted(held):
+                by[self._slot(held) if self._server.clustered else 0].append(held)
+        return [some[n:n + BATCH] for some in by.values() for n in range(0, len(some), BATCH)]
+
+    def _slot(self, held: Acquisition) -> int:
+        return slot_of(LockKeys(self._server.prefix, held.name).lock)
+
+    def _wanted(self, held: Acquisition) -> bool:
+        """False of what is to run out: nobody renews it again."""
+        if held.ends_at is not None and self._clock.now() >= held.ends_at:
+            held.lose("max_hold")
+            return False
+        return held.renew_while is None or held.renew_while()
+
+    def _renew(self, some: Sequence[Acquisition]) -> None:
+        sent_at = self._clock.now()
+        age_ms = self._loop_age_s() * 1000 if self._on_blocked == "lapse" else 0.0
+        alive = [h for h in some if h.lease_ms > age_ms]  # guard: worth what the loop's last turn is worth
+        try:
+            answers = self._ask(alive, age_ms) if alive else []
+        except ServerError as error:  # unconfirmed: no deadline moves
+            self._trouble.warn(f"{len(alive)} locks could not be renewed", error)
+            self._again(some, sent_at, 9)
+            return
+        for held, extended in zip(alive, answers, strict=True):
+            if extended:
+                held.confirm(sent_at, held.lease_ms - age_ms)
+                self.renewed += 1
+            else:
+                held.lose("server")
+        self._again(some, sent_at, 3)
+
+    def _again(self, some: Sequence[Acquisition], sent_at: Instant, part: int) -> None:
+        """Each that is not over is due again after so small a part of its lease."""
+        with self._wake:
+            for held in some:
+                if not held.over:
+                    part_s = held.lease_ms / 1000 / part * (0.9 + 0.1 * self._chance.random())
+                    due = sent_at + part_s if held.ends_at is None else min(sent_at + part_s, held.ends_at)
+                    heapq.heappush(self._due, (due, next(self._order), held))
+
+    def _ask(self, some: Sequence[Acquisition], age_ms: float) -> list[int]:
+        keys = [LockKeys(self._server.prefix, held.name).lock for held in some]
+        args = [word for held in some for word in (held.acquisition, int(held.lease_ms - age_ms))]
+        timeout_s = min(held.lease_ms for held in some) / 6000
+        link = self._link(self._slot(some[0]) if self._server.clustered else 0, keys[0])
+        self.commands += 1
+        if not self._replicas:
+            answers: list[int] = link.run(_RENEW, keys, args, timeout_s=timeout_s)
+            return answers
+        return self._confirmed(link, keys, args, timeout_s)
+
+    def _confirmed(self, link: SyncLink, keys: list[bytes], args: list[Any], timeout_s: float) -> list[int]:
+        """As ``Link.run_confirmed``: WAIT speaks of what its own connection wrote."""
+        wait = ("WAIT", self._replicas, int(timeout_s * 500))
+        for command, script in ((b"EVALSHA", _RENEW.sha), (b"EVAL", _RENEW.text)):
+            answers, confirmed = link.pipeline(((command, script, len(keys), *keys, *args), wait), timeout_s)
+            if not (isinstance(answers, ServerRefused) and answers.code == "NOSCRIPT"):
+                break
+        for answer in (answers, confirmed):
+            if isinstance(answer, ServerError):
+                raise answer
+        if confirmed < self._replicas:  # guard: an unconfirmed renewal moves no deadline
+            raise ServerRefused(f"{confirmed} of {self._replicas} replicas confirmed a renewal", code="NOREPLICAS")
+        return list(answers)
+
+    def _link(self, slot: int, key: bytes) -> SyncLink:
+        if slot not in self._links:
+            self._links[slot] = self._server.sync_link(key)
+        return self._links[slot]

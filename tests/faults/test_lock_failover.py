@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A master that dies with its replication link stalled: what was granted there is known to nobody.
+
+The control is the shipped lock with one setting off. It has to grant twice, or the test shows nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast._redis.endpoint import Endpoint
+from holdfast.errors import HoldfastError, LeaseLost, LockUnconfirmed
+from holdfast.testing import Replicated, wait_until
+from tests.support.locks import locks_at
+
+ROUNDS = 3
+TTL_S = 20
+
+
+@contextlib.contextmanager
+def pair(**how) -> Iterator[Replicated]:
+    with Replicated(replicas=1, proxied=True, **how) as made:
+        made.wait_in_sync()
+        yield made
+
+
+def replicated(made: Replicated) -> None:
+    """Waits until the replica has all that the master has."""
+    def offset(node, field):
+        return node.admin.info("replication")[field]
+
+    wait_until(lambda: offset(made.replicas[0], "slave_repl_offset") >= offset(made.master, "master_repl_offset"), 10,
+               "the replica has it all")
+
+
+async def granted_twice(made: Replicated, name: str, **settings) -> tuple[bool, list[int]]:
+    """One holder before the failover and one after it, at once? And the tokens they were told."""
+    tokens = []
+    async with locks_at(made.url, ttl_s=TTL_S, **settings) as before:
+        for _ in range(3):  # the replica knows of a token, and not of the last one
+            async with before.lock(name).hold():
+                pass
+        replicated(made)
+        made.links[0].stall()
+        with contextlib.suppress(HoldfastError):
+            tokens.append((await before.lock(name).acquire(wait_s=0)).fencing_token)
+        made.master.kill()
+        made.promote(0)
+        async with locks_at(made.url, ttl_s=TTL_S) as after:
+            with contextlib.suppress(TimeoutError):
+                tokens.append((await after.lock(name).acquire(wait_s=0)).fencing_token)
+        for held in before.held:
+            held.lose("server")  # nobody is there to give it back to
+    return len(tokens) == 2, tokens
+
+
+def test_without_confirmation_a_failover_grants_it_twice_and_the_tokens_tell_them_apart(arun):
+    doubles = 0
+    for round_ in range(ROUNDS):
+        with pair() as made:
+            twice, tokens = arun(granted_twice(made, f"nightly-{round_}"))
+            doubles += twice
+            assert tokens == sorted(set(tokens)), "guard: another server, in acquire.lua"
+    assert doubles == ROUNDS, "the control has to fail, or the test below shows nothing"
+
+
+def test_with_confirmation_nothing_is_granted_that_a_failover_forgets(arun):
+    for round_ in range(ROUNDS):
+        with pair() as made:
+            twice, tokens = arun(granted_twice(made, f"nightly-{round_}", replicas=1, confirm_s=0.2))
+            assert not twice
+            assert len(tokens) == 1, "granted once, after the failover"
+
+
+def good(made: Replicated, count: int) -> None:
+    """Waits until the master counts so many replicas as alive."""
+    wait_until(lambda: made.admin.info("replication")["min_slaves_good_slaves"] == count, 15, f"{count} are good")
+
+
+def wants_a_replica(made: Replicated) -> None:
+    """The master takes writes only while its replica has been heard of within 2 s; replicas speak once a second."""
+    made.master.admin.config_set("min-replicas-max-lag", 2)
+    made.master.admin.config_set("min-replicas-to-write", 1)
+    good(made, 1)
+
+
+def test_a_master_that_wants_replicas_refuses_after_its_lag_and_grants_until_then(arun):
+    """``min-replicas-to-write`` looks at the replicas' last sign of life, up to a lag ago: a window, not a fence."""
+    with pair() as made:
+        wants_a_replica(made)
+        twice, _ = arun(granted_twice(made, "nightly"))
+        assert twice, "within the lag it grants as if nothing had happened"
+    with pair() as made:
+        async def late():
+            async with locks_at(made.url, ttl_s=TTL_S) as locks:
+                wants_a_replica(made)
+                async with locks.lock("nightly").hold():
+                    pass
+                made.links[0].stall()
+                good(made, 0)
+                with pytest.raises(HoldfastError, match="NOREPLICAS"):
+                    await locks.lock("nightly").acquire(wait_s=0)
+
+        arun(late())
+
+
+def test_a_promoted_server_that_is_30_s_behind_gives_larger_tokens_all_the_same(arun):
+    with pair(faketime_offset_s=(0.0, -30.0)) as made:
+        _, tokens = arun(granted_twice(made, "nightly"))
+        assert len(tokens) == 2
+        assert tokens[1] > tokens[0], "guard: another server, in acquire.lua"
+
+
+def test_a_client_that_follows_the_failover_asks_again_before_it_tells_a_token(arun):
+    """Its question names the server it knew. The guard: a token made as if the server had not changed is not told."""
+    async def main():
+        with pair(faketime_offset_s=(0.0, -30.0)) as made:
+            async with locks_at(made.url, ttl_s=TTL_S) as one, locks_at(made.url, ttl_s=TTL_S) as other:
+                for locks in (one, other):
+                    async with locks.lock("nightly").hold():
+                        pass
+                replicated(made)
+                made.links[0].stall()
+                held = await one.lock("nightly").acquire()
+                made.master.kill()
+                made.promote(0)
+                other.server.route.endpoint = Endpoint(*made.master.address)
+                assert (await other.lock("nightly").acquire(wait_s=10)).fencing_token > held.fencing_token
+                held.lose("server")
+
+    arun(main())
+
+
+def test_a_renewal_that_no_replica_confirms_does_not_count(arun):
+    async def main():
+        with pair() as made:
+            async with locks_at(made.url, ttl_s=1, replicas=1, confirm_s=0.3) as locks:
+                with pytest.raises(LeaseLost):  # noqa: PT012 - the block is what is under test
+                    async with locks.lock("nightly").hold():
+                        made.links[0].stall()
+                        await asyncio.sleep(10)
+                with pytest.raises(LockUnconfirmed):
+                    await locks.lock("other").acquire(wait_s=0)
+                made.links[0].resume()
+
+    arun(main())
