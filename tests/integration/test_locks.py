@@ -12,9 +12,9 @@ import pytest
 
 from holdfast._base import events as ev
 from holdfast._base.lock import HoldState
-from holdfast.errors import ConfigurationError, LeaseLost, LockUnconfirmed
+from holdfast.errors import ConfigurationError, LeaseLost, LockUnconfirmed, ServerUnreachable
 from holdfast.locks import LockSettings
-from holdfast.testing import Proxy, Way, wait_until_async
+from holdfast.testing import FencedMutex, Operation, Proxy, Way, check_linearizable, wait_until_async
 from tests.support.locks import key_of, locks_at
 
 pytestmark = pytest.mark.everywhere
@@ -208,6 +208,66 @@ def test_tokens_grow_although_the_server_forgot_the_last_one(backend, stream, ar
                 assert second.fencing_token > first.fencing_token
 
     arun(main())
+
+
+def test_a_server_that_forgot_the_scripts_is_given_them_again(backend, stream, arun):
+    async def main():
+        async with locks_at(backend.url) as locks:
+            async with locks.lock(stream).hold():
+                pass
+            for master in backend.masters:
+                master.admin.script_flush()
+            async with locks.lock(stream).hold() as held:
+                await wait_until_async(lambda: locks._renewer.renewed, 10, "it is renewed")
+                held.check()
+
+    arun(main())
+
+
+def test_what_happened_while_connections_broke_is_what_one_mutex_could_have_done(backend, stream, arun, rng):
+    """Acquisitions are named: an answer that never came may have been a grant, and ends with its own lease."""
+    history = []
+
+    async def take(locks, client, n):
+        lock, hold = locks.lock(stream), f"{client}-{n}"
+        began = time.monotonic()
+        try:
+            held = await lock.acquire(wait_s=rng.choice((0, 2)))
+        except TimeoutError:
+            history.append(Operation(client, stream, "acquire", hold, False, began, time.monotonic()))
+            return
+        except ServerUnreachable:  # it was given back, or tried to: whether it was there in between is not known
+            history.append(Operation(client, stream, "acquire", hold, True, began, None))
+            history.append(Operation(client, stream, "expire", hold, True, began, None))
+            return
+        history.append(Operation(client, stream, "acquire", hold, held.fencing_token, began, time.monotonic()))
+        await asyncio.sleep(rng.random() * 0.004)
+        began = time.monotonic()
+        assert await lock.release(held)
+        history.append(Operation(client, stream, "release", hold, True, began, time.monotonic()))
+
+    async def some(locks, client):
+        for n in range(12):
+            await take(locks, client, n)
+
+    async def break_connections(work):
+        while not work.done():
+            for master in backend.masters:
+                for found in master.admin.client_list():
+                    if found["name"] == "hf-locks" and rng.random() < 0.5:
+                        master.admin.client_kill_filter(_id=found["id"])
+            await asyncio.sleep(0.02)
+
+    async def main():
+        long = {"ttl_s": 20, "poll_s": 0.2}
+        async with locks_at(backend.url, **long) as one, locks_at(backend.url, **long) as two:
+            work = asyncio.gather(*(some(locks, f"{n}") for n, locks in enumerate((one, two) * 3)))
+            await asyncio.gather(work, break_connections(work))
+
+    arun(main())
+    assert sum(op.call == "acquire" and op.result is not False for op in history) > 20
+    found = check_linearizable(history, FencedMutex())
+    assert found.ok, found.explain()
 
 
 def test_a_loop_that_blocks_loses_its_locks_and_can_say_that_it_would_keep_them(backend, stream, arun):

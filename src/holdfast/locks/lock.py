@@ -178,6 +178,8 @@ class Locks:
             except ServerUnreachable as error:
                 if attempt + 1 == RELEASE_TRIES:
                     log.warning("giving back lock %s: %s; it ends with its lease", held.name, error)
+                else:
+                    await asyncio.sleep(self.again_s())
         return None
 
     def give_back_later(self, held: Acquisition) -> asyncio.Task[bool | None]:
