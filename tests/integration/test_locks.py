@@ -181,6 +181,18 @@ def test_nobody_renews_or_gives_back_what_is_somebody_elses(backend, stream, aru
     arun(main())
 
 
+def test_closing_gives_back_what_is_held_and_its_block_may_end_afterwards(backend, stream, arun):
+    async def main():
+        async with locks_at(backend.url) as locks:
+            async with locks.lock(stream).hold() as held:
+                await locks.close()
+                assert held.state is HoldState.RELEASED
+                assert key_of(stream) not in keys(backend)
+            assert await locks.lock(stream).release(held) is True, "a second time does nothing"
+
+    arun(main())
+
+
 def test_a_task_holds_again_what_it_holds_and_those_it_starts_do_not(backend, stream, arun):
     async def main():
         async with locks_at(backend.url) as locks, locks.lock(stream).hold() as outer:

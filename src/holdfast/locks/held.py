@@ -45,6 +45,8 @@ class Acquisition:
         #: When it must end, renewed or not; None: when its holder ends it.
         self.ends_at: Instant | None = None
         self.renew_while: Callable[[], bool] | None = None
+        #: The task that holds it.
+        self.holder: asyncio.Task[object] | None = None
         #: The server was asked for it, and what it did is not known.
         self.in_doubt = False
         self.forked = False

@@ -113,8 +113,9 @@ class Locks:
     async def close(self) -> None:
         """Gives back what is held, and ends the renewer and the connections."""
         for held in self.held:
+            self.left(held)
+            held.let_go()
             await self.give_back(held)
-        self._mine.clear()
         if self._giving_back:
             await asyncio.gather(*self._giving_back, return_exceptions=True)
         await self._renewer.stop()
@@ -248,14 +249,17 @@ class Locks:
         task = asyncio.current_task()
         if task is None:
             raise ConfigurationError("a lock is held by a task: call this inside of one")
+        held.holder = task
         self._mine[held.name, task] = held
         if held.renewed:
             self._renewer.add(held)
 
-    def left(self, held: Acquisition) -> None:
-        """It is held no more."""
-        for key in [key for key, kept in self._mine.items() if kept is held]:
-            del self._mine[key]
+    def left(self, held: Acquisition) -> bool:
+        """It is held no more. Whether it was until now."""
+        if held.holder is None or self._mine.get((held.name, held.holder)) is not held:
+            return False
+        del self._mine[held.name, held.holder]
+        return True
 
 
 class Lock:
@@ -320,12 +324,13 @@ class Lock:
     async def release(self, held: Acquisition) -> bool:
         """Gives it back. False when it had been lost: somebody else may have held it in the meantime.
 
-        When the server does not answer, the deadline decides; what it still has of ours ends with its lease.
+        When the server does not answer, the deadline decides; what it still has of ours ends with its lease. Once is
+        enough: a second time does nothing.
         """
-        self._locks.left(held)
+        was_held = self._locks.left(held)
         certain = held.let_go()  # guard: no renewal after it
-        if held.forked:
-            return False
+        if held.forked or not was_held:
+            return certain and not held.forked
         giving_back = self._locks.give_back_later(held)
         if not certain:  # whoever lost it is told at once, however long the server is away
             return False
