@@ -53,6 +53,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Waiting for a lock", quantiles("holdfast_lock_wait_seconds"), "s"),
         Panel("Holding a lock", quantiles("holdfast_lock_hold_seconds"), "s"),
     ),
+    "Guards of locks": (
+        Panel("Writes of late holders, refused", {"{{where}}":
+              rate("holdfast_fence_rejections_total", "by (where)", "")}, "ops", width=24),
+    ),
     "Guarded calls": (
         Panel("Calls, by how they ended", {"{{namespace}} {{outcome}}":
               rate("holdfast_guarded_total", "by (namespace, outcome)", "")}, "ops", width=16),

@@ -34,6 +34,7 @@ The tree, in full::
     │   └── IllegalTransition         the state machine has no such step from the present state
     ├── LeaseLost                     this incarnation was declared dead; its work belongs to another
     ├── LockUnconfirmed               granted, not confirmed by enough replicas, and given back
+    ├── FenceRejected                 a later holder of the lock has written: nothing was written now
     ├── HandlerTimeout                the handler ran longer than its limit
     ├── LetterError                   dead letters
     │   ├── LetterNotFound
@@ -254,6 +255,19 @@ class LockUnconfirmed(HoldfastError):
     """The lock was granted, too few replicas confirmed it in time, and it was given back."""
 
     retry_may_help = True
+
+
+class FenceRejected(HoldfastError):
+    """A later holder of the lock has written here, or another one with the same token: nothing was written now.
+
+    ``resource``, ``offered`` and ``stored`` (tokens) say what was refused. Acquire the lock anew; this hold is over.
+    """
+
+    def __init__(self, message: str | None = None, *, resource: str = "", offered: int = 0, stored: int = 0) -> None:
+        self.resource = resource
+        self.offered = offered
+        self.stored = stored
+        super().__init__(message)
 
 
 class HandlerTimeout(HoldfastError):

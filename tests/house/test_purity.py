@@ -35,6 +35,8 @@ PURE = [
     "labs/cells.py",
     "labs/once_advice.py",
     "labs/table.py",
+    "locks/guards/header.py",
+    "locks/guards/offer.py",
     "once/machine/diagram.py",
     "once/machine/machine.py",
     "once/machine/paths.py",

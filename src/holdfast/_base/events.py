@@ -350,6 +350,17 @@ class LockReleased(OfGroup, frozen=True, kw_only=True):
     level: int = logging.DEBUG
 
 
+class FenceRejection(Event, frozen=True, kw_only=True):
+    """A guard refused a write: a later holder of the lock, with the token ``stored``, has written to ``resource``.
+    ``where``: sql, redis, file or memory."""
+
+    where: str
+    resource: str
+    offered: int
+    stored: int
+    level: int = logging.WARNING
+
+
 class Guarded(Event, frozen=True, kw_only=True):
     """A guarded call ended. ``outcome``: first, repeated, taken_over, busy or failed."""
 

@@ -270,6 +270,21 @@ class LeaseKeys:
 
 
 @dataclass(frozen=True)
+class FenceKeys:
+    """Keys of what is written under a lock. resource: what its fence lies beside; on a Cluster, in one slot."""
+
+    prefix: str
+    resource: str
+
+    @property
+    def lock_fence(self) -> bytes:
+        """HASH: ``token`` and ``acquisition`` of the lock's holder that wrote last. Never deleted: a late holder would
+        pass."""
+        tag = tag_beside(self.resource.encode())
+        return b"%s:{%s}:fence:%s" % (self.prefix.encode(), tag, escape(self.resource).encode())
+
+
+@dataclass(frozen=True)
 class LockKeys:
     """Keys of one lock. Locks whose names share a hash tag (``{cart}:7``) lie in one slot.
 

@@ -5,6 +5,7 @@
 ``holdfast_fence``: one row per partition and group, with the highest epoch that has ever written under it.
 ``holdfast_outbox``: messages written in the user's transactions, until they are in their streams.
 ``holdfast_guard``: one row per guarded key, for effects outside of streams.
+``holdfast_lock_fence``: one row per resource that is written to under a lock, with the holder that wrote last.
 
 They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
 autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
@@ -33,6 +34,7 @@ STREAM_BYTES = 192
 GROUP_BYTES = 128
 HANDLER_BYTES = 128
 MESSAGE_ID_BYTES = 255
+ACQUISITION_BYTES = 128
 
 DEFAULT_PREFIX = "holdfast_"
 
@@ -106,10 +108,11 @@ class Tables:
         self.fence = _fence(self.metadata, prefix, schema)
         self.outbox = _outbox(self.metadata, prefix, schema)
         self.guard = _guard(self.metadata, prefix, schema)
+        self.lock_fence = _lock_fence(self.metadata, prefix, schema)
 
     @property
     def all(self) -> list[sa.Table]:
-        return [self.inbox, self.fence, self.outbox, self.guard]
+        return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence]
 
 
 #: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
@@ -175,6 +178,18 @@ def _guard(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
         sa.Column("done_ms", sa.BigInteger, nullable=True),
         sa.Column("result", sa.LargeBinary(16 * 1024 * 1024 - 1), nullable=True, comment="JSON of the first result"),
         sa.Index(f"{prefix}guard_age", "namespace", "done_ms"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _lock_fence(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}lock_fence",
+        metadata,
+        sa.Column("resource", Name(MESSAGE_ID_BYTES), primary_key=True, comment="what is written to under a lock"),
+        sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token of who wrote last; only grows"),
+        sa.Column("acquisition", Name(ACQUISITION_BYTES), nullable=False, comment="whose token it is"),
         schema=schema,
         **_OPTIONS,
     )

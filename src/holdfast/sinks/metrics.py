@@ -240,6 +240,12 @@ LOCKS = (
              "Time for which a lock was held: from having it to the answered acknowledgement."),
 )
 
+FENCES = (
+    _count("holdfast_fence_rejections_total", "FenceRejection", ONE,
+           "Writes refused because a later holder of their lock had written, by the kind of guard.", labels=(),
+           closed={"where": ("sql", "redis", "file", "memory")}),
+)
+
 GUARDS = (
     _count("holdfast_guarded_total", "Guarded", ONE, "Guarded calls that ended, by how.", labels=("namespace",),
            closed={"outcome": _ENDS}),
@@ -328,6 +334,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Failures and dead letters": (*FAILURES, LETTERS_CHECKED, LETTERS_CHECKED_AT),
     "Effects that happen once": EFFECTS,
     "Locks around handlers": LOCKS,
+    "Guards of locks": FENCES,
     "Guarded calls": GUARDS,
     "The outbox": OUTBOX,
     "State machines": MACHINES,
