@@ -15,11 +15,13 @@ import pytest
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
-GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["machine"], ["once"], ["outbox"])
+GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["lock"], ["machine"], ["once"],
+          ["outbox"])
 COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
-            ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["machine", "show"], ["once", "ls"],
+            ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
+            ["lock", "force-unlock"], ["machine", "show"], ["once", "ls"],
             ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],
             ["outbox", "ls"], ["outbox", "relay"])
 
@@ -70,6 +72,7 @@ def test_the_version_is_the_packages(holdfast):
                                   ["streams", "trim", "orders", "--past-groups"],
                                   ["demo", "--spans", "3", "--input", "/dev/null"], ["lab"], ["lab", "nonsense"],
                                   ["lab", "once", "--seed", "x"], ["machine", "show"], ["once", "ls", "orders"],
+                                  ["lock", "force-unlock", "x"],
                                   ["once", "resolve", "orders", "id", "--group", "g"],
                                   ["outbox", "relay", "--poll", "x"]], ids=" ".join)
 def test_misuse_is_2_and_says_how_it_is_used(holdfast, args):
