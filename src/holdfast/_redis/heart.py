@@ -41,6 +41,11 @@ SLACK_MS = 2
 _BEAT = load_script("holdfast._redis", "beat")
 
 
+def certain_s(lease_ms: float) -> float:
+    """Seconds for which a lease of so many ms is certainly ours, from when the request that got it was sent."""
+    return (lease_ms * (1 - DRIFT) - SLACK_MS) / 1000
+
+
 class Pulse:
     """One lease kept alive: an incarnation in one leases set."""
 
@@ -55,17 +60,13 @@ class Pulse:
         self.expires = False
         now = clock.now()
         #: Until this instant the lease is certainly ours.
-        self.deadline = Instant(now + self._span(lease_ms))
+        self.deadline = Instant(now + certain_s(lease_ms))
         self.confirmed_at = now
         self.next_at = Instant(now + self.period_s)
         #: Of the server that granted the lease, or answered the last beat.
         self.run_id = ""
         #: Server ms of the last confirmed beat.
         self.server_ms = 0
-
-    @staticmethod
-    def _span(lease_ms: float) -> float:
-        return (lease_ms * (1 - DRIFT) - SLACK_MS) / 1000
 
     @property
     def period_s(self) -> float:
@@ -75,11 +76,11 @@ class Pulse:
     def joined(self, sent_at: Instant, run_id: str = "") -> None:
         """The lease was granted by a request sent at ``sent_at``, by the server with this run id."""
         self.run_id = run_id
-        self.deadline = Instant(sent_at + self._span(self.lease_ms))
+        self.deadline = Instant(sent_at + certain_s(self.lease_ms))
         self.confirmed_at = sent_at
 
     def confirm(self, sent_at: Instant, left_ms: float, server_ms: int) -> None:
-        self.deadline = Instant(sent_at + self._span(left_ms))
+        self.deadline = Instant(sent_at + certain_s(left_ms))
         self.confirmed_at = sent_at
         self.server_ms = server_ms
 

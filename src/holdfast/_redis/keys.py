@@ -24,6 +24,14 @@ def escape(name: str) -> str:
     return name.translate(_ESCAPES)
 
 
+def unescape(text: str) -> str:
+    """The name that ``escape`` was given."""
+    for code, escaped in _ESCAPES.items():
+        if code != ord("%"):
+            text = text.replace(escaped, chr(code))
+    return text.replace(_ESCAPES[ord("%")], "%")
+
+
 @dataclass(frozen=True)
 class StreamKeys:
     """Keys that belong to one physical stream, whatever group reads it."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from redis.exceptions import RedisError
 from .._base.events import log
 from ..errors import ServerError, ServerUnreachable
 from .errand import pack_all
-from .slots import slot_of
+from .wire import hang_up
 
 if TYPE_CHECKING:
     from .server import Server
@@ -36,11 +35,18 @@ CONFIRM_S = 2.0
 _AGAIN_S = 0.25
 
 
-class Listener:
-    """Channels on the node that serves one slot.
+async def sharded(server: Server) -> bool:
+    """Whether channels belong to slots: SPUBLISH and SSUBSCRIBE, which leave a Cluster's other nodes in peace."""
+    return server.clustered and (await server.abilities()).spublish
 
-    sharded: SSUBSCRIBE, which a Cluster needs if its other nodes are to be left in peace.
-    """
+
+async def publish_word(server: Server) -> str:
+    """The command that reaches a ``Listener`` made with ``sharded``."""
+    return "SPUBLISH" if await sharded(server) else "PUBLISH"
+
+
+class Listener:
+    """Channels on the node that serves one slot. sharded: see the function of that name."""
 
     def __init__(self, server: Server, key: bytes, *, sharded: bool = False) -> None:
         self._server, self._key, self._sharded = server, key, sharded
@@ -50,8 +56,6 @@ class Listener:
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._closed = False
-        #: Messages heard, by channel, for inspection.
-        self.heard: Counter[bytes] = Counter()
 
     @contextlib.asynccontextmanager
     async def listening(self, channel: bytes) -> AsyncIterator[asyncio.Event]:
@@ -109,7 +113,7 @@ class Listener:
         link = await self._server.link(self._key, name="hf-listen", timeout_s=CONFIRM_S)
         try:
             route = self._server.route
-            endpoint = route.known(slot_of(self._key) if self._server.clustered else 0)
+            endpoint = route.known(self._server.place_of(self._key))
             if endpoint is None:
                 raise ServerUnreachable(f"{self._server.url}: nobody serves what is listened to")
             connection = route.access.connection(endpoint, CONFIRM_S)
@@ -131,7 +135,6 @@ class Listener:
     def _take(self, message: list[Any]) -> None:
         kind, channel, *_ = message
         if kind in (b"message", b"smessage"):
-            self.heard[channel] += 1
             self._tell(channel)
         elif kind in (b"subscribe", b"ssubscribe") and channel in self._confirmed:
             self._confirmed[channel].set()
@@ -143,9 +146,8 @@ class Listener:
     def _hang_up(self) -> None:
         """Everybody is woken: what was said in between was heard by nobody."""
         connection, self._connection = self._connection, None
-        if connection is not None and connection._writer is not None:  # noqa: SLF001 - as in wire.py
-            connection._writer.transport.abort()  # noqa: SLF001
-            connection._close()  # noqa: SLF001
+        if connection is not None:
+            hang_up(connection)
         self._confirmed.clear()
         for channel in self._waiting:  # guard: a reconnection is a message
             self._tell(channel)

@@ -52,6 +52,10 @@ class Server:
         """Whether slots lie on several nodes."""
         return isinstance(self.route, ByCluster)
 
+    def place_of(self, key: bytes) -> int:
+        """What tells apart the links that ``key`` may need: its slot, or 0 where one node has them all."""
+        return slot_of(key) if self.clustered else 0
+
     async def link(self, key: bytes, *, name: str = "hf", timeout_s: float = 5.0) -> Link:
         """A new connection, pinned to the master that serves ``key``'s slot, connected. The caller closes it."""
         link = Link(self.route, slot_of(key), OwnWires(name), self._chance, timeout_s=timeout_s)
@@ -68,7 +72,7 @@ class Server:
 
         Never call a blocking command on it. ``abort`` and ``close`` of a shared link do nothing to the connection.
         """
-        slot = slot_of(key) if self.clustered else 0
+        slot = self.place_of(key)
         link = self._shared.get(slot)
         if link is None:
             link = self._shared[slot] = Link(self.route, slot, _Borrowed(self._pool), self._chance)

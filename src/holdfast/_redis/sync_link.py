@@ -116,6 +116,16 @@ class SyncLink:
                 raise
         return self.call(b"EVAL", script.text, len(keys), *keys, *args, timeout_s=timeout_s)
 
+    def run_confirmed(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg], wait: Command,
+                      timeout_s: float | None = None) -> tuple[Any, Any]:
+        """See ``Link.run_confirmed``."""
+        reply, confirmed = self.pipeline(((b"EVALSHA", script.sha, len(keys), *keys, *args), wait), timeout_s)
+        if isinstance(reply, ServerRefused) and reply.code == "NOSCRIPT":
+            reply, confirmed = self.pipeline(((b"EVAL", script.text, len(keys), *keys, *args), wait), timeout_s)
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply, confirmed
+
     def pipeline(self, commands: Sequence[Command], timeout_s: float | None = None) -> list[Any]:
         """Sends commands in one write. Error replies stand in their places; a broken connection raises."""
         deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)

@@ -100,15 +100,20 @@ class Wire:
     def drop(self) -> None:
         """Lets go of the socket at once, whoever is reading from it."""
         self.closed = True
-        writer = self._connection._writer  # noqa: SLF001 - the driver has no way to hang up without waiting
-        if writer is not None:
-            writer.transport.abort()
-            self._connection._close()  # noqa: SLF001
+        hang_up(self._connection)
 
     async def close(self) -> None:
         """Waits for an exchange under way, then closes."""
         async with self._lock:
             self.drop()
+
+
+def hang_up(connection: Any) -> None:
+    """Lets go of a driver connection's socket at once, whoever is reading from it."""
+    writer = connection._writer  # noqa: SLF001 - the driver has no way to hang up without waiting
+    if writer is not None:
+        writer.transport.abort()
+        connection._close()  # noqa: SLF001
 
 
 def hello(name: str) -> tuple[tuple[str, ...], ...]:

@@ -61,10 +61,8 @@ class Place:
         return removed
 
     async def _tidy_up(self, link: Link) -> int:
-        removed, cursor = 0, b"0"
-        while True:
-            cursor, keys = await link.call("SCAN", cursor, "MATCH", f"{self.own}:*", "COUNT", _PAGE)
+        removed = 0
+        async for keys in link.scan(f"{self.own}:*", count=_PAGE):
             # One command a key: on a Cluster the keys of a page lie in many slots.
             removed += len(await link.pipeline([("UNLINK", key) for key in keys])) if keys else 0
-            if cursor == b"0":
-                return removed
+        return removed

@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from .._base.clock import Clock, Instant
 from .._base.lock import HoldState
-from .._redis.heart import DRIFT, SLACK_MS
+from .._redis.heart import certain_s
 from ..errors import LeaseLost
 
 #: Called with the cause: server, unreachable, max_hold.
@@ -106,7 +106,7 @@ class Acquisition:
         """The server answered that it holds for ``left_ms`` from what was sent at ``sent_at``."""
         if not self._over:  # guard: what was lost stays lost
             self._confirmed_at = sent_at
-            self._deadline = Instant(sent_at + (left_ms * (1 - DRIFT) - SLACK_MS) / 1000)
+            self._deadline = Instant(sent_at + certain_s(left_ms))
 
     def lose(self, cause: str) -> None:
         """It can no longer be relied on; the first cause is kept, and told once."""

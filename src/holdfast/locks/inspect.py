@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .._redis.keys import LockKeys
+from .._redis.keys import LockKeys, unescape
+from .._redis.listen import publish_word
 from .._redis.scripts import load_script
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from .._redis.server import Server
 
 _FORCE = load_script("holdfast.locks", "force_unlock")
-_PAGE = 500
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -63,22 +63,11 @@ async def holders(server: Server) -> AsyncIterator[Holder]:
 
 async def _names(link: Link, prefix: str) -> AsyncIterator[str]:
     """Names are escaped in keys, so that ``::`` marks what lies beside a lock."""
-    cursor, pattern = b"0", f"{prefix}:{{*}}:lock:*"
-    while True:
-        cursor, found = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE, "TYPE", "hash")
-        for key in found:
+    async for page in link.scan(f"{prefix}:{{*}}:lock:*", kind="hash"):
+        for key in page:
             _, _, name = key.rpartition(b"}:lock:")
             if b"::" not in name:
                 yield unescape(name.decode())
-        if int(cursor) == 0:
-            return
-
-
-def unescape(text: str) -> str:
-    """The name that ``keys.escape`` was given."""
-    for code, char in (("%7D", "}"), ("%7B", "{"), ("%3A", ":"), ("%25", "%")):
-        text = text.replace(code, char)
-    return text
 
 
 async def force_unlock(server: Server, name: str, token: int) -> int | None:
@@ -88,7 +77,6 @@ async def force_unlock(server: Server, name: str, token: int) -> int | None:
     what fences are for.
     """
     keys = LockKeys(server.prefix, name)
-    sharded = server.clustered and (await server.abilities()).spublish
-    done, now = await server.shared(keys.lock).run(
-        _FORCE, (keys.lock,), (token, keys.channel, "SPUBLISH" if sharded else "PUBLISH"))
+    args = (token, keys.channel, await publish_word(server))
+    done, now = await server.shared(keys.lock).run(_FORCE, (keys.lock,), args)
     return None if done else int(now or 0)

@@ -30,9 +30,8 @@ from .._base.chance import Chance, system_chance
 from .._base.clock import Clock, Instant, SystemClock
 from .._base.events import log
 from .._redis.keys import LockKeys
-from .._redis.listen import Listener
+from .._redis.listen import Listener, publish_word, sharded
 from .._redis.scripts import load_script
-from .._redis.slots import slot_of
 from ..errors import ConfigurationError, LeaseLost, LockUnconfirmed, ServerError, ServerUnreachable
 from .held import Acquisition
 from .renewer import OnBlocked, Renewer
@@ -169,8 +168,7 @@ class Locks:
         """Whether the server had it as ours; None when it did not answer. Asked again when an answer is lost: it
         remembers what it said."""
         keys = LockKeys(self.server.prefix, held.name)
-        shard = await self._sharded()
-        args = (held.acquisition, RELEASED_KEPT_MS, keys.channel, "SPUBLISH" if shard else "PUBLISH")
+        args = (held.acquisition, RELEASED_KEPT_MS, keys.channel, await publish_word(self.server))
         for attempt in range(RELEASE_TRIES):
             try:
                 link = await self._link(keys)
@@ -192,7 +190,7 @@ class Locks:
 
     async def _link(self, keys: LockKeys) -> Link:
         """A connection of the locks' own: ``WAIT`` on a shared one would hold up everybody."""
-        slot = slot_of(keys.lock) if self.server.clustered else 0
+        slot = self.server.place_of(keys.lock)
         if slot not in self._links:
             async with self._opening:
                 if slot not in self._links:
@@ -201,13 +199,10 @@ class Locks:
 
     async def listener(self, keys: LockKeys) -> Listener:
         """Who hears that the lock is free."""
-        slot = slot_of(keys.lock) if self.server.clustered else 0
+        slot = self.server.place_of(keys.lock)
         if slot not in self._listeners:
-            self._listeners[slot] = Listener(self.server, keys.lock, sharded=await self._sharded())
+            self._listeners[slot] = Listener(self.server, keys.lock, sharded=await sharded(self.server))
         return self._listeners[slot]
-
-    async def _sharded(self) -> bool:
-        return self.server.clustered and (await self.server.abilities()).spublish
 
     def poll_s(self) -> float:
         """Seconds to wait for a message. Not the same for all, who would come back together otherwise."""

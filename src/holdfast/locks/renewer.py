@@ -25,7 +25,6 @@ from .._base.events import Events, LoopBlocked
 from .._base.thinned import Thinned
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
-from .._redis.slots import slot_of
 from ..errors import ServerError, ServerRefused
 from .held import Acquisition
 
@@ -41,7 +40,7 @@ Due = tuple[float, int, Acquisition]
 
 
 class Renewer:
-    """Renews what ``add`` was given until ``remove``. replicas: how many must confirm a renewal for it to count."""
+    """Renews what ``add`` was given until it is over. replicas: how many must confirm a renewal for it to count."""
 
     def __init__(self, server: Server, clock: Clock, chance: Chance, events: Events, *, on_blocked: OnBlocked = "lapse",
                  replicas: int = 0) -> None:
@@ -69,7 +68,7 @@ class Renewer:
             self._tick()
         with self._wake:
             first = not self._due
-            heapq.heappush(self._due, (self._next(held, self._clock.now()), next(self._order), held))
+            self._put(held, self._clock.now(), 3)
             if first or self._due[0][2] is held:
                 self._wake.notify()
         if self._thread is None:
@@ -108,9 +107,6 @@ class Renewer:
 
     # -- the thread -----------------------------------------------------------------------------------------------
 
-    def _next(self, held: Acquisition, now: Instant) -> float:
-        return now + held.lease_ms / 3000 * (0.9 + 0.1 * self._chance.random())
-
     def _run(self) -> None:
         while True:
             batch = self._await_due()
@@ -145,11 +141,11 @@ class Renewer:
         by: dict[int, list[Acquisition]] = defaultdict(list)
         for held in batch:
             if self._wanted(held):
-                by[self._slot(held) if self._server.clustered else 0].append(held)
+                by[self._server.place_of(self._key(held))].append(held)
         return [some[n:n + BATCH] for some in by.values() for n in range(0, len(some), BATCH)]
 
-    def _slot(self, held: Acquisition) -> int:
-        return slot_of(LockKeys(self._server.prefix, held.name).lock)
+    def _key(self, held: Acquisition) -> bytes:
+        return LockKeys(self._server.prefix, held.name).lock
 
     def _wanted(self, held: Acquisition) -> bool:
         """False of what is to run out: nobody renews it again."""
@@ -177,19 +173,23 @@ class Renewer:
         self._again(some, sent_at, 3)
 
     def _again(self, some: Sequence[Acquisition], sent_at: Instant, part: int) -> None:
-        """Each that is not over is due again after so small a part of its lease."""
         with self._wake:
             for held in some:
                 if not held.over:
-                    part_s = held.lease_ms / 1000 / part * (0.9 + 0.1 * self._chance.random())
-                    due = sent_at + part_s if held.ends_at is None else min(sent_at + part_s, held.ends_at)
-                    heapq.heappush(self._due, (due, next(self._order), held))
+                    self._put(held, sent_at, part)
+
+    def _put(self, held: Acquisition, since: Instant, part: int) -> None:
+        """Due a third of its lease later, or so small a part, and not after its end. Only while ``_wake`` is held."""
+        due = since + held.lease_ms / 1000 / part * (0.9 + 0.1 * self._chance.random())
+        if held.ends_at is not None:
+            due = min(due, held.ends_at)
+        heapq.heappush(self._due, (due, next(self._order), held))
 
     def _ask(self, some: Sequence[Acquisition], age_ms: float) -> list[int]:
-        keys = [LockKeys(self._server.prefix, held.name).lock for held in some]
+        keys = [self._key(held) for held in some]
         args = [word for held in some for word in (held.acquisition, int(held.lease_ms - age_ms))]
         timeout_s = min(held.lease_ms for held in some) / 6000
-        link = self._link(self._slot(some[0]) if self._server.clustered else 0, keys[0])
+        link = self._link(keys[0])
         self.commands += 1
         if not self._replicas:
             answers: list[int] = link.run(_RENEW, keys, args, timeout_s=timeout_s)
@@ -197,20 +197,16 @@ class Renewer:
         return self._confirmed(link, keys, args, timeout_s)
 
     def _confirmed(self, link: SyncLink, keys: list[bytes], args: list[Any], timeout_s: float) -> list[int]:
-        """As ``Link.run_confirmed``: WAIT speaks of what its own connection wrote."""
         wait = ("WAIT", self._replicas, int(timeout_s * 500))
-        for command, script in ((b"EVALSHA", _RENEW.sha), (b"EVAL", _RENEW.text)):
-            answers, confirmed = link.pipeline(((command, script, len(keys), *keys, *args), wait), timeout_s)
-            if not (isinstance(answers, ServerRefused) and answers.code == "NOSCRIPT"):
-                break
-        for answer in (answers, confirmed):
-            if isinstance(answer, ServerError):
-                raise answer
+        answers, confirmed = link.run_confirmed(_RENEW, keys, args, wait, timeout_s)
+        if isinstance(confirmed, ServerError):
+            raise confirmed
         if confirmed < self._replicas:  # guard: an unconfirmed renewal moves no deadline
             raise ServerRefused(f"{confirmed} of {self._replicas} replicas confirmed a renewal", code="NOREPLICAS")
         return list(answers)
 
-    def _link(self, slot: int, key: bytes) -> SyncLink:
+    def _link(self, key: bytes) -> SyncLink:
+        slot = self._server.place_of(key)
         if slot not in self._links:
             self._links[slot] = self._server.sync_link(key)
         return self._links[slot]

@@ -176,12 +176,8 @@ async def stream_names(server: Server, pattern: str = "*") -> list[str]:
     ours = f"{server.prefix}:{{".encode()
     found: set[str] = set()
     for link in (await server.masters()).values():
-        cursor: Any = b"0"
-        while True:
-            cursor, names = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1_000, "TYPE", "stream")
+        async for names in link.scan(pattern, kind="stream"):
             found |= {name.decode("utf-8", "replace") for name in names if not name.startswith(ours)}
-            if cursor == b"0":
-                break
         await link.close()
     return sorted(found)
 
