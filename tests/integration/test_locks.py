@@ -311,6 +311,23 @@ def test_an_end_to_holding_and_a_condition_for_it(backend, stream, arun):
     arun(main())
 
 
+def test_a_condition_that_raises_ends_its_own_lock_and_no_other(backend, stream, arun):
+    """It runs in the thread that renews them all."""
+    async def main():
+        def broken():
+            raise RuntimeError("no such table")
+
+        async with locks_at(backend.url) as locks, locks.lock(f"{stream}-other").hold() as other:
+            with pytest.raises(LeaseLost, match="renew_while"):
+                async with locks.lock(stream).hold(renew_while=broken):
+                    await asyncio.sleep(10)
+            renewed = locks._renewer.renewed
+            await wait_until_async(lambda: locks._renewer.renewed >= renewed + 3, 10, "the other one is still renewed")
+            other.check()
+
+    arun(main())
+
+
 def test_a_cancelled_wait_leaves_nothing_behind(backend, stream, arun):
     async def main():
         async with locks_at(backend.url) as one, locks_at(backend.url) as other, one.lock(stream).hold():

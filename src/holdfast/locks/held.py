@@ -25,7 +25,7 @@ from .._base.lock import HoldState
 from .._redis.heart import certain_s
 from ..errors import LeaseLost
 
-#: Called with the cause: server, unreachable, max_hold.
+#: Called with the cause: server, unreachable, lease, max_hold, renew_while.
 OnLost = Callable[[str], object]
 
 
@@ -99,14 +99,17 @@ class Acquisition:
         """The server granted it in answer to what was sent at ``sent_at``."""
         self.fencing_token = token
         self._loop = asyncio.get_running_loop()
-        self.confirm(sent_at, self.lease_ms)
+        self._certain_for(sent_at, self.lease_ms)
         self._watch()
 
     def confirm(self, sent_at: Instant, left_ms: float) -> None:
         """The server answered that it holds for ``left_ms`` from what was sent at ``sent_at``."""
-        if not self._over:  # guard: what was lost stays lost
-            self._confirmed_at = sent_at
-            self._deadline = Instant(sent_at + certain_s(left_ms))
+        if not self._over and self._now() < self._deadline:  # guard: what was lost stays lost
+            self._certain_for(sent_at, left_ms)
+
+    def _certain_for(self, sent_at: Instant, left_ms: float) -> None:
+        self._confirmed_at = sent_at
+        self._deadline = Instant(sent_at + certain_s(left_ms))
 
     def lose(self, cause: str) -> None:
         """It can no longer be relied on; the first cause is kept, and told once."""

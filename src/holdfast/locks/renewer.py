@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._base.clock import Clock, Instant
-from .._base.events import Events, LoopBlocked
+from .._base.events import Events, LoopBlocked, log
 from .._base.thinned import Thinned
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
@@ -152,7 +152,12 @@ class Renewer:
         if held.ends_at is not None and self._clock.now() >= held.ends_at:
             held.lose("max_hold")
             return False
-        return held.renew_while is None or held.renew_while()
+        try:
+            return held.renew_while is None or held.renew_while()
+        except Exception:  # noqa: BLE001 - guard: it is the user's, and this thread is everybody's
+            log.exception("renew_while of lock %s raised: the lock is not renewed any more", held.name)
+            held.lose("renew_while")
+            return False
 
     def _renew(self, some: Sequence[Acquisition]) -> None:
         sent_at = self._clock.now()
