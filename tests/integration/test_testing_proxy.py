@@ -51,6 +51,20 @@ def test_bytes_pass_and_are_counted(proxy, client):
     assert len(proxy.connections) == 1
 
 
+def test_bytes_of_any_other_protocol_pass_as_they_come():
+    with socket.create_server(("127.0.0.1", 0)) as listener, Proxy(listener.getsockname()[:2], resp=False) as proxy:
+        with socket.create_connection(proxy.address, 5) as near:
+            far, _ = listener.accept()
+            with far:
+                far.settimeout(5)
+                near.sendall(b"*3\r\n$no")
+                assert far.recv(100) == b"*3\r\n$no"
+                far.sendall(b"$9\r\nhalf")
+                assert near.recv(100) == b"$9\r\nhalf", "not held back until it is a whole reply"
+        with pytest.raises(ValueError, match="stall, delay or cut"):
+            proxy.eat_reply(to=b"GET")
+
+
 def test_a_large_value_passes_whole(client):
     value = random.Random(1).randbytes(3_000_000)
     client.set("k", value)

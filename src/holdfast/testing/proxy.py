@@ -41,13 +41,17 @@ class Connection:
 
 
 class Proxy(LoopThread):
-    """Forwards ``host:port`` (its own, on loopback) to ``target``. ``start`` and ``close``, or a ``with`` block."""
+    """Forwards ``host:port`` (its own, on loopback) to ``target``. ``start`` and ``close``, or a ``with`` block.
+
+    resp: what goes through is Redis's protocol. Of any other one no reply can be eaten, all else works.
+    """
 
     host = HOST
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, resp: bool = True) -> None:
         super().__init__("holdfast-proxy")
         self.target = target
+        self._resp = resp
         self.port = free_port()
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,6 +97,8 @@ class Proxy(LoopThread):
 
         A nil reply is passed on and not counted. Only requests sent from now on are matched.
         """
+        if not self._resp:
+            raise ValueError("only replies of Redis's protocol can be told apart: stall, delay or cut instead")
         trap = Trap(to, count, then)
         self.call(lambda: self._traps.append(trap))
         return trap
@@ -199,7 +205,7 @@ class Proxy(LoopThread):
         except OSError:
             _reset(writer)  # what a client sees when the way leads to nobody
             return
-        link = _Link(writer, up_writer, Turns(lambda: self._traps))
+        link = _Link(writer, up_writer, Turns(lambda: self._traps) if self._resp else Turns.of_any_bytes())
         self._links.add(link)
         try:
             if not self._closed:

@@ -3,33 +3,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from ..errors import ServerUnreachable
 from .binaries import Binary, find_faketime, find_server
-from .ports import HOST, free_port
-from .process import Hurtable
-from .waiting import NotReached, wait_until
+from .daemon import Daemon
+from .ports import HOST
+from .waiting import wait_until
 
 #: A setting's value, or several lines of the same setting (``user``, ``save``).
 Settings = Mapping[str, str | Sequence[str]]
 
-#: A server that does not answer by then will not.
-START_S = 10.0
-
 _EMPTY = '""'
 
 
-class Single:
+class Single(Daemon):
     """A server of its own, for as long as the ``with`` block lasts.
 
     flavour: ``valkey``, ``redis62`` or ``redis70``; see ``binaries``.
@@ -52,14 +41,12 @@ class Single:
         *,
         faketime_offset_s: float | None = None,
     ) -> None:
+        super().__init__()
         self.binary: Binary = find_server(flavour)
         self.config: dict[str, str | Sequence[str]] = {**self._defaults(), **(config or {})}
-        self.port = 0
         self._env = dict(env or {})
         self._faketime = None if faketime_offset_s is None else find_faketime(flavour)
         self._offset_s = faketime_offset_s or 0.0
-        self._process: Hurtable | None = None
-        self._folder: Path | None = None
         self._admin: Any = None
 
     def _defaults(self) -> dict[str, str | Sequence[str]]:
@@ -79,81 +66,13 @@ class Single:
         return f"redis://{f':{password}@' if password else ''}{HOST}:{self.port}/0"
 
     @property
-    def address(self) -> tuple[str, int]:
-        """``(host, port)``, as a proxy wants it."""
-        return HOST, self.port
-
-    @property
-    def folder(self) -> Path:
-        """Its configuration, data and ``server.log``. Removed on leaving."""
-        if self._folder is None:
-            raise ServerUnreachable(f"{self!r} was not started: use it in a with statement, or call start()")
-        return self._folder
-
-    @property
-    def pid(self) -> int:
-        """Of the running server. Raises ``ServerUnreachable`` when none runs."""
-        return self._running().pid
-
-    @property
-    def alive(self) -> bool:
-        """Running; a paused server is alive."""
-        return self._process is not None and self._process.alive
-
-    @property
     def admin(self) -> Any:
         """A synchronous ``redis.Redis`` of this very server. It never retries, and answers bytes."""
         if self._admin is None:
             self._admin = self._client()
         return self._admin
 
-    def log_tail(self, lines: int = 20) -> str:
-        """The end of what the server has written about itself."""
-        return "\n".join((self.folder / "server.log").read_text(errors="replace").splitlines()[-lines:])
-
     # -- what can be done to it
-
-    def start(self) -> Self:
-        """Starts it, or starts it again in the same folder and on the same port; returns when it answers."""
-        if self.alive:
-            return self
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="holdfast-server-"))
-            self._first_start()
-        else:
-            self._launch()
-        return self
-
-    def kill(self) -> None:
-        """SIGKILL: no last save, no goodbye to clients."""
-        if self._process is not None:
-            self._process.kill()
-        self._hang_up()
-
-    def terminate(self) -> None:
-        """SIGTERM, and waits for the orderly end."""
-        process = self._running()
-        process.signal(signal.SIGTERM)
-        process.reap(10)
-        self._hang_up()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        self._running().pause()
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self._running().resume()
-
-    @property
-    def paused(self) -> bool:
-        """Stopped by ``pause`` and not resumed."""
-        return self._process is not None and self._process.paused
-
-    def restart(self) -> None:
-        """Kills it if it runs, and starts it in the same folder on the same port."""
-        self.kill()
-        self.start()
 
     def step_clock(self, offset_s: float) -> None:
         """From now on the server's wall clock is ``offset_s`` off; returns when its TIME says so.
@@ -175,62 +94,26 @@ class Single:
         latest = time.time() + self._offset_s + slack_s
         return bool(earliest <= seconds + micros / 1e6 <= latest)
 
-    def close(self) -> None:
-        """Kills it and removes its folder."""
-        self.kill()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.binary} port {self.port}>"
 
     # -- how
 
-    def _running(self) -> Hurtable:
-        if self._process is None:
-            raise ServerUnreachable(f"{self!r} is not running")
-        return self._process
+    def _not_yet(self) -> tuple[type[Exception], ...]:
+        return driver_errors()
 
-    def _first_start(self) -> None:
-        """Another process may take the port between our look and the server's bind: then the next port is tried."""
-        for attempts_left in reversed(range(5)):
-            self.port = free_port()
-            self._write_config()
-            try:
-                self._launch()
-                break
-            except ServerUnreachable:
-                if not attempts_left or "in use" not in self.log_tail():
-                    raise
+    def _choose_ports(self) -> None:
+        super()._choose_ports()
+        self._write_config()
 
-    def _launch(self) -> None:
-        self._hang_up()
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = Hurtable(
-                [str(self.binary.path), str(self.folder / "server.conf"), *self.mode],
-                env={**os.environ, **self._env, **self._faketime_env()},
-                cwd=self.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                folder=self.folder,
-            )
-        try:
-            wait_until(self._answers_or_ended, START_S, f"{self!r} answers", errors=driver_errors())
-        except NotReached as error:
-            raise ServerUnreachable(f"{error}\n{self.log_tail()}") from error
-        if not self.alive:
-            raise ServerUnreachable(f"{self!r} ended at once:\n{self.log_tail()}")
+    def _command(self) -> list[str]:
+        return [str(self.binary.path), str(self.folder / "server.conf"), *self.mode]
 
-    def _answers_or_ended(self) -> bool:
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), **self._env, **self._faketime_env()}
+
+    def _answers(self) -> bool:
         """That *something* answers on the port is not enough: the pid tells our server from another's."""
-        if not self.alive:
-            return True
         info: Any = self.admin.info("server")
         return bool(info["process_id"] == self.pid and not self._loading())
 

@@ -75,6 +75,13 @@ class Turns:
         #: The trap that has sprung on this connection; what follows its reply is swallowed too.
         self.sprung: Trap | None = None
 
+    @classmethod
+    def of_any_bytes(cls) -> Turns:
+        """Of a protocol that is not RESP: everything passes, and no trap springs."""
+        turns = cls(tuple)
+        turns._in_turns = False
+        return turns
+
     def up(self, chunk: bytes) -> bytes:
         """Notes the requests in ``chunk``, and passes everything."""
         if self._in_turns:
