@@ -43,6 +43,7 @@ PURE = [
     "once/outbox/stalls.py",
     "once/machine/transition.py",
     "streams/notes.py",
+    "testing/explore.py",
     "testing/linearize.py",
     "testing/lock_models.py",
 ]

@@ -17,6 +17,12 @@ answered to overlapping calls::
     verdict = check_linearizable(operations, FencedMutex())
     assert verdict.ok, verdict.explain()
 
+And the world before it was run: ``explore`` looks at every state that a small model can reach, and shows the shortest
+way to one that must not be::
+
+    found = explore([start], moves, {"one holds it": one_holds_it})
+    assert found.ok, found.explain()
+
 Servers are real and need their binaries (``ServerMissing`` says which); nothing outlives the process that started it.
 """
 
@@ -26,6 +32,7 @@ from . import points
 from .binaries import Binary, ServerMissing, find_server
 from .clock import FakeChance, ManualClock
 from .cluster import Cluster
+from .explore import Exploration, Step, TooManyStates, explore
 from .history import Record, Verdict, check
 from .linearize import Linearization, Model, Operation, SearchTooLong, check_linearizable
 from .lock_models import FencedMutex, Mutex, ReadWriteLock, ReentrantMutex, Semaphore
@@ -41,6 +48,7 @@ from .waiting import NotReached, wait_until, wait_until_async
 __all__ = [
     "Binary",
     "Cluster",
+    "Exploration",
     "FakeChance",
     "FencedMutex",
     "Linearization",
@@ -59,12 +67,15 @@ __all__ = [
     "Sentinel",
     "ServerMissing",
     "Single",
+    "Step",
+    "TooManyStates",
     "UdpProxy",
     "Verdict",
     "Way",
     "Worker",
     "check",
     "check_linearizable",
+    "explore",
     "find_server",
     "points",
     "wait_until",
