@@ -112,7 +112,7 @@ def test_a_fixed_lease_is_renewed_by_nobody(backend, stream, arun):
                 async with locks.lock(stream).hold(lease_s=0.4) as held:
                     await asyncio.sleep(10)
             assert held.cause == "lease"
-            assert locks._renewer.commands == 0
+            assert locks.renewer.commands == 0
 
     arun(main())
 
@@ -174,7 +174,7 @@ def test_nobody_renews_or_gives_back_what_is_somebody_elses(backend, stream, aru
             backend.admin.pexpire(key_of(stream), 5000)
             await wait_until_async(lambda: held.over, 10, "the renewer is told")
             assert 1000 < backend.admin.pttl(key_of(stream)) <= 5000, "guard: owner, in renew.lua"
-            assert await locks.give_back(held) is False
+            assert await locks.lock(stream)._keeper.give_back(held) is False
             assert backend.admin.hget(key_of(stream), "acquisition") == b"another", "guard: owner, in release.lua"
             assert await locks.lock(stream).release(held) is False
 
@@ -230,7 +230,7 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(backend, stream, a
             for master in backend.masters:
                 master.admin.script_flush()
             async with locks.lock(stream).hold() as held:
-                await wait_until_async(lambda: locks._renewer.renewed, 10, "it is renewed")
+                await wait_until_async(lambda: locks.renewer.renewed, 10, "it is renewed")
                 held.check()
 
     arun(main())
@@ -321,8 +321,8 @@ def test_a_condition_that_raises_ends_its_own_lock_and_no_other(backend, stream,
             with pytest.raises(LeaseLost, match="renew_while"):
                 async with locks.lock(stream).hold(renew_while=broken):
                     await asyncio.sleep(10)
-            renewed = locks._renewer.renewed
-            await wait_until_async(lambda: locks._renewer.renewed >= renewed + 3, 10, "the other one is still renewed")
+            renewed = locks.renewer.renewed
+            await wait_until_async(lambda: locks.renewer.renewed >= renewed + 3, 10, "the other one is still renewed")
             other.check()
 
     arun(main())
@@ -338,7 +338,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(backend, stream, arun):
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
             assert not other.held
-            assert not other._lines
+            assert not other.lock(stream)._keeper._lines
             assert not any(listener._waiting for listener in other._listeners.values())
         assert key_of(stream) not in keys(backend)
 
@@ -350,10 +350,10 @@ def test_a_hundred_locks_are_renewed_by_one_command(backend, stream, arun):
         async with locks_at(backend.url, ttl_s=3) as locks:
             names = [f"{{{stream}}}:{n}" for n in range(200)]
             held = [await locks.lock(name).acquire() for name in names]
-            await wait_until_async(lambda: locks._renewer.renewed >= 400, 20, "twice each")
+            await wait_until_async(lambda: locks.renewer.renewed >= 400, 20, "twice each")
             for one in held:
                 one.check()
-            assert locks._renewer.commands <= locks._renewer.renewed / 40
+            assert locks.renewer.commands <= locks.renewer.renewed / 40
 
     arun(main())
 

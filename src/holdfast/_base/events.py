@@ -350,6 +350,69 @@ class LockReleased(OfGroup, frozen=True, kw_only=True):
     level: int = logging.DEBUG
 
 
+class OfLock(Event, frozen=True, kw_only=True):
+    """Base of events about one lock. ``kind``: mutex, fair, read, write, permit, or the back end's name."""
+
+    kind: str
+    lock: str
+
+
+class LockGranted(OfLock, frozen=True, kw_only=True):
+    """A lock is held, ``seconds`` after it was asked for; ``left_s`` of its lease were certain then."""
+
+    seconds: float
+    left_s: float
+    level: int = logging.DEBUG
+
+
+class LockRefused(OfLock, frozen=True, kw_only=True):
+    """A lock was asked for in vain for ``seconds``. ``error``: TimeoutError, LockUnconfirmed, ServerUnreachable, …"""
+
+    seconds: float
+    error: str
+    level: int = logging.DEBUG
+
+
+class LockGivenBack(OfLock, frozen=True, kw_only=True):
+    """A lock was given back by its holder after ``seconds``, and was certainly held until then."""
+
+    seconds: float
+    level: int = logging.DEBUG
+
+
+class LockLost(OfLock, frozen=True, kw_only=True):
+    """A holder ended what it had lost, ``seconds`` after it was granted. ``cause``: as told to ``on_lost``."""
+
+    seconds: float
+    cause: str
+    level: int = logging.WARNING
+
+
+class LockHeldTwice(OfLock, frozen=True, kw_only=True):
+    """The server names another holder (or none) although our lease is certain: a failover, a step of its clock, or
+    ``force-unlock``. ``left_s`` were left of our lease; ``token`` is ours."""
+
+    left_s: float
+    token: int
+    level: int = logging.ERROR
+
+
+class LocksRenewed(Event, frozen=True, kw_only=True):
+    """``count`` leases were extended by one command, ``late_s`` after the first of them was due."""
+
+    count: int
+    late_s: float
+    level: int = logging.DEBUG
+
+
+class RenewalFailed(Event, frozen=True, kw_only=True):
+    """``count`` leases could not be extended: the server did not answer in time, or no replica confirmed it."""
+
+    count: int
+    error: str
+    level: int = logging.WARNING
+
+
 class FenceRejection(Event, frozen=True, kw_only=True):
     """A guard refused a write: a later holder of the lock, with the token ``stored``, has written to ``resource``.
     ``where``: sql, redis, file or memory."""

@@ -54,6 +54,7 @@ NEEDED: dict[str, str] = {
     "zcount": "what is due",
     "zrange": "leases and due times",
     "zrangebyscore": "what is due",
+    "zrank": "a place in the queue of a lock",
     "zrem": "leases and due times",
     "zremrangebyscore": "processes that share partitions no more",
     "zscore": "leases and due times",

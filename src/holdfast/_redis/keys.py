@@ -325,6 +325,26 @@ class LockKeys:
         tag = tag_of_slot(slot_of(self.base)) if self.clustered else b"hf"
         return b"%s:{%s}:locks::clock" % (self.prefix.encode(), tag)
 
+    @property
+    def lock_holders(self) -> bytes:
+        """ZSET of a lock with a queue: its acquisitions, with the server time in ms at which each ends."""
+        return self.base + b"::holders"
+
+    @property
+    def lock_queue(self) -> bytes:
+        """ZSET: acquisitions that wait, in the order in which they came."""
+        return self.base + b"::queue"
+
+    @property
+    def lock_about(self) -> bytes:
+        """HASH with expiry: ``capacity`` of a lock with a queue, and what is known of each acquisition that holds or
+        waits (see ``queue.lua``)."""
+        return self.base + b"::about"
+
+    def lock_place(self, acquisition: str) -> bytes:
+        # Not a key: where whoever waits in a queue hears that it is its turn.
+        return self.base + b"::turn:" + acquisition.encode()
+
     def lock_released(self, acquisition: str) -> bytes:
         """STRING with expiry: this acquisition was given back, for whoever lost that answer and asks again."""
         return self.base + b"::released:" + acquisition.encode()

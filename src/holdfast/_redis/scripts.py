@@ -28,15 +28,16 @@ class Script:
 
 
 @cache
-def load_script(package: str, name: str, *, behind: str = "") -> Script:
+def load_script(package: str, name: str, *behind: str) -> Script:
     """The script ``name`` (``settle``) in the ``lua`` folder of ``package`` (``holdfast.streams``), read once.
 
-    behind: a file of functions in this room's ``lua`` folder that is put before it. A server cannot call one script
-    from another, so what two of them share goes with each.
+    behind: files of functions that are put before it, from the same folder or this room's. A server cannot call one
+    script from another, so what two of them share goes with each.
     """
-    before = _text("holdfast._redis", behind) if behind else b""
-    return Script.of(name, before + _text(package, name))
+    before = (_text(package, part) or _text("holdfast._redis", part) for part in behind)
+    return Script.of(name, b"".join((*before, _text(package, name))))
 
 
 def _text(package: str, name: str) -> bytes:
-    return resources.files(package).joinpath("lua", f"{name}.lua").read_bytes()
+    found = resources.files(package).joinpath("lua", f"{name}.lua")
+    return found.read_bytes() if found.is_file() else b""

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from .held import Acquisition
-from .lock import Lock, Locks, LockSettings
+from .hold import Lock
+from .redis import Locks, LockSettings, ReadWrite
 
-__all__ = ["Acquisition", "Lock", "LockSettings", "Locks"]
+__all__ = ["Acquisition", "Lock", "LockSettings", "Locks", "ReadWrite"]

@@ -19,25 +19,39 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._base.clock import Clock, Instant
 from .._base.lock import HoldState
 from .._redis.heart import certain_s
 from ..errors import LeaseLost
 
+if TYPE_CHECKING:
+    from .._redis.scripts import Script
+
 #: Called with the cause: server, unreachable, lease, max_hold, renew_while.
 OnLost = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """How a server is asked to extend a lease. script: for many of a slot, each with its keys, id and lease in ms."""
+
+    script: Script
+    keys: tuple[bytes, ...]
 
 
 class Acquisition:
     """Fulfils ``Held``. Any thread may ask it.
 
-    name: of the lock. acquisition: an id no other acquisition has. lease_ms: for how long each confirmation counts.
-    renewed: whether somebody renews it; where nobody does, it is never SUSPECT, and ends with its lease.
+    name and kind: of the lock. acquisition: an id no other acquisition has. lease_ms: for how long each confirmation
+    counts. renewed: whether somebody renews it; where nobody does, it is never SUSPECT, and ends with its lease.
     """
 
-    def __init__(self, name: str, acquisition: str, lease_ms: int, clock: Clock, *, renewed: bool) -> None:
-        self.name, self.acquisition, self.lease_ms = name, acquisition, lease_ms
+    def __init__(self, name: str, acquisition: str, lease_ms: int, clock: Clock, *, renewed: bool,
+                 kind: str = "mutex") -> None:
+        self.name, self.acquisition, self.lease_ms, self.kind = name, acquisition, lease_ms, kind
         self.renewed = renewed
         self.fencing_token = 0
         self.cause = ""
@@ -45,8 +59,10 @@ class Acquisition:
         #: When it must end, renewed or not; None: when its holder ends it.
         self.ends_at: Instant | None = None
         self.renew_while: Callable[[], bool] | None = None
-        #: The task that holds it.
+        #: The task that acquired it.
         self.holder: asyncio.Task[object] | None = None
+        #: How it is renewed; None: by nobody, or with the session that it belongs to.
+        self.renewal: Renewal | None = None
         #: The server was asked for it, and what it did is not known.
         self.in_doubt = False
         self.forked = False

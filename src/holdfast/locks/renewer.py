@@ -21,21 +21,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._base.clock import Clock, Instant
-from .._base.events import Events, LoopBlocked, log
+from .._base.events import Events, LockHeldTwice, LocksRenewed, LoopBlocked, RenewalFailed, log
 from .._base.thinned import Thinned
-from .._redis.keys import LockKeys
-from .._redis.scripts import load_script
 from ..errors import ServerError, ServerRefused
 from .held import Acquisition
 
 if TYPE_CHECKING:
     from .._base.chance import Chance
+    from .._redis.scripts import Script
     from .._redis.server import Server
     from .._redis.sync_link import SyncLink
 
 OnBlocked = Literal["lapse", "keep"]
 BATCH = 100
-_RENEW = load_script("holdfast.locks", "renew")
 Due = tuple[float, int, Acquisition]
 
 
@@ -58,6 +56,7 @@ class Renewer:
         self._tick_s = 1.0
         self._ticker: asyncio.TimerHandle | None = None
         self._blocked = False
+        self._late_s = 0.0
         #: Commands sent and locks renewed, for inspection.
         self.commands = self.renewed = 0
 
@@ -113,7 +112,7 @@ class Renewer:
             if batch is None:
                 break
             self._watch_loop()
-            for some in self._by_slot(batch):
+            for some in self._together(batch):
                 self._renew(some)
         for link in self._links.values():
             link.close()
@@ -130,22 +129,20 @@ class Renewer:
 
     def _taken(self, now: Instant) -> list[Acquisition]:
         taken: list[Acquisition] = []
+        self._late_s = now - self._due[0][0]
         while self._due and self._due[0][0] <= now + self._due[0][2].lease_ms / 10_000:
             held = heapq.heappop(self._due)[2]
             if not held.over:
                 taken.append(held)
         return taken
 
-    def _by_slot(self, batch: Sequence[Acquisition]) -> list[list[Acquisition]]:
-        """At most a hundred together, and on a Cluster only those of one slot."""
-        by: dict[int, list[Acquisition]] = defaultdict(list)
+    def _together(self, batch: Sequence[Acquisition]) -> list[list[Acquisition]]:
+        """At most a hundred together, of one kind, and on a Cluster only those of one slot."""
+        by: dict[tuple[int, bytes], list[Acquisition]] = defaultdict(list)
         for held in batch:
-            if self._wanted(held):
-                by[self._server.place_of(self._key(held))].append(held)
+            if held.renewal is not None and self._wanted(held):
+                by[self._server.place_of(held.renewal.keys[0]), held.renewal.script.sha].append(held)
         return [some[n:n + BATCH] for some in by.values() for n in range(0, len(some), BATCH)]
-
-    def _key(self, held: Acquisition) -> bytes:
-        return LockKeys(self._server.prefix, held.name).lock
 
     def _wanted(self, held: Acquisition) -> bool:
         """False of what is to run out: nobody renews it again."""
@@ -167,15 +164,25 @@ class Renewer:
             answers = self._ask(alive, age_ms) if alive else []
         except ServerError as error:  # unconfirmed: no deadline moves
             self._trouble.warn(f"{len(alive)} locks could not be renewed", error)
+            self._events.emit(RenewalFailed(count=len(alive), error=type(error).__name__))
             self._again(some, sent_at, 9)
             return
         for held, extended in zip(alive, answers, strict=True):
-            if extended:
-                held.confirm(sent_at, held.lease_ms - age_ms)
-                self.renewed += 1
-            else:
-                held.lose("server")
+            self._answered(held, bool(extended), sent_at, held.lease_ms - age_ms)
+        if alive:
+            self._events.emit(LocksRenewed(count=len(alive), late_s=self._late_s))
         self._again(some, sent_at, 3)
+
+    def _answered(self, held: Acquisition, extended: bool, sent_at: Instant, left_ms: float) -> None:
+        if extended:
+            held.confirm(sent_at, left_ms)
+            self.renewed += 1
+        elif not held.over:
+            left_s = held.deadline - self._clock.now()
+            held.lose("server")
+            if left_s > 0:  # a promise was broken: by a failover, a clock, or a person
+                self._events.emit(LockHeldTwice(kind=held.kind, lock=held.name, left_s=left_s,
+                                                token=held.fencing_token))
 
     def _again(self, some: Sequence[Acquisition], sent_at: Instant, part: int) -> None:
         with self._wake:
@@ -191,19 +198,21 @@ class Renewer:
         heapq.heappush(self._due, (due, next(self._order), held))
 
     def _ask(self, some: Sequence[Acquisition], age_ms: float) -> list[int]:
-        keys = [self._key(held) for held in some]
+        renewals = [held.renewal for held in some if held.renewal is not None]
+        keys = [key for renewal in renewals for key in renewal.keys]
         args = [word for held in some for word in (held.acquisition, int(held.lease_ms - age_ms))]
         timeout_s = min(held.lease_ms for held in some) / 6000
-        link = self._link(keys[0])
+        link, script = self._link(keys[0]), renewals[0].script
         self.commands += 1
         if not self._replicas:
-            answers: list[int] = link.run(_RENEW, keys, args, timeout_s=timeout_s)
+            answers: list[int] = link.run(script, keys, args, timeout_s=timeout_s)
             return answers
-        return self._confirmed(link, keys, args, timeout_s)
+        return self._confirmed(link, script, keys, args, timeout_s)
 
-    def _confirmed(self, link: SyncLink, keys: list[bytes], args: list[Any], timeout_s: float) -> list[int]:
+    def _confirmed(self, link: SyncLink, script: Script, keys: list[bytes], args: list[Any], timeout_s: float,
+                   ) -> list[int]:
         wait = ("WAIT", self._replicas, int(timeout_s * 500))
-        answers, confirmed = link.run_confirmed(_RENEW, keys, args, wait, timeout_s)
+        answers, confirmed = link.run_confirmed(script, keys, args, wait, timeout_s)
         if isinstance(confirmed, ServerError):
             raise confirmed
         if confirmed < self._replicas:  # guard: an unconfirmed renewal moves no deadline

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 #: Records of another slot that are pruned whenever one is added there: nobody else looks after them.
 PRUNED_BESIDE = 20
-_APPLY = load_script("holdfast.once", "apply", behind="effect")
+_APPLY = load_script("holdfast.once", "apply", "effect")
 
 
 class RedisOnce(BesideStream):

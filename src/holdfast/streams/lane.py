@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SWEEP = load_script("holdfast.streams", "sweep")
 _DUE = load_script("holdfast.streams", "due")
-_SETTLE = load_script("holdfast.streams", "settle", behind="effect")
+_SETTLE = load_script("holdfast.streams", "settle", "effect")
 _MARK = load_script("holdfast.streams", "mark")
 _REFRESH = load_script("holdfast.streams", "refresh")
 _RECONCILE = load_script("holdfast.streams", "reconcile")

@@ -26,7 +26,7 @@ from .retention import retain
 if TYPE_CHECKING:
     from .source import StreamSource
 
-_LATER = load_script("holdfast.streams", "later", behind="netstrings")
+_LATER = load_script("holdfast.streams", "later", "netstrings")
 _LOW = load_script("holdfast.streams", "low")
 
 #: Every how many sweeps consumers are looked at even when nothing is pending, and the low-water mark is recorded.

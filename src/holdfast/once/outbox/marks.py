@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..._redis.server import Server
     from .table import Row
 
-_RELAY = load_script("holdfast.once.outbox", "relay", behind="netstrings")
+_RELAY = load_script("holdfast.once.outbox", "relay", "netstrings")
 
 #: Rows and bytes in one call at most: the server does nothing else meanwhile.
 CHUNK_ROWS = 100

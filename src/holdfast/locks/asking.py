@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking until it is granted: what every kind of lock on Redis does while it waits.
+
+Ask, listen, ask once more, and then wait for a message, for what the server said is worth waiting for, or for
+``poll_s``, whichever comes first. A server that does not answer is asked again for as long as whoever waits has time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .._base.events import log
+from ..errors import LockUnconfirmed, ServerError, ServerUnreachable
+
+if TYPE_CHECKING:
+    from .._redis.scripts import Script
+    from .held import Acquisition
+    from .redis import Locks
+
+
+#: For so long a server remembers what it said to a release: longer than asking again can take.
+RELEASED_KEPT_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a server is asked. Before ``args`` come acquisition, lease in ms, run id, who asks, largest token seen.
+
+    channel: where whoever waits is told. queues: being refused leaves a place in a queue. undo: gives back a grant.
+    """
+
+    script: Script
+    keys: tuple[bytes, ...]
+    channel: bytes
+    undo: Callable[[Acquisition], Awaitable[object]]
+    args: tuple[str | int | bytes, ...] = ()
+    queues: bool = False
+    #: A key in the slot of the lock; the first of ``keys`` may belong to all of them.
+    near: bytes = field(default=b"")
+
+
+class Asking:
+    """One acquisition that is asked for. tokens: what it was granted with."""
+
+    def __init__(self, locks: Locks, question: Question, held: Acquisition) -> None:
+        self._locks, self._question, self._held = locks, question, held
+        self._trouble: ServerError | None = None
+        self.tokens: list[int] = []
+
+    async def look(self) -> None:
+        """Asks once; TimeoutError when somebody else holds it."""
+        if not await self._asked():
+            raise TimeoutError(f"lock {self._held.name!r} is held by somebody else")
+
+    async def wait(self, wait_s: float | None, turn: contextlib.AbstractAsyncContextManager[object]) -> None:
+        """Asks until it is granted, within ``turn``. What kept the server from answering is raised in the end."""
+        try:
+            async with asyncio.timeout(wait_s), turn:
+                await self._until_granted()
+        except TimeoutError:
+            if self._trouble is not None:
+                raise self._trouble from None
+            raise TimeoutError(f"lock {self._held.name!r} was not free within {wait_s:g} s") from None
+
+    async def _until_granted(self) -> None:
+        while True:
+            try:
+                if await self._asked() or await self._heard():
+                    return
+            except (ServerUnreachable, LockUnconfirmed) as error:
+                self._trouble = error if isinstance(error, ServerError) else self._trouble
+                log.warning("waiting for lock %s: %s", self._held.name, error)
+                await asyncio.sleep(self._locks.again_s())
+
+    async def _asked(self) -> bool:
+        self.tokens, self._again_ms = await self._locks.ask(self._question, self._held)
+        return bool(self.tokens)
+
+    async def _heard(self) -> bool:
+        listener = await self._locks.listener(self._question.near)
+        async with listener.listening(self._question.channel) as heard:
+            while True:
+                heard.clear()
+                if await self._asked():  # guard: freed before we listened
+                    return True
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(self._locks.poll_s(), max(self._again_ms, 0) / 1000 + 0.001)):
+                        await heard.wait()
