@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Back ends of locks on the bench: servers that run, doors that open on them, and a line that can be hurt.
+
+::
+
+    Bench       how one back end is served and opened; ``BENCHES`` has them all, by the name in ``lock_claims``
+    Site        its running servers
+    Line        the way to them that one test hurts: ``urls`` that lead through it, ``stall``, ``cut``, ``heal``
+
+A back end joins with a ``BackEnd`` in ``lock_claims`` and a ``Bench`` here; the claims do not change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from holdfast._redis.open import open_server
+from holdfast.locks import Lock, Locks, LockSettings
+from holdfast.testing import Proxy, Way
+from tests.contract.lock_claims import BACK_ENDS, BackEnd
+from tests.support.backend import Backend, Pool
+
+#: A door is ``Locks`` or what has its ``lock``, ``held`` and ``close``.
+Door = Any
+Urls = Sequence[str]
+#: No test waits for a poll: who goes on in time was told.
+POLL_S = 30.0
+
+
+class Line(Protocol):
+    """The way to the servers, for one test."""
+
+    urls: Urls
+
+    def stall(self, *ways: Way) -> None:
+        """Nothing comes through; connections stay open. ``ways``: only in these directions."""
+        ...
+
+    def cut(self) -> None:
+        """Breaks every connection; what is under way is lost."""
+        ...
+
+    def heal(self) -> None:
+        """All is well again; new connections too."""
+        ...
+
+
+class Site(Protocol):
+    """Servers that run. ``urls``: as ``Bench.open`` takes them, in this and in any other process."""
+
+    urls: Urls
+
+    def line(self) -> AbstractContextManager[Line]: ...
+
+    def clean(self) -> None:
+        """Before each test: mends what the last one broke."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How one back end is served and opened.
+
+    serve: starts its servers, or takes them from the pool. open: what one process has, with leases of ``ttl_s``.
+    lock: the lock of a name.
+    """
+
+    back_end: BackEnd
+    serve: Callable[[Pool], Site]
+    open: Callable[[Urls, float], AbstractAsyncContextManager[Door]]
+    lock: Callable[[Door, str], Lock] = lambda door, name: door.lock(name)
+
+
+class Proxies:
+    """A ``Line`` of one proxy a server."""
+
+    def __init__(self, proxies: Sequence[Proxy], urls: Urls) -> None:
+        self._proxies, self.urls = proxies, urls
+
+    def stall(self, *ways: Way) -> None:
+        for proxy in self._proxies:
+            proxy.stall(*ways)
+
+    def cut(self) -> None:
+        for proxy in self._proxies:
+            proxy.cut()
+
+    def heal(self) -> None:
+        for proxy in self._proxies:
+            proxy.heal()
+
+
+class Addressed:
+    """A ``Site`` of servers that have addresses: ``urls`` and ``addresses`` in the same order."""
+
+    def __init__(self, urls: Urls, addresses: Sequence[tuple[str, int]], close: Callable[[], object],
+                 clean: Callable[[], object] = lambda: None) -> None:
+        self.urls, self._addresses = urls, addresses
+        self.close, self.clean = close, clean  # type: ignore[method-assign]
+
+    @contextlib.contextmanager
+    def line(self) -> Iterator[Line]:
+        with contextlib.ExitStack() as stack:
+            proxies = [stack.enter_context(Proxy(address, resp=False)) for address in self._addresses]
+            yield Proxies(proxies, [proxy.through(url) for proxy, url in zip(proxies, self.urls, strict=True)])
+
+    def close(self) -> None: ...
+
+    def clean(self) -> None: ...
+
+
+class Paused:
+    """A ``Line`` to servers whose clients are told addresses past any proxy: stalled, all of them are stopped."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.urls = backend, (backend.url,)
+
+    def _nodes(self) -> list[Any]:
+        server: Any = self._backend.server
+        return [node for node in getattr(server, "data_nodes", server.nodes) if node.alive]
+
+    def stall(self, *ways: Way) -> None:
+        if ways:
+            raise NotImplementedError("a stopped server answers in no direction")
+        for node in self._nodes():
+            node.pause()
+
+    def cut(self) -> None:
+        raise NotImplementedError("a stopped server closes nothing")
+
+    def heal(self) -> None:
+        self._backend.clean()
+
+
+class Pooled:
+    """A ``Site`` out of the pool."""
+
+    def __init__(self, pool: Pool, kind: str) -> None:
+        self._backend = pool.get(kind)
+        self.urls = (self._backend.url,)
+
+    @contextlib.contextmanager
+    def line(self) -> Iterator[Line]:
+        line = Paused(self._backend)
+        try:
+            yield line
+        finally:
+            line.heal()
+
+    def clean(self) -> None:
+        self._backend.clean()
+
+    def close(self) -> None:
+        """It belongs to the pool."""
+
+
+def pooled(kind: str) -> Callable[[Pool], Site]:
+    """One kind of server of the pool."""
+
+    def serve(pool: Pool) -> Site:
+        backend = pool.get(kind)
+        if hasattr(backend.server, "address"):
+            return Addressed((backend.url,), (backend.server.address,), lambda: None, backend.clean)
+        return Pooled(pool, kind)
+
+    return serve
+
+
+@contextlib.asynccontextmanager
+async def redis_door(urls: Urls, ttl_s: float) -> AsyncIterator[Locks]:
+    """What one process has of locks on Redis or Valkey."""
+    server = await open_server(urls[0])
+    locks = Locks(server, LockSettings(ttl_s=ttl_s, poll_s=POLL_S))
+    try:
+        yield locks
+    finally:
+        await locks.close()
+        await server.close()
+
+
+def fair(door: Locks, name: str) -> Lock:
+    """The lock that keeps the order of arrival."""
+    return door.lock(name, fair=True)
+
+
+BENCHES: dict[str, Bench] = {bench.back_end.name: bench for bench in (
+    Bench(BACK_ENDS["valkey"], pooled("valkey"), redis_door),
+    Bench(BACK_ENDS["redis70"], pooled("redis70"), redis_door),
+    Bench(BACK_ENDS["sentinel"], pooled("sentinel"), redis_door),
+    Bench(BACK_ENDS["cluster"], pooled("cluster"), redis_door),
+    Bench(BACK_ENDS["valkey-fair"], pooled("valkey"), redis_door, fair),
+)}

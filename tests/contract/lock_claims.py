@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the battery of locks claims, and what each back end says about each claim. Plain values: the tests, the matrix
+and docs/reference/lock-backends.md all read these, so they cannot disagree.
+
+A claim that a back end does not support is *lacking*, with the reason. A claim that it is known to break is a *fault*,
+with what goes wrong: the battery runs it all the same, and fails when it passes. All others have to pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: ``test_`` + name is the test in ``test_lock.py``; the text is for people.
+CLAIMS: Mapping[str, str] = {
+    "one_holder_at_a_time": "one holder at a time among many tasks of several processes' doors",
+    "one_holder_among_processes": "one holder at a time among real processes",
+    "histories_are_those_of_a_lock": "a recorded history is one that a lock allows (linearizability checker)",
+    "tokens_grow": "fencing tokens grow from holder to holder",
+    "held_again_by_its_task": "a task holds again what it holds, with the same token; tasks it starts do not",
+    "only_its_holder_gives_it_back": "a late release does not take the lock from the next holder",
+    "a_look_does_not_wait": "`wait_s=0` looks once",
+    "waiting_has_an_end": "`wait_s` is kept to",
+    "a_waiter_goes_on": "a release lets a waiter go on, within the time the back end names",
+    "first_come_first_served": "waiters of several processes are served in the order of arrival",
+    "a_killed_holder_is_succeeded": "a holder's `kill -9` frees the lock within lease and bound",
+    "renewed_beyond_its_lease": "a held lock outlives its lease, by renewal",
+    "a_fixed_lease_ends": "a lease that was given ends by itself, whether or not its holder says so",
+    "loss_is_told": "cut off, it is SUSPECT, then LOST by its deadline; the body is cancelled, the callback called once",
+    "release_after_loss_says_so": "releasing what was lost says so",
+    "a_cancelled_wait_leaves_nothing": "a cancelled wait leaves nothing behind",
+    "a_lost_answer_to_acquire": "an answer to an acquisition that is lost costs a second question, not a lease",
+    "a_lost_answer_to_release": "a release whose answer is lost is reported as what it was",
+    "a_child_process_owns_nothing": "a forked child owns nothing, its parent all",
+    "readers_share_and_writers_do_not": "read-write lock",
+    "permits_are_as_many_as_there_are": "semaphore",
+}
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """One back end, as it describes itself.
+
+    name: of the parameter of its tests. ttl_s: of leases in the battery. wake_s: a waiter goes on so soon after a
+    release. crash_s: so long after the lease of a killed holder the next one has it. lacks, faults: claim and reason.
+    """
+
+    name: str
+    title: str
+    ttl_s: float = 0.6
+    wake_s: float = 1.0
+    crash_s: float = 1.0
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = (set(self.lacks) | set(self.faults)) - set(CLAIMS)
+        if unknown:
+            raise ValueError(f"{self.name}: no such claims: {', '.join(sorted(unknown))}")
+
+    def says(self, claim: str) -> str:
+        """``passes``, ``lacks: …`` or ``fault: …``."""
+        if claim in self.lacks:
+            return f"lacks: {self.lacks[claim]}"
+        return f"fault: {self.faults[claim]}" if claim in self.faults else "passes"
+
+
+_FIRST_ASKER = "whoever asks first when it is free has it; the fair lock keeps the order"
+_ONE_KIND = "one kind only: a mutex. Read-write locks and semaphores need Redis or Valkey"
+_NO_LINE = ("this topology's clients are told addresses past a proxy, so no single answer can be lost on purpose; the "
+            "code is that of the single server, where it is")
+_MUTEX_ONLY = {"readers_share_and_writers_do_not": _ONE_KIND, "permits_are_as_many_as_there_are": _ONE_KIND}
+_UNFAIR = {"first_come_first_served": _FIRST_ASKER}
+_NO_LOST_ANSWERS = {"a_lost_answer_to_acquire": _NO_LINE, "a_lost_answer_to_release": _NO_LINE}
+
+BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
+    BackEnd("valkey", "Valkey, one server", lacks=_UNFAIR),
+    BackEnd("redis70", "Redis 7.0, one server", lacks=_UNFAIR),
+    BackEnd("sentinel", "Valkey under Sentinel", lacks=_UNFAIR | _NO_LOST_ANSWERS),
+    BackEnd("cluster", "Valkey Cluster", lacks=_UNFAIR | _NO_LOST_ANSWERS),
+    BackEnd("valkey-fair", "Valkey, fair lock", lacks={
+        "readers_share_and_writers_do_not": "other kinds of lock, which stand on the same queue: see valkey",
+        "permits_are_as_many_as_there_are": "other kinds of lock, which stand on the same queue: see valkey"}),
+)}
