@@ -296,12 +296,14 @@ class FenceKeys:
 class LockKeys:
     """Keys of one lock. Locks whose names share a hash tag (``{cart}:7``) lie in one slot.
 
-    clustered: the servers' clock offset is kept for each slot then, and once otherwise.
+    clustered: the servers' clock offset is kept for each slot then, and once otherwise. sort: of locks with a queue:
+    those of two sorts are two locks, whatever their name, with tokens in common.
     """
 
     prefix: str
     name: str
     clustered: bool = False
+    sort: str = ""
 
     @property
     def base(self) -> bytes:
@@ -328,18 +330,18 @@ class LockKeys:
     @property
     def lock_holders(self) -> bytes:
         """ZSET of a lock with a queue: its acquisitions, with the server time in ms at which each ends."""
-        return self.base + b"::holders"
+        return b"%s::%s:holders" % (self.base, self.sort.encode())
 
     @property
     def lock_queue(self) -> bytes:
         """ZSET: acquisitions that wait, in the order in which they came."""
-        return self.base + b"::queue"
+        return b"%s::%s:queue" % (self.base, self.sort.encode())
 
     @property
     def lock_about(self) -> bytes:
         """HASH with expiry: ``capacity`` of a lock with a queue, and what is known of each acquisition that holds or
         waits (see ``queue.lua``)."""
-        return self.base + b"::about"
+        return b"%s::%s:about" % (self.base, self.sort.encode())
 
     def lock_place(self, acquisition: str) -> bytes:
         # Not a key: where whoever waits in a queue hears that it is its turn.

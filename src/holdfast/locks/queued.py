@@ -38,8 +38,12 @@ MANY = 1_000_000
 
 @dataclass(frozen=True)
 class Share:
-    """What one hold takes: ``units`` of a lock that has ``capacity`` of them. The rest: see ``Keeper``."""
+    """What one hold takes: ``units`` of a lock that has ``capacity`` of them. The rest: see ``Keeper``.
 
+    sort: what may share a lock. Counted together, a fair mutex and a semaphore of one name would let each other in.
+    """
+
+    sort: str
     kind: str
     units: int
     capacity: int
@@ -47,9 +51,9 @@ class Share:
     never_under: tuple[str, ...] = ()
 
 
-FAIR = Share("fair", 1, 1, again=("fair",))
-READ = Share("read", 1, MANY, again=("read", "write"))
-WRITE = Share("write", MANY, MANY, again=("write",), never_under=("read",))
+FAIR = Share("fair", "fair", 1, 1, again=("fair",))
+READ = Share("rw", "read", 1, MANY, again=("read", "write"))
+WRITE = Share("rw", "write", MANY, MANY, again=("write",), never_under=("read",))
 
 
 class Queued:
@@ -87,7 +91,7 @@ class Queued:
             (keys.lock_released(held.acquisition), keys.lock_holders, keys.lock_queue, keys.lock_about), args)
 
     def _keys(self, name: str) -> LockKeys:
-        return LockKeys(self._locks.server.prefix, name, self._locks.server.clustered)
+        return LockKeys(self._locks.server.prefix, name, self._locks.server.clustered, self._share.sort)
 
     async def _question(self, held: Acquisition, *, waits: bool) -> Question:
         keys, channel = self._keys(held.name), self._keys(held.name).lock_place(held.acquisition)

@@ -115,7 +115,7 @@ class Locks:
         several. In the order of arrival. Who asks last says how many permits there are."""
         if not 0 < units <= permits:
             raise ConfigurationError(f"{units} of {permits} permits of semaphore {name!r}: ask for 1 up to all of them")
-        return self._queued(name, Share("permit", units, permits))
+        return self._queued(name, Share("permits", "permit", units, permits))
 
     def _queued(self, name: str, share: Share) -> Lock:
         return Lock(name, Queued(self, share), self.ledger)

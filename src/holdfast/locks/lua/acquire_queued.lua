@@ -37,13 +37,12 @@ if redis.call('ZSCORE', holders, id) then
 end
 
 -- The first in line waits for a lease to end, everybody else for whoever is before them to be late.
-local rank, again = redis.call('ZRANK', queue, id), nil
+local again
 if patience == 0 then
   redis.call('ZREM', queue, id)
   forget(about, id)
-elseif rank > 0 then
-  local before = redis.call('ZRANGE', queue, rank - 1, rank - 1)[1]
-  again = redis.call('HGET', about, 'e' .. before)
+else
+  again = before(queue, about, redis.call('ZRANK', queue, id), now)
 end
 again = again or redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')[2] or '0'
 return { 0, math.max(tonumber(again) - now, 0), redis.call('GET', KEYS[5]) or '0' }

@@ -9,11 +9,18 @@
 -- until then. Fields of the hash, each with an acquisition behind its letter: u units, p ms a place is kept, e its end,
 -- c channel to be told on, t token, s since, w who.
 
+local function kept(keys, ms)
+  for _, key in ipairs(keys) do
+    if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, text(ms)) end
+  end
+end
+
 local function forget(about, id)
   redis.call('HDEL', about, 'u' .. id, 'p' .. id, 'e' .. id, 'c' .. id, 't' .. id, 's' .. id, 'w' .. id)
 end
 
--- Ends what has run out, and says how many units are taken.
+-- Ends what has run out, and says how many units are taken. A hold of which it is not known (its record was evicted, or
+-- deleted by a person) counts as all of them; its next renewal is refused.
 local function taken(holders, about, now)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', holders, '-inf', text(now))) do -- guard: a lease has an end
     redis.call('ZREM', holders, id)
@@ -21,7 +28,7 @@ local function taken(holders, about, now)
   end
   local units = 0
   for _, id in ipairs(redis.call('ZRANGE', holders, 0, -1)) do
-    units = units + tonumber(redis.call('HGET', about, 'u' .. id) or '1')
+    units = units + (tonumber(redis.call('HGET', about, 'u' .. id)) or math.huge) -- guard: of unknown size
   end
   return units
 end
@@ -42,15 +49,22 @@ local function advance(holders, queue, about, now, word)
     else
       units = units + wanted
       redis.call('ZADD', holders, text(now + tonumber(place[2])), id)
+      kept({ holders, about }, tonumber(place[2]) + 60000) -- guard: it may never come for it
       redis.call(word, place[4], '')
     end
     redis.call('ZREM', queue, id)
   end
 end
 
-local function kept(keys, ms)
-  for _, key in ipairs(keys) do
-    if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, text(ms)) end
+-- Until when the one before `rank` keeps its place; nil for whoever is first. Those who are late lose theirs.
+local function before(queue, about, rank, now)
+  while rank > 0 do
+    rank = rank - 1
+    local id = redis.call('ZRANGE', queue, rank, rank)[1]
+    local ends = redis.call('HGET', about, 'e' .. id)
+    if tonumber(ends or '0') > now then return ends end -- guard: nobody waits for a dead one
+    redis.call('ZREM', queue, id)
+    forget(about, id)
   end
 end
 

@@ -9,7 +9,8 @@ local answers = {}
 for n = 1, #KEYS / 2 do
   local holders, id, lease = KEYS[2 * n - 1], ARGV[2 * n - 1], tonumber(ARGV[2 * n])
   local ends = redis.call('ZSCORE', holders, id)
-  local mine = ends and tonumber(ends) > now -- guard: owner
+  local known = redis.call('HEXISTS', KEYS[2 * n], 'u' .. id) == 1 -- guard: a hold of unknown size is told so
+  local mine = known and ends and tonumber(ends) > now -- guard: owner
   if mine then
     redis.call('ZADD', holders, text(now + lease), id)
     kept({ holders, KEYS[2 * n] }, lease + 60000)
