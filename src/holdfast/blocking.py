@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishing from plain code: scripts, Django views, threads. One thread with an event loop of its own does the work.
+"""For plain code: scripts, Django views, threads. One thread with an event loop of its own does the work.
 
 ::
 
@@ -21,6 +21,8 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .app import Holdfast
+    from .locks import LockSettings
+    from .locks.plain import PlainLocks
     from .streams.producer import Receipt
 
 T = TypeVar("T")
@@ -40,31 +42,43 @@ class Blocking:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` returns or raises, done in the loop behind this. Interrupted here, it is cancelled there."""
         if os.getpid() != self._pid:
             work.close()
             raise ConfigurationError("this was opened before a fork: call hf.blocking() again in the child")
         if self._loop.is_closed():
             work.close()
             raise ConfigurationError("this was closed: call hf.blocking() again")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        doing = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return doing.result()
+        except BaseException:
+            doing.cancel()
+            raise
 
     def publish(self, stream: str, value: Any, **how: Any) -> Receipt:
         """See ``Holdfast.publish``."""
-        return self._wait(self._hf.publish(stream, value, **how))
+        return self.wait_for(self._hf.publish(stream, value, **how))
 
     def publish_many(self, stream: str, outs: Sequence[Any]) -> list[Receipt]:
         """See ``Holdfast.publish_many``."""
-        return self._wait(self._hf.publish_many(stream, outs))
+        return self.wait_for(self._hf.publish_many(stream, outs))
 
     def cancel(self, stream: str, message_id: str, *, key: str | None = None) -> bool:
         """See ``Holdfast.cancel``."""
-        return self._wait(self._hf.cancel(stream, message_id, key=key))
+        return self.wait_for(self._hf.cancel(stream, message_id, key=key))
+
+    def locks(self, settings: LockSettings | None = None, *, who: str = "") -> PlainLocks:
+        """Gives locks by name to threads. Make one and keep it. See ``Holdfast.locks`` and ``locks.plain``."""
+        from .locks.plain import PlainLocks
+
+        return PlainLocks(self, self.wait_for(self._hf.locks(settings, who=who)))
 
     def close(self) -> None:
         """Closes the connections and ends the thread. In a forked child they are the parent's, and left alone."""
         if os.getpid() == self._pid and self._loop.is_running():
-            self._wait(self._hf.close())
+            self.wait_for(self._hf.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

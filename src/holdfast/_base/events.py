@@ -397,17 +397,37 @@ class LockHeldTwice(OfLock, frozen=True, kw_only=True):
     level: int = logging.ERROR
 
 
-class LocksRenewed(Event, frozen=True, kw_only=True):
-    """``count`` leases were extended by one command, ``late_s`` after the first of them was due."""
+class GrantUnconfirmed(OfLock, frozen=True, kw_only=True):
+    """A grant was given back before anybody was told of it: ``confirmed`` replicas had it in time, not ``wanted``."""
 
+    confirmed: int
+    wanted: int
+    level: int = logging.WARNING
+
+
+class LockServerChanged(OfLock, frozen=True, kw_only=True):
+    """Whoever asked for a lock met another server than the last time: a failover or a restart. Once a connection."""
+
+    level: int = logging.WARNING
+
+
+class LocksRenewed(Event, frozen=True, kw_only=True):
+    """``count`` leases of locks of one kind were extended by one command, ``late_s`` after the first of them was due;
+    ``refused``: not ours any more. ``longest_s``: for how long the one of them that was granted first has been held."""
+
+    kind: str
     count: int
+    refused: int
     late_s: float
+    longest_s: float
     level: int = logging.DEBUG
 
 
 class RenewalFailed(Event, frozen=True, kw_only=True):
-    """``count`` leases could not be extended: the server did not answer in time, or no replica confirmed it."""
+    """``count`` leases of one kind could not be extended: the server did not answer in time, or no replica confirmed
+    it."""
 
+    kind: str
     count: int
     error: str
     level: int = logging.WARNING

@@ -343,6 +343,11 @@ class LockKeys:
         waits (see ``queue.lua``)."""
         return b"%s::%s:about" % (self.base, self.sort.encode())
 
+    @property
+    def latch(self) -> bytes:
+        """STRING with expiry: what is left to count of a count-down latch."""
+        return self.base + b"::latch"
+
     def lock_place(self, acquisition: str) -> bytes:
         # Not a key: where whoever waits in a queue hears that it is its turn.
         return self.base + b"::turn:" + acquisition.encode()
@@ -350,6 +355,11 @@ class LockKeys:
     def lock_released(self, acquisition: str) -> bytes:
         """STRING with expiry: this acquisition was given back, for whoever lost that answer and asks again."""
         return self.base + b"::released:" + acquisition.encode()
+
+    @property
+    def lock_minimal(self) -> bytes:
+        """STRING with expiry: who holds the lock of ``locks.minimal``, which knows nothing of the others."""
+        return self.base + b"::minimal"
 
     @property
     def channel(self) -> bytes:

@@ -58,15 +58,19 @@ class Listener:
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def listening(self, channel: bytes) -> AsyncIterator[asyncio.Event]:
-        """An event that is set by each message. Raises ServerUnreachable when the subscription is not confirmed."""
+    async def listening(self, *channels: bytes) -> AsyncIterator[asyncio.Event]:
+        """An event that is set by each message on one of them, which lie in one slot. Raises ServerUnreachable when a
+        subscription is not confirmed."""
         event = asyncio.Event()
-        self._waiting.setdefault(channel, set()).add(event)
+        for channel in channels:
+            self._waiting.setdefault(channel, set()).add(event)
         try:
-            await self._subscribed(channel)
+            for channel in channels:
+                await self._subscribed(channel)
             yield event
         finally:
-            await self._left(channel, event)
+            for channel in channels:
+                await self._left(channel, event)
 
     async def close(self) -> None:
         """Lets go of the connection; whoever still waits is woken."""

@@ -56,6 +56,7 @@ def trials(scratch: bytes) -> dict[str, Command]:
         "zcard": ("ZCARD", key),
         "zcount": ("ZCOUNT", key, 0, 0),
         "zrange": ("ZRANGE", key, 0, 0),
+        "zrank": ("ZRANK", key, "m"),
         "zrangebyscore": ("ZRANGEBYSCORE", key, 0, 0),
         "zrem": ("ZREM", key, "m"),
         "zremrangebyscore": ("ZREMRANGEBYSCORE", key, 0, 0),

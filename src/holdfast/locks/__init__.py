@@ -14,8 +14,11 @@
 
 from __future__ import annotations
 
+from .election import Election
 from .held import Acquisition
 from .hold import Lock
+from .latch import Latch
 from .redis import Locks, LockSettings, ReadWrite
+from .together import HeldTogether, Together
 
-__all__ = ["Acquisition", "Lock", "LockSettings", "Locks", "ReadWrite"]
+__all__ = ["Acquisition", "Election", "HeldTogether", "Latch", "Lock", "LockSettings", "Locks", "ReadWrite", "Together"]

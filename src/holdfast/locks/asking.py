@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._base.events import log
@@ -30,26 +30,24 @@ RELEASED_KEPT_MS = 30_000
 class Question:
     """What a server is asked. Before ``args`` come acquisition, lease in ms, run id, who asks, largest token seen.
 
-    channel: where whoever waits is told. queues: being refused leaves a place in a queue. undo: gives back a grant.
+    channels: where whoever waits is told. queues: being refused leaves a place in a queue. undo: gives back a grant.
     """
 
     script: Script
     keys: tuple[bytes, ...]
-    channel: bytes
+    channels: tuple[bytes, ...]
     undo: Callable[[Acquisition], Awaitable[object]]
     args: tuple[str | int | bytes, ...] = ()
     queues: bool = False
-    #: A key in the slot of the lock; the first of ``keys`` may belong to all of them.
-    near: bytes = field(default=b"")
 
 
 class Asking:
-    """One acquisition that is asked for. tokens: what it was granted with."""
+    """One acquisition that is asked for."""
 
     def __init__(self, locks: Locks, question: Question, held: Acquisition) -> None:
         self._locks, self._question, self._held = locks, question, held
         self._trouble: ServerError | None = None
-        self.tokens: list[int] = []
+        self._again_ms = 0
 
     async def look(self) -> None:
         """Asks once; TimeoutError when somebody else holds it."""
@@ -77,12 +75,13 @@ class Asking:
                 await asyncio.sleep(self._locks.again_s())
 
     async def _asked(self) -> bool:
-        self.tokens, self._again_ms = await self._locks.ask(self._question, self._held)
-        return bool(self.tokens)
+        again_ms = await self._locks.ask(self._question, self._held)
+        self._again_ms = again_ms or 0
+        return again_ms is None
 
     async def _heard(self) -> bool:
-        listener = await self._locks.listener(self._question.near)
-        async with listener.listening(self._question.channel) as heard:
+        listener = await self._locks.listener(self._question.keys[0])
+        async with listener.listening(*self._question.channels) as heard:
             while True:
                 heard.clear()
                 if await self._asked():  # guard: freed before we listened

@@ -36,7 +36,7 @@ OnLost = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Renewal:
-    """How a server is asked to extend a lease. script: for many of a slot, each with its keys, id and lease in ms."""
+    """How a server is asked to extend a lease. script: for many of a slot, each with its keys, id, lease."""
 
     script: Script
     keys: tuple[bytes, ...]
@@ -113,7 +113,7 @@ class Acquisition:
 
     def granted(self, token: int, sent_at: Instant) -> None:
         """The server granted it in answer to what was sent at ``sent_at``."""
-        self.fencing_token = token
+        self.fencing_token, self.since = token, sent_at
         self._loop = asyncio.get_running_loop()
         self._certain_for(sent_at, self.lease_ms)
         self._watch()

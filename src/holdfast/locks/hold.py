@@ -109,11 +109,20 @@ class Ledger:
         task.add_done_callback(self._giving_back.discard)
         return task
 
+    def report(self, held: Acquisition, certain: bool) -> None:
+        """Says that its holder has ended it, which was certainly held until then or not."""
+        seconds = self.clock.now() - held.since
+        if certain:
+            self.events.emit(ev.LockGivenBack(kind=held.kind, lock=held.name, seconds=seconds))
+        else:
+            cause = "deadline" if held.cause in {"", "released"} else held.cause
+            self.events.emit(ev.LockLost(kind=held.kind, lock=held.name, seconds=seconds, cause=cause))
+
     async def close(self) -> None:
         """Gives back all that is held."""
         for held, keeper in tuple(self._keepers.items()):
             self.left(held)
-            held.let_go()
+            self.report(held, held.let_go())
             self.later(keeper.give_back(held))
         if self._giving_back:
             await asyncio.gather(*self._giving_back, return_exceptions=True)
@@ -193,7 +202,7 @@ class Lock:
         certain = held.let_go()  # guard: no renewal after it
         if held.forked or not was_held:
             return certain and not held.forked
-        self._report(held, certain)
+        self._ledger.report(held, certain)
         giving_back = self._ledger.later(self._keeper.give_back(held))
         if not certain:  # whoever lost it is told at once, however long the server is away
             return False
@@ -212,13 +221,6 @@ class Lock:
                 await asyncio.shield(self._ledger.later(self._keeper.give_back(held)))
             raise
         self._emit(ev.LockGranted, seconds=self._since(asked_at), left_s=held.deadline - self._ledger.clock.now())
-
-    def _report(self, held: Acquisition, certain: bool) -> None:
-        seconds = self._since(held.since)
-        if certain:
-            self._emit(ev.LockGivenBack, seconds=seconds)
-        else:
-            self._emit(ev.LockLost, seconds=seconds, cause=held.cause or "deadline")
 
     def _since(self, then: Instant) -> float:
         return self._ledger.clock.now() - then

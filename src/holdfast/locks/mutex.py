@@ -27,21 +27,22 @@ _RENEW = load_script("holdfast.locks", "renew")
 
 
 class Mutex:
-    """Fulfils ``Keeper``."""
+    """Fulfils ``Keeper``. names: of several locks in one slot, which are had together or not at all; else the lock's
+    own."""
 
     kind = "mutex"
     again: tuple[str, ...] = ("mutex",)
     never_under: tuple[str, ...] = ()
 
-    def __init__(self, locks: Locks) -> None:
-        self._locks = locks
+    def __init__(self, locks: Locks, names: tuple[str, ...] = ()) -> None:
+        self._locks, self._names = locks, names
         self._lines: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
 
     def new(self, name: str, lease_s: float | None) -> Acquisition:
         """An acquisition that nobody was asked for yet."""
         held = self._locks.new(name, lease_s, self.kind)
-        held.renewal = Renewal(_RENEW, (self._keys(name).lock,))
+        held.renewal = Renewal(_RENEW, tuple(keys.lock for keys in self._keys(name)))
         return held
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
@@ -59,17 +60,20 @@ class Mutex:
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the server had it as ours."""
-        keys = self._keys(held.name)
-        args = (held.acquisition, RELEASED_KEPT_MS, await self._locks.publish_word(), keys.channel)
-        return await self._locks.tell(held.name, _RELEASE, (keys.lock_released(held.acquisition), keys.lock), args)
+        found = self._keys(held.name)
+        keys = (found[0].lock_released(held.acquisition), *(each.lock for each in found))
+        word = await self._locks.publish_word()
+        args: list[str | int | bytes] = [held.acquisition, RELEASED_KEPT_MS, word, *(each.channel for each in found)]
+        return await self._locks.tell(held.name, _RELEASE, keys, args)
 
-    def _keys(self, name: str) -> LockKeys:
-        return LockKeys(self._locks.server.prefix, name, self._locks.server.clustered)
+    def _keys(self, name: str) -> list[LockKeys]:
+        server = self._locks.server
+        return [LockKeys(server.prefix, each, server.clustered) for each in self._names or (name,)]
 
     def _question(self, name: str) -> Question:
-        keys = self._keys(name)
-        return Question(_ACQUIRE, (keys.lock_clock, keys.lock, keys.lock_token), keys.channel, self.give_back,
-                        near=keys.lock)
+        found = self._keys(name)
+        keys = (found[0].lock_clock, *(key for each in found for key in (each.lock, each.lock_token)))
+        return Question(_ACQUIRE, keys, tuple(each.channel for each in found), self.give_back)
 
     @contextlib.asynccontextmanager
     async def _in_line(self, name: str) -> AsyncIterator[None]:

@@ -96,8 +96,8 @@ class Queued:
     async def _question(self, held: Acquisition, *, waits: bool) -> Question:
         keys, channel = self._keys(held.name), self._keys(held.name).lock_place(held.acquisition)
         place_ms = int(PLACE_POLLS * self._locks.settings.poll_s * 1000) if waits else 0
+        needed = (keys.lock_clock, keys.lock_holders, keys.lock_queue, keys.lock_about, keys.lock_token)
         return Question(
-            _ACQUIRE, (keys.lock_clock, keys.lock_holders, keys.lock_queue, keys.lock_about, keys.lock_token), channel,
-            self.give_back,
+            _ACQUIRE, needed, (channel,), self.give_back,
             args=(self._share.units, self._share.capacity, place_ms, channel, await self._locks.publish_word()),
-            queues=waits, near=keys.lock)
+            queues=waits)

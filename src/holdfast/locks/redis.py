@@ -28,9 +28,11 @@ from ..errors import ConfigurationError, LockUnconfirmed, ServerError, ServerUnr
 from .asking import Question
 from .held import Acquisition
 from .hold import Ledger, Lock
+from .latch import Latch
 from .mutex import Mutex
 from .queued import FAIR, READ, WRITE, Queued, Share
 from .renewer import OnBlocked, Renewer
+from .together import Together
 
 if TYPE_CHECKING:
     from .._redis.link import Link
@@ -94,6 +96,7 @@ class Locks:
                                replicas=self.settings.replicas)
         self._listeners: dict[int, Listener] = {}
         self._links: dict[int, Link] = {}
+        self._run_ids: dict[int, str] = {}
         self._opening = asyncio.Lock()
         self._seen = 0
         self._mutex = Mutex(self)
@@ -111,11 +114,19 @@ class Locks:
         return ReadWrite(self._queued(name, READ), self._queued(name, WRITE))
 
     def semaphore(self, name: str, permits: int, *, units: int = 1) -> Lock:
-        """``permits`` at a time, each a hold with a lease and a token of its own, of ``units`` permits; a task may hold
+        """``permits`` at a time, each hold with a lease and a token of its own, of ``units`` permits; a task may have
         several. In the order of arrival. Who asks last says how many permits there are."""
         if not 0 < units <= permits:
             raise ConfigurationError(f"{units} of {permits} permits of semaphore {name!r}: ask for 1 up to all of them")
         return self._queued(name, Share("permits", "permit", units, permits))
+
+    def together(self, *names: str) -> Together:
+        """Several plain locks at once, all or none: ``async with locks.together("a", "b").hold()``. See there."""
+        return Together(self, names)
+
+    def latch(self, name: str, count: int, *, keep_s: float = 3600.0) -> Latch:
+        """Opens for those who wait when it was counted down ``count`` times. keep_s: gone so long after the last."""
+        return Latch(self, name, count, keep_s)
 
     def _queued(self, name: str, share: Share) -> Lock:
         return Lock(name, Queued(self, share), self.ledger)
@@ -139,33 +150,44 @@ class Locks:
     def new(self, name: str, lease_s: float | None, kind: str) -> Acquisition:
         """An acquisition that nobody was asked for yet."""
         ms = int((self.settings.ttl_s if lease_s is None else lease_s) * 1000)
-        return Acquisition(name, self._id(), ms, self.clock, renewed=lease_s is None, kind=kind)
+        return Acquisition(name, self.an_id(), ms, self.clock, renewed=lease_s is None, kind=kind)
 
-    async def ask(self, question: Question, held: Acquisition) -> tuple[list[int], int]:
-        """One question: the tokens if it is ours now, else none; and in how many ms it is worth asking again."""
-        link, sent_at = await self._link(question.near), self.clock.now()
+    async def ask(self, question: Question, held: Acquisition) -> int | None:
+        """One question. None: it is ours now; else in how many ms it is worth asking again."""
+        link, sent_at = await self._link(question.keys[0]), self.clock.now()
         run_id, held.in_doubt = link.run_id, True
         args = (held.acquisition, held.lease_ms, run_id, self._about(), self._seen, *question.args)
         answer, confirmed = await self._run(link, question, args)
-        granted, ms, *tokens = map(int, answer)
-        self._seen = max(self._seen, *tokens)
+        granted, ms, token = map(int, answer)
+        self._seen = max(self._seen, token)
+        self._met(link, question.keys[0], held)
         if not granted:
             held.in_doubt = question.queues
-            return [], ms
+            return ms
         if link.run_id != run_id:  # guard: the token was made as if the server had not changed. Nobody was told
             await self._undo(question, held)
-            return [], 0
+            return 0
         if confirmed < self.settings.replicas:  # guard: a failover could grant it again
             await self._undo(question, held)
+            self.events.emit(ev.GrantUnconfirmed(kind=held.kind, lock=held.name, confirmed=confirmed,
+                                                 wanted=self.settings.replicas))
             raise LockUnconfirmed(f"lock {held.name!r}: {confirmed} of {self.settings.replicas} replicas confirmed it "
                                   f"within {self.settings.confirm_s:g} s; it was given back")
-        held.granted(tokens[0], sent_at)
-        return tokens, 0
+        held.granted(token, sent_at)
+        return None
+
+    def _met(self, link: Link, key: bytes, held: Acquisition) -> None:
+        """Reports that a connection has come to another server than the last time."""
+        place = self.server.place_of(key)
+        before, now = self._run_ids.get(place, ""), link.run_id
+        if now and before and now != before:
+            self.events.emit(ev.LockServerChanged(kind=held.kind, lock=held.name))
+        self._run_ids[place] = now or before
 
     async def _undo(self, question: Question, held: Acquisition) -> None:
         """Gives back a grant that nobody was told of. Whoever asks again is another acquisition."""
         await question.undo(held)
-        held.acquisition, held.in_doubt = self._id(), False
+        held.acquisition, held.in_doubt = self.an_id(), False
 
     async def _run(self, link: Link, question: Question, args: tuple[str | int | bytes, ...]) -> tuple[Any, int]:
         if not self.settings.replicas:
@@ -177,7 +199,8 @@ class Locks:
             raise confirmed
         return answer, confirmed
 
-    def _id(self) -> str:
+    def an_id(self) -> str:
+        """An id that nobody else has."""
         return f"{self._chance.getrandbits(80):020x}"
 
     def _about(self) -> str:
@@ -190,14 +213,17 @@ class Locks:
         again when an answer is lost: it remembers what it said."""
         for attempt in range(RELEASE_TRIES):
             try:
-                link = await self._link(keys[0])
-                return bool(await link.run(script, keys, args, timeout_s=ANSWER_S))
+                return bool(await self.say(script, keys, args))
             except ServerUnreachable as error:
                 if attempt + 1 == RELEASE_TRIES:
                     log.warning("giving back lock %s: %s; it ends with its lease", name, error)
                 else:
                     await asyncio.sleep(self.again_s())
         return None
+
+    async def say(self, script: Script, keys: Sequence[bytes], args: Sequence[str | int | bytes]) -> Any:
+        """Runs a script once."""
+        return await (await self._link(keys[0])).run(script, keys, args, timeout_s=ANSWER_S)
 
     async def _link(self, key: bytes) -> Link:
         """A connection of the locks' own: ``WAIT`` on a shared one would hold up everybody."""

@@ -164,25 +164,32 @@ class Renewer:
             answers = self._ask(alive, age_ms) if alive else []
         except ServerError as error:  # unconfirmed: no deadline moves
             self._trouble.warn(f"{len(alive)} locks could not be renewed", error)
-            self._events.emit(RenewalFailed(count=len(alive), error=type(error).__name__))
+            for kind, of_kind in _by_kind(alive).items():
+                self._events.emit(RenewalFailed(kind=kind, count=len(of_kind), error=type(error).__name__))
             self._again(some, sent_at, 9)
             return
-        for held, extended in zip(alive, answers, strict=True):
-            self._answered(held, bool(extended), sent_at, held.lease_ms - age_ms)
-        if alive:
-            self._events.emit(LocksRenewed(count=len(alive), late_s=self._late_s))
+        refused = {held for held, extended in zip(alive, answers, strict=True)
+                   if self._answered(held, bool(extended), sent_at, held.lease_ms - age_ms)}
+        for kind, of_kind in _by_kind(alive).items():
+            not_ours = len(refused.intersection(of_kind))
+            self._events.emit(LocksRenewed(kind=kind, count=len(of_kind) - not_ours, refused=not_ours,
+                                           late_s=self._late_s,
+                                           longest_s=sent_at - min(held.since for held in of_kind)))
         self._again(some, sent_at, 3)
 
-    def _answered(self, held: Acquisition, extended: bool, sent_at: Instant, left_ms: float) -> None:
+    def _answered(self, held: Acquisition, extended: bool, sent_at: Instant, left_ms: float) -> bool:
+        """Whether the server refused what we had not ended ourselves."""
+        refused = not extended and not held.over
         if extended:
             held.confirm(sent_at, left_ms)
             self.renewed += 1
-        elif not held.over:
+        elif refused:
             left_s = held.deadline - self._clock.now()
             held.lose("server")
             if left_s > 0:  # a promise was broken: by a failover, a clock, or a person
                 self._events.emit(LockHeldTwice(kind=held.kind, lock=held.name, left_s=left_s,
                                                 token=held.fencing_token))
+        return refused
 
     def _again(self, some: Sequence[Acquisition], sent_at: Instant, part: int) -> None:
         with self._wake:
@@ -200,7 +207,8 @@ class Renewer:
     def _ask(self, some: Sequence[Acquisition], age_ms: float) -> list[int]:
         renewals = [held.renewal for held in some if held.renewal is not None]
         keys = [key for renewal in renewals for key in renewal.keys]
-        args = [word for held in some for word in (held.acquisition, int(held.lease_ms - age_ms))]
+        args = [word for held, renewal in zip(some, renewals, strict=True)
+                for word in (held.acquisition, int(held.lease_ms - age_ms), len(renewal.keys))]
         timeout_s = min(held.lease_ms for held in some) / 6000
         link, script = self._link(keys[0]), renewals[0].script
         self.commands += 1
@@ -224,3 +232,11 @@ class Renewer:
         if slot not in self._links:
             self._links[slot] = self._server.sync_link(key)
         return self._links[slot]
+
+
+def _by_kind(some: Sequence[Acquisition]) -> dict[str, list[Acquisition]]:
+    """One command may renew locks of several kinds."""
+    by: dict[str, list[Acquisition]] = defaultdict(list)
+    for held in some:
+        by[held.kind].append(held)
+    return by

@@ -30,7 +30,7 @@ if redis.call('ZSCORE', holders, id) then
   redis.call('ZADD', holders, text(now + lease), id)
   local token = redis.call('HGET', about, 't' .. id)
   if not token then
-    token = next_token(KEYS[5], now_us, offset_us(KEYS[1], ARGV[3]), tonumber(ARGV[5]))
+    token = new_token(KEYS, 5, 1, now_us, offset_us(KEYS[1], ARGV[3]), ARGV[5])
     redis.call('HSET', about, 't' .. id, token, 's' .. id, text(now))
   end
   return { 1, lease, token }

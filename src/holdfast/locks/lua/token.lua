@@ -22,11 +22,13 @@ local function offset_us(clock_key, run_id)
   return offset
 end
 
--- A token larger than every one given before, and than the largest that whoever asks has seen.
-local function next_token(token_key, now_us, offset, seen)
-  local last = tonumber(redis.call('GET', token_key) or '0')
-  local token = text(math.max(last + 1, now_us + offset, seen + 1)) -- guard: tokens only grow
-  redis.call('SET', token_key, token)
+-- A token larger than every one given before under one of some keys (from `first` on, each `step`th), and than the largest
+-- that whoever asks has seen.
+local function new_token(keys, first, step, now_us, offset, seen)
+  local last = tonumber(seen)
+  for n = first, #keys, step do last = math.max(last, tonumber(redis.call('GET', keys[n]) or '0')) end
+  local token = text(math.max(last + 1, now_us + offset)) -- guard: tokens only grow
+  for n = first, #keys, step do redis.call('SET', keys[n], token) end
   return token
 end
 
