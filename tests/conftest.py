@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import pytest
 
 from holdfast.testing.binaries import ServerMissing
+from tests.contract.lock_matrix import Matrix
 from tests.support.backend import KINDS, Backend, Pool, versions
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
     config.addinivalue_line("markers", "everywhere: runs on every kind of server unless --servers names some")
+    config.pluginmanager.register(Matrix(), "holdfast-lock-matrix")
     # A developer's own settings must not decide a test: the command line reads them.
     for name in [name for name in os.environ if name.startswith("HOLDFAST_") and name != _WHEEL]:
         del os.environ[name]

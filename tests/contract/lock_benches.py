@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from holdfast._redis.open import open_server
 from holdfast.locks import Lock, Locks, LockSettings
+from holdfast.locks.minimal import MinimalLocks
 from holdfast.testing import Proxy, Way
 from tests.contract.lock_claims import BACK_ENDS, BackEnd
 from tests.support.backend import Backend, Pool
@@ -184,6 +185,18 @@ async def redis_door(urls: Urls, ttl_s: float) -> AsyncIterator[Locks]:
         await server.close()
 
 
+@contextlib.asynccontextmanager
+async def minimal_door(urls: Urls, ttl_s: float) -> AsyncIterator[MinimalLocks]:
+    """What one process has of the minimal lock."""
+    server = await open_server(urls[0])
+    locks = MinimalLocks(server, ttl_s=ttl_s)
+    try:
+        yield locks
+    finally:
+        await locks.close()
+        await server.close()
+
+
 def fair(door: Locks, name: str) -> Lock:
     """The lock that keeps the order of arrival."""
     return door.lock(name, fair=True)
@@ -195,4 +208,5 @@ BENCHES: dict[str, Bench] = {bench.back_end.name: bench for bench in (
     Bench(BACK_ENDS["sentinel"], pooled("sentinel"), redis_door),
     Bench(BACK_ENDS["cluster"], pooled("cluster"), redis_door),
     Bench(BACK_ENDS["valkey-fair"], pooled("valkey"), redis_door, fair),
+    Bench(BACK_ENDS["minimal"], pooled("valkey"), minimal_door),
 )}

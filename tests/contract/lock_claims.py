@@ -81,4 +81,12 @@ BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
     BackEnd("valkey-fair", "Valkey, fair lock", lacks={
         "readers_share_and_writers_do_not": "other kinds of lock, which stand on the same queue: see valkey",
         "permits_are_as_many_as_there_are": "other kinds of lock, which stand on the same queue: see valkey"}),
+    BackEnd("minimal", "`SET NX PX`, to be compared", lacks=_MUTEX_ONLY, faults={
+        "tokens_grow": "there is no token",
+        "held_again_by_its_task": "the task waits for itself",
+        "first_come_first_served": "whoever looks first when it is free has it",
+        "renewed_beyond_its_lease": "nobody renews it",
+        "loss_is_told": "it is never SUSPECT: nothing was to be confirmed",
+        "a_lost_answer_to_acquire": "it waits for its own key until that runs out",
+        "a_lost_answer_to_release": "asked again, the server says that it is gone, which is taken for a loss"}),
 )}
