@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast, how late, how large, how idle, how soon again: Holdfast beside other ways to consume a Redis stream.
+"""How fast, how late, how large, how idle, how soon again: Holdfast beside other ways to consume a Redis stream,
+and beside other locks.
 
 ::
 
     make bench                                            everything, with 1,000,000 messages where memory is measured
     python -m benchmarks --only drain --n 5000 --runs 3   a quick look
+    python -m benchmarks --only locks                     some twelve minutes; with --quick, a minute and a half
 
 ``job``           what a child process is told, and the message it handles; ``tally``: how a handler counts
 ``contestants/``  one file a library, each doing the same four things: fill, pace, work, say how it is set
 ``rig``           servers, children, and when a stream is drained
 ``drain``, ``latency``, ``memory``, ``idle``, ``recovery``    one question a file: measure and return figures
+``locks``         four questions about locks; ``contestants/lock_roles``: what a process does with one;
+                  ``board``: what the processes of one run see of one another
 ``figures``, ``report``    pure: medians and ratios; JSON and Markdown
 
 Every contestant runs in a fresh process of its own and is measured by the same code, inside it and outside it.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, KNOWN, MODES
+from .contestants import CONTESTANTS, KNOWN, LOCKS, MODES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -25,6 +25,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "idle": ("bare", "holdfast", "faststream", "taskiq"),
     "recovery": ("holdfast", "faststream", "taskiq"),
     "once": tuple(MODES),
+    "locks": tuple(LOCKS),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -38,6 +39,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="rounds of the drain and of once (5), latency (3), kills (3)")
     parser.add_argument("--series", choices=["none", "everysec"], action="append",
                         help="persistence of the drain and of once (both)")
+    parser.add_argument("--quick", action="store_true", help="of locks: few contenders, few locks, one short round")
     parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
     parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
@@ -133,9 +135,23 @@ def ask_once(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     return {**facts, "settings": {"n": n, "runs": runs, "body_bytes": 200}, "series": series}
 
 
+def ask_locks(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from . import locks  # what starts ZooKeeper is nobody else's business
+
+    effort, facts = locks.QUICK if asked.quick else locks.Effort(), {}
+    effort = replace(effort, runs=asked.runs or effort.runs, seconds=asked.seconds or effort.seconds)
+    with _bench(asked, facts) as bench:
+        figures = locks.measure(bench, names, effort, tell)
+    return {**facts, "settings": {"runs": effort.runs, "pairs": effort.pairs, "seconds": effort.seconds,
+                                  "lease_ms": locks.DEATH_LEASE_MS}, "figures": figures,
+            "spoiled": locks.overlaps(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
-    "once": ask_once}
+    "once": ask_once, "locks": ask_locks}
 
 
 @contextmanager
@@ -146,10 +162,11 @@ def _bench(asked: argparse.Namespace, facts: dict[str, Any], persistence: str = 
 
 
 def _spoiled(result: dict[str, Any]) -> bool:
-    """Was a message of ours missing, or handled twice? Nothing failed here, so neither may be."""
+    """Was a message of ours missing, or handled twice, or a lock of ours held twice, or lost? Nothing failed here."""
     all_runs = [*result.get("series", {}).values(), result.get("runs", {})]
-    return any(run.get("missing") or run.get("duplicates") or run.get("effects_off")
-               for runs in all_runs for name, found in runs.items() if KNOWN[name].is_ours for run in found)
+    odd = any(run.get("missing") or run.get("duplicates") or run.get("effects_off")
+              for runs in all_runs for name, found in runs.items() if KNOWN[name].is_ours for run in found)
+    return odd or bool(result.get("spoiled"))
 
 
 def tell(line: str) -> None:

@@ -40,6 +40,8 @@ class Job(msgspec.Struct, kw_only=True):
     batch: the handler takes lists. lease_ms: after this long a dead worker's message may be taken over; 0: the default.
     keep: acknowledged entries stay in the stream (ours only; the peers always leave them).
     once: how effects are made to happen once. sql: the URL of an empty database.
+    fair, zookeeper, board, place, crowd: of locks. In order of arrival; where ZooKeeper is; the file that processes
+        share and this one's place in it; how many must wait before a holder gives back. ``measure`` names the role.
     """
 
     contestant: str
@@ -56,6 +58,11 @@ class Job(msgspec.Struct, kw_only=True):
     keep: bool = False
     once: str = ""
     sql: str = ""
+    fair: bool = False
+    zookeeper: str = ""
+    board: str = ""
+    place: int = 0
+    crowd: int = 0
     name: str = "worker"
 
     def environment(self) -> dict[str, str]:

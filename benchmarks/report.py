@@ -142,6 +142,71 @@ def once(result: Result) -> str:
     return text
 
 
+LOCK_BASE = "lock-redis-py"
+
+
+def locks(result: Result) -> str:
+    """Uncontended, handed over, after a death, held."""
+    settings, figures = result["settings"], result["figures"]
+    return (_head(f"Locks, {settings['runs']} runs", result) + _lock_pairs(figures["pair"])
+            + _lock_handovers(figures["handover"]) + _lock_deaths(figures["recovery"], settings["lease_ms"])
+            + _lock_renewals(figures["renewal"]))
+
+
+def _lock_pairs(runs: Mapping[str, Any]) -> str:
+    found = {key: medians(runs, key) for key in ("p50_us", "p99_us", "client_cpu_us")}
+    base = found["p50_us"].get(LOCK_BASE)
+    rows = []
+    for name, p50 in found["p50_us"].items():
+        server = [run["server_cpu_us"] for run in runs[name] if run["server_cpu_us"] is not None]
+        rows.append([_title(name), f"{p50 / base:.2f} ×" if base else "-", f"{p50:,.0f}",
+                     f"{found['p99_us'][name]:,.0f}", f"{found['client_cpu_us'][name]:,.0f}",
+                     f"{spread(server)['median']:,.0f}" if server else "-"])
+    return table(["acquire and release, nobody else wants it", "p50 over redis-py", "p50, µs", "p99, µs",
+                  "client CPU µs", "server CPU µs"], rows)
+
+
+def _lock_handovers(sizes: Mapping[str, Any]) -> str:
+    text = ""
+    for crowd, runs in sizes.items():
+        p50, p99, of = medians(runs, "p50_ms"), medians(runs, "p99_ms"), {n: len(found) for n, found in runs.items()}
+        base, rows = p50.get(LOCK_BASE), []
+        for name in p50:
+            commands = [run["commands"] for run in runs[name] if run["commands"] is not None]
+            rows.append([_title(name), f"{p50[name] / base:.3f} ×" if base else "-", f"{p50[name]:.2f}",
+                         f"{p99[name]:.1f}", f"{spread(commands)['median']:,.0f}" if commands else "-",
+                         f"{sum(run['handovers'] for run in runs[name]) / of[name]:,.0f}",
+                         str(sum(run["overlaps"] for run in runs[name]))])
+        text += table([f"hand-over while {crowd} wait", "p50 over redis-py", "p50, ms", "p99, ms",
+                       "commands a hand-over", "hand-overs a run", "held by two"], rows)
+    return text
+
+
+def _lock_deaths(runs: Mapping[str, Any], lease_ms: int) -> str:
+    rows = [[_title(name), *(f"{value:.2f}" for value in spread(run["recovered_s"] for run in found).values())]
+            for name, found in runs.items() if found]
+    return table([f"seconds from a holder's death to the next holder, lease {lease_ms / 1000:g} s", "median", "lowest",
+                  "highest"], rows)
+
+
+def _lock_renewals(sizes: Mapping[str, Any]) -> str:
+    rows = []
+    for size, runs in sizes.items():
+        for name, found in runs.items():
+            if found:
+                rows.append([f"{int(size):,} held: {_title(name)}", *(
+                    _middle(found, key, digits) for key, digits in (
+                        ("commands_per_s", 1), ("locks_per_command", 1), ("server_cpu_percent", 2),
+                        ("client_cpu_percent", 2), ("threads", 0), ("lost", 0)))])
+    return table(["renewal, lease 10 s", "commands a second", "locks a command", "server CPU %", "client CPU %",
+                  "threads", "lost"], rows)
+
+
+def _middle(runs: Sequence[Result], key: str, digits: int) -> str:
+    known = [run[key] for run in runs if run[key] is not None]
+    return f"{spread(known)['median']:,.{digits}f}" if known else "-"
+
+
 def _versions(newest: Mapping[str, Result]) -> str:
     """Who took part, how it was set, and in which version."""
     text, done = "## Who took part\n\n", set()
@@ -166,4 +231,4 @@ How each figure is measured, and what it does not say: [Performance](../../docs/
 _SERIES = {"none": "Without persistence", "everysec": "Append-only file, synced every second"}
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "drain": drain, "latency": latency, "memory": memory, "idle": idle, "recovery": recovery,
-    "once": once}
+    "once": once, "locks": locks}

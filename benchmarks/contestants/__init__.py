@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is measured. One file a library, and ``once_`` for our modes; each offers ``fill``, ``pace`` and ``work``."""
+"""Who is measured. One file a library, and ``once_`` for our modes; each offers ``fill``, ``pace`` and ``work``; those
+called ``lock_…`` only ``work``."""
 
 from __future__ import annotations
 
@@ -32,6 +33,11 @@ class Contestant:
     once: str = ""
     database: str = ""
     part: float = 1.0
+    #: Locks only: in order of arrival; on ZooKeeper; renewed by the library; largest number that is held at once.
+    fair: bool = False
+    zookeeper: bool = False
+    renews: bool = False
+    held_max: int = 0
     #: Where the program is not this package's own: arguments after the interpreter.
     command: tuple[str, ...] = field(default=())
 
@@ -43,18 +49,20 @@ class Contestant:
     @property
     def missing(self) -> list[str]:
         """Packages that are not installed; empty when it can take part."""
-        return [p for p in self.packages if importlib.util.find_spec(p.replace("-", "_")) is None]
+        return [p for p in self.packages if importlib.util.find_spec(MODULES.get(p, p.replace("-", "_"))) is None]
 
     @property
     def is_ours(self) -> bool:
         """Does it make its own group, and count as ours where ratios are taken?"""
-        return self.module in ("holdfast_", "once_")
+        return self.module in ("holdfast_", "once_", "lock_holdfast_")
 
     def versions(self) -> dict[str, str]:
         """Package → version."""
         return {p: holdfast.__version__ if p == "holdfast" else version(p) for p in self.packages}
 
 
+#: What a package is imported as, where that is not its name.
+MODULES = {"python-redis-lock": "redis_lock"}
 _TYPED = "msgspec.Struct, validated"
 CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (
     Contestant("bare", "bare redis-py loop", "bare", ("redis", "hiredis", "msgspec", "uvloop"), {
@@ -113,5 +121,28 @@ MODES: dict[str, Contestant] = {c.name: c for c in (
     Contestant("once-sqlite", 'once="sql", SQLite', "once_", _AIOSQLITE, {
         "all": "defaults", "effect": _ROW, "database": _LITE}, once="sql", database="sqlite", part=0.02),
 )}
+_LOCK = {"lease": "10 s, renewed by one thread a process", "fencing": "a token with every grant",
+         "event loop": "uvloop"}
+#: Locks. What holds: ``held_max`` where holding more would take more threads than is sensible.
+LOCKS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("lock", "Holdfast", "lock_holdfast_", _OURS, {
+        "all": "defaults: whoever asks first, woken by a message", **_LOCK}, renews=True, held_max=10_000),
+    Contestant("lock-fair", "Holdfast, fair", "lock_holdfast_", _OURS, {
+        "all": "defaults, fair=True: a queue on the server", **_LOCK}, fair=True, renews=True, held_max=10_000),
+    Contestant("lock-redis-py", "redis-py", "lock_redis_py_", ("redis", "hiredis", "uvloop"), {
+        "lock": "redis.asyncio, timeout 10 s, sleep 0.1 s (default)", "lease": "not renewed", "fencing": "none",
+        "event loop": "uvloop"}),
+    Contestant("lock-python-redis-lock", "python-redis-lock", "lock_python_redis_lock_",
+               ("python-redis-lock", "redis", "hiredis"), {
+        "lock": "expire=10, auto_renewal=True", "lease": "renewed by a thread a lock", "fencing": "none",
+        "contenders": "a thread and a connection each"}, renews=True, held_max=1000),
+    Contestant("lock-pottery", "pottery, one master", "lock_pottery_", ("pottery", "redis", "hiredis", "uvloop"), {
+        "lock": "AIORedlock, one master, auto_release_time 10 s", "lease": "not renewed", "fencing": "none",
+        "event loop": "uvloop"}),
+    Contestant("lock-kazoo", "kazoo on ZooKeeper", "lock_kazoo_", ("kazoo",), {
+        "lock": "client.Lock, one client a process, session of 10 s", "lease": "the session's",
+        "fencing": "none told", "server": "one ZooKeeper beside Redis, nothing synced to disk",
+        "contenders": "a thread each"}, fair=True, zookeeper=True, part=0.25),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES
+KNOWN = CONTESTANTS | MODES | LOCKS

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.contestants import CONTESTANTS, KNOWN, MODES
+from benchmarks.contestants import CONTESTANTS, KNOWN, LOCKS, MODES
+from benchmarks.locks import gaps, overlaps
 
 N = 300
 
@@ -88,3 +89,51 @@ def test_a_mode_applies_every_effect_once_and_is_told_as_a_ratio(name, tmp_path)
     page = (tmp_path / "README.md").read_text()
     assert "| at-least-once | 1,000 | 1.00 × |" in page
     assert MODES[name].title in page
+
+
+@pytest.fixture(scope="module")
+def locks_ran(tmp_path_factory):
+    """One quick run of every lock that is installed; the claims below are about it."""
+    results = tmp_path_factory.mktemp("results")
+    code = main(["--only", "locks", "--quick", "--no-pin", "--results", str(results)])
+    (path,) = results.glob("*-locks.json")
+    return code, json.loads(path.read_text())["figures"], (results / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_is_handed_over_to_one_at_a_time(name, locks_ran):
+    needs(name)
+    _, found, page = locks_ran
+    if KNOWN[name].zookeeper and name not in found["pair"]:
+        pytest.skip("ZooKeeper is not installed: apt-get install zookeeper")
+    assert 0 < found["pair"][name][0]["p50_us"] <= found["pair"][name][0]["p99_us"]
+    for crowd in ("1", "8"):
+        (run,) = found["handover"][crowd][name]
+        assert run["handovers"] > 3
+        assert run["overlaps"] == 0
+    assert 0 < found["recovery"][name][0]["recovered_s"] < 2 + 3
+    assert f"| {KNOWN[name].title} | " in page
+
+
+@pytest.mark.parametrize("name", [name for name in LOCKS if KNOWN[name].is_ours])
+def test_ours_is_renewed_a_hundred_in_one_command_and_compared_with_redis_py(name, locks_ran):
+    needs("lock-redis-py")
+    code, found, page = locks_ran
+    assert code == 0
+    (run,) = found["renewal"]["100"][name]
+    assert run["lost"] == 0
+    assert run["locks_per_command"] > 20
+    assert "| redis-py | 1.00 × |" in page
+
+
+def test_two_holders_at_once_are_counted_and_are_no_hand_over():
+    grants = [(0, 1_000_000, 1), (2_000_000, 9_000_000, 2), (5_000_000, 8_000_000, 1), (12_000_000, 13_000_000, 2)]
+    late_ms, twice = gaps(grants, 0)
+    assert late_ms == [1.0, 4.0]
+    assert twice == 1
+
+
+def test_two_of_ours_at_once_and_a_lock_of_ours_that_is_lost_spoil_a_run():
+    run = {"handover": {"1": {"lock": [{"overlaps": 1}], "lock-redis-py": [{"overlaps": 5}]}},
+           "renewal": {"1": {"lock": [{"lost": 2}]}}}
+    assert overlaps(run) == 3
