@@ -32,7 +32,7 @@ class Board:
 
 BOARDS = {
     "holdfast-streams": Board("Holdfast streams", "Streams, groups and dead letters.", streams.ROWS),
-    "holdfast-once": Board("Holdfast once", "Effects that happen once, guards, the outbox, state machines.",
+    "holdfast-once": Board("Holdfast once", "Effects that happen once, locks, guards, the outbox, state machines.",
                            once.ROWS),
 }
 

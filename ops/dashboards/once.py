@@ -2,12 +2,12 @@
 # ruff: noqa: INP001 - beside the script that uses it
 """The rows of ``holdfast-once.json``. To add a panel, add a line.
 
-Guards, state machines and the outbox belong to no group: they are shown whichever is chosen.
+Locks by name, guards, state machines and the outbox belong to no group: they are shown whichever is chosen.
 """
 
 from __future__ import annotations
 
-from panels import GROUP, OF, OF_STREAM, Panel, count, gauge, quantiles, rate, total
+from panels import GROUP, OF, OF_STREAM, Panel, count, gauge, quantile, quantiles, rate, total
 
 LOST = f'{OF}, lost="true"'
 
@@ -22,7 +22,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         total("In doubt", f"sum({gauge('holdfast_effects_in_doubt')})", red="1"),
         total("Half done", f"sum({gauge('holdfast_effects_half_done')})", red="1"),
         total("Unconfirmed", f"sum({count('holdfast_effects_unconfirmed_total')})", yellow="1"),
-        total("Locks lost", f"sum({count('holdfast_locks_released_total', of=LOST)})", yellow="1"),
+        total("Locks lost", f"sum({count('holdfast_locks_released_total', of=LOST)} or "
+              f"{count('holdfast_locks_lost_total', 'by (kind)', '')})", yellow="1"),
         total("Waits in the outbox", f"sum({leading('holdfast_outbox_rows')})", yellow="1000", red="100000"),
         total("Oldest in the outbox", f"max({leading('holdfast_outbox_oldest_seconds')})", "s", yellow="10", red="120"),
     ),
@@ -52,6 +53,27 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                                    "busy": rate("holdfast_lock_busy_total", "")}, "ops"),
         Panel("Waiting for a lock", quantiles("holdfast_lock_wait_seconds"), "s"),
         Panel("Holding a lock", quantiles("holdfast_lock_hold_seconds"), "s"),
+    ),
+    "Locks": (
+        Panel("Held now", {"{{kind}}": "sum by (kind) (holdfast_locks_held)"}),
+        Panel("Waiting for a lock", quantiles("holdfast_locks_wait_seconds", ""), "s"),
+        Panel("Not had, by why", {"{{kind}} {{error_type}}":
+              rate("holdfast_locks_refused_total", "by (kind, error_type)", "")}, "ops"),
+        Panel("Holding a lock", quantiles("holdfast_locks_hold_seconds", ""), "s"),
+        Panel("Longest held of those renewed", quantiles("holdfast_locks_held_so_far_seconds", ""), "s"),
+        Panel("Left of the lease at the grant", {f"p{q:g}": quantile(q / 100, "holdfast_locks_certain_seconds", "")
+                                                 for q in (1, 5, 50)}, "s"),
+        Panel("Renewals", {"{{outcome}}": rate("holdfast_locks_renewals_total", "by (outcome)", "")}, "ops"),
+        Panel("Renewals, late by", quantiles("holdfast_locks_renewal_late_seconds", ""), "s"),
+        Panel("Lost, by cause", {"{{kind}} {{cause}}":
+              rate("holdfast_locks_lost_total", "by (kind, cause)", "")}, "ops"),
+        Panel("Held twice", {"{{kind}}": count("holdfast_locks_held_twice_total", "by (kind)", "")}, steps={1: "red"}),
+        Panel("Unconfirmed, majority missed", {
+            "unconfirmed {{kind}}": rate("holdfast_locks_unconfirmed_total", "by (kind)", ""),
+            "no majority {{kind}}": rate("holdfast_locks_majority_missed_total", "by (kind)", ""),
+        }, "ops"),
+        Panel("Another server than before", {"{{kind}}":
+              count("holdfast_locks_server_changed_total", "by (kind)", "")}),
     ),
     "Guards of locks": (
         Panel("Writes of late holders, refused", {"{{where}}":

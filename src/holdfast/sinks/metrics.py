@@ -9,7 +9,8 @@ or cause from a short list, a class of error. Never a message id, a key, an erro
 are incarnations, new at every start). What remains open is the number of streams, and the sink caps that.
 
 **Counters are born at zero.** ``increase()`` sees nothing in a series whose first value is already 1, which is exactly
-how a rare disaster looks. So every series whose labels are known beforehand appears when its group is first seen.
+how a rare disaster looks. So every series whose labels are known beforehand appears when its group is first seen, or
+with the sink, if all its labels have few values.
 
 **Gauges speak for the group, not the process.** Every consumer sweeps and reports the same group, so sums over
 instances would count it many times: queries use ``max by (stream, group)``. ``across`` says how the processes of one
@@ -40,13 +41,15 @@ Across = Literal["latest", "max", "sum"]
 class Feed:
     """One event that feeds a metric. ``value`` is a field of it, ``ONE`` or ``NOW``.
 
-    ``fixed`` are labels the event does not carry; ``renamed`` maps a label to the field it is read from.
+    ``fixed`` are labels the event does not carry; ``renamed`` maps a label to the field it is read from. ``moves``: a
+    gauge goes up or down by so much with each event, instead of being set to ``value``.
     """
 
     event: str
     value: str = ONE
     fixed: Mapping[str, str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    moves: int = 0
 
     @property
     def type(self) -> type[events.Event] | None:
@@ -83,13 +86,17 @@ class Metric:
 
 _STREAM = ("stream",)
 _GROUP = ("stream", "group")
+_KIND = ("kind",)
 #: Labels that say whose a series is; its counters are born when these are first seen.
-WHOSE = ("stream", "group", "namespace", "machine")
+WHOSE = ("stream", "group", "namespace", "machine", "kind")
 
 #: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 #: One call to the server.
 _CALL_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+#: What is left of a lease, and how late its renewal is: leases last from a tenth of a second to minutes.
+_LEASE_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+_HOLD_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 _BLOCKED_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _ATTEMPTS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
 
@@ -99,6 +106,9 @@ _REASONS = tuple(letter.REASONS)
 _BOOL = ("false", "true")
 #: What knew that an effect was in (``DuplicateSuppressed``), and how guarded calls end (``Guarded``).
 _STRATEGIES = ("redis", "sql", "outside", "lock", "memory")
+#: Why a lock asked for by name was not had (``LockRefused``), and why one was lost (``LockLost``).
+_REFUSALS = ("TimeoutError", "LockUnconfirmed", "ServerUnreachable", "ServerRefused")
+_LOSSES = ("server", "unreachable", "lease", "max_hold", "renew_while", "deadline")
 _ENDS = ("first", "repeated", "taken_over", "busy", "failed")
 
 
@@ -240,6 +250,48 @@ LOCKS = (
              "Time for which a lock was held: from having it to the answered acknowledgement."),
 )
 
+#: Locks that code takes by name. ``holdfast_locks_…`` with a ``kind`` is theirs; ``holdfast_lock_…`` with ``stream``
+#: and ``group`` is of the lock that a handler runs under, which has no name but the message's business id.
+NAMED_LOCKS = (
+    Metric("holdfast_locks_held", "gauge", "Locks held now: from their grant until their holder ends them.", _KIND,
+           (Feed("LockGranted", moves=1), Feed("LockGivenBack", moves=-1), Feed("LockLost", moves=-1)), across="sum"),
+    _seconds("holdfast_locks_wait_seconds", "LockGranted", "seconds", "Time from asking for a lock to having it.",
+             labels=_KIND),
+    Metric("holdfast_locks_refused_total", "counter", "Locks asked for in vain. TimeoutError: somebody else held it.",
+           (*_KIND, "error_type"), (Feed("LockRefused", renamed={"error_type": "error"}),),
+           closed={"error_type": _REFUSALS}),
+    _seconds("holdfast_locks_certain_seconds", "LockGranted", "left_s",
+             "What was left of the lease when it was granted, after the way to the server and back, replicas included.",
+             labels=_KIND, buckets=_LEASE_SECONDS),
+    Metric("holdfast_locks_hold_seconds", "histogram", "Time from a grant until its holder ended it, lost or not.",
+           _KIND, (Feed("LockGivenBack", "seconds"), Feed("LockLost", "seconds")), "seconds", buckets=_HOLD_SECONDS),
+    _seconds("holdfast_locks_held_so_far_seconds", "LocksRenewed", "longest_s",
+             "At each renewal, for how long the longest held of the locks it renews has been held.", labels=_KIND,
+             buckets=_HOLD_SECONDS),
+    _count("holdfast_locks_lost_total", "LockLost", ONE, "Locks that were lost before their holder ended them.",
+           labels=_KIND, closed={"cause": _LOSSES}),
+    _count("holdfast_locks_held_twice_total", "LockHeldTwice", ONE,
+           "Locks that the server says are not ours although their lease is certain: somebody else may hold them too.",
+           labels=_KIND),
+    Metric("holdfast_locks_renewals_total", "counter",
+           "Leases extended; refused, not being ours any more; and failed, to be tried again.", (*_KIND, "outcome"),
+           (Feed("LocksRenewed", "count", {"outcome": "extended"}),
+            Feed("LocksRenewed", "refused", {"outcome": "refused"}),
+            Feed("RenewalFailed", "count", {"outcome": "failed"})),
+           closed={"outcome": ("extended", "refused", "failed")}),
+    _seconds("holdfast_locks_renewal_late_seconds", "LocksRenewed", "late_s",
+             "Time from when a renewal was due until it was sent. A lease is renewed after a third of it.",
+             labels=_KIND, buckets=_LEASE_SECONDS),
+    _count("holdfast_locks_unconfirmed_total", "GrantUnconfirmed", ONE,
+           "Grants given back before anybody was told, because fewer replicas than asked for had them in time.",
+           labels=_KIND),
+    _count("holdfast_locks_server_changed_total", "LockServerChanged", ONE,
+           "Times a connection for locks met another server than before: failovers and restarts, once a connection.",
+           labels=_KIND),
+    _count("holdfast_locks_majority_missed_total", "QuorumMissed", ONE,
+           "Times fewer than a majority of independent servers granted or renewed a lock.", labels=_KIND),
+)
+
 FENCES = (
     _count("holdfast_fence_rejections_total", "FenceRejection", ONE,
            "Writes refused because a later holder of their lock had written, by the kind of guard.", labels=(),
@@ -334,6 +386,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Failures and dead letters": (*FAILURES, LETTERS_CHECKED, LETTERS_CHECKED_AT),
     "Effects that happen once": EFFECTS,
     "Locks around handlers": LOCKS,
+    "Locks by name": NAMED_LOCKS,
     "Guards of locks": FENCES,
     "Guarded calls": GUARDS,
     "The outbox": OUTBOX,

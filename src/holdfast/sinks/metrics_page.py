@@ -23,8 +23,14 @@ of them alarms: [Runbooks](../how-to/runbooks.md). Alert rules are in `ops/alert
 - **The outbox's gauges speak for whoever leads.** A relay that has lost the lead keeps its last values, so ask only the
   fresh ones: `holdfast_outbox_rows and on (job, instance) time() - holdfast_outbox_look_timestamp_seconds < 60`.
 - **NaN** means that the server does not know: the lag of a group on Redis 6.2, or after entries were deleted by hand.
-- Counters start at zero as soon as their stream, group, namespace or machine is first seen, so `increase()` notices the
-  first event too. Series with an `error_type` are an exception: what will fail is not known beforehand.
+- Counters start at zero as soon as their stream, group, namespace, machine or kind of lock is first seen, so that
+  `increase()` notices the first event too. Series with an open `error_type` are an exception: what will fail is not
+  known beforehand.
+- **Two families of locks.** `holdfast_lock_…` and `holdfast_locks_released_total`, with `stream` and `group`, are of
+  the lock that a handler runs under (`locked(…)`). `holdfast_locks_…` with a `kind` are of locks that code takes by name
+  (`hf.locks()`). No label is a lock's name: there may be one an order.
+- **Locks that ended with their holder** are counted nowhere: a dead process reports nothing, and the server forgets an
+  ended lease without a trace. They show as `holdfast_locks_wait_seconds` of up to a lease.
 
 ## How many series
 
@@ -77,6 +83,8 @@ def _label(metric: Metric, name: str) -> str:
 
 
 def _fed(feed: Feed) -> str:
+    if feed.moves:
+        return f"`{feed.event}` ({feed.moves:+d})"
     named = {ONE: f"`{feed.event}`", NOW: f"`{feed.event}` (its time)"}.get(feed.value, f"`{feed.event}.{feed.value}`")
     return f"{named}, which is not emitted yet" if feed.waits else named
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,10 @@ class PrometheusSink:
             for feed in series.metric.feeds:
                 if feed.type is not None and not feed.waits:
                     self._feeders.setdefault(feed.type, []).append(self._feeder(series, feed))
+        for series in self._series:
+            metric = series.metric
+            if metric.kind == "counter" and metric.labels and set(metric.labels) <= metric.closed.keys():
+                series.born(metric.closed)  # guard: the first one is an increase
         self._greeted: set[tuple[tuple[str, tuple[str]], ...]] = set()
 
     def __call__(self, event: Event) -> None:
@@ -97,7 +101,10 @@ class PrometheusSink:
         def run(event: Event) -> None:
             series.update(tuple(read(event) for read in labels), value(event))
 
-        return run
+        def move(event: Event) -> None:
+            series.move(tuple(read(event) for read in labels), feed.moves)
+
+        return move if feed.moves else run
 
     def _valuer(self, metric: Metric, feed: Feed) -> Callable[[Event], Any]:
         if feed.value == ONE:
@@ -119,8 +126,7 @@ class PrometheusSink:
         for series in self._series:
             choices = {**known, **series.metric.closed}
             if series.metric.kind == "counter" and known.keys() <= set(series.metric.labels) <= choices.keys():
-                for values in product(*(choices[name] for name in series.metric.labels)):
-                    series.child(values)
+                series.born(choices)
 
 
 class _Series:
@@ -149,6 +155,19 @@ class _Series:
             if self._family is None:
                 self._family = _family(self.metric, self._registry)
             return self._family
+
+    def born(self, choices: Mapping[str, tuple[str, ...]]) -> None:
+        """All series with these values of its labels are there from now on."""
+        for values in product(*(choices[name] for name in self.metric.labels)):
+            self.child(values)
+
+    def move(self, labels: tuple[str, ...], by: int) -> None:
+        """A gauge that counts what is there goes up or down."""
+        child = self.child(labels)
+        if child is None:
+            self._refuse()
+        else:
+            child.inc(by)
 
     def update(self, labels: tuple[str, ...], value: Any) -> None:
         child = self.child(labels)

@@ -28,6 +28,7 @@ OF = {"stream": "orders", "group": "billing"}
 #: Events and fields the table asks for and the rooms do not emit yet. A name not listed here is a slip of the pen.
 AWAITED = {
     "Settled.attempts", "Sweep.dead_oldest_s", "Sweep.in_flight", "Sweep.pending_max", "TakenOver.lost",
+    "QuorumMissed.1",
 }
 
 
@@ -206,6 +207,44 @@ def test_a_lock_that_was_lost_is_told_from_one_that_was_given_back():
     assert value(sink, "holdfast_locks_released_total", **OF, lost="true") == 1
     assert value(sink, "holdfast_lock_hold_seconds_sum", **OF) == 120
     assert value(sink, "holdfast_lock_wait_seconds_bucket", **OF, le="0.3") == 3
+
+
+LOCK = {"kind": "fair", "lock": "report:7"}
+
+
+def test_locks_held_now_are_those_granted_and_not_ended():
+    sink = PrometheusSink()
+    for _ in range(3):
+        sink(ev.LockGranted(**LOCK, seconds=0.2, left_s=9.5))
+    sink(ev.LockGivenBack(**LOCK, seconds=4.0))
+    sink(ev.LockLost(**LOCK, seconds=20.0, cause="unreachable"))
+    assert value(sink, "holdfast_locks_held", kind="fair") == 1
+    assert value(sink, "holdfast_locks_hold_seconds_sum", kind="fair") == 24
+    assert value(sink, "holdfast_locks_certain_seconds_bucket", kind="fair", le="5.0") == 0
+    assert value(sink, "holdfast_locks_lost_total", kind="fair", cause="unreachable") == 1
+    assert "report:7" not in sink.text()
+
+
+def test_renewals_are_told_apart_by_their_outcome():
+    sink = PrometheusSink()
+    sink(ev.LocksRenewed(kind="fair", count=98, refused=2, late_s=0.004, longest_s=400.0))
+    sink(ev.RenewalFailed(kind="fair", count=5, error="ServerUnreachable"))
+    by = {outcome: value(sink, "holdfast_locks_renewals_total", kind="fair", outcome=outcome)
+          for outcome in ("extended", "refused", "failed")}
+    assert by == {"extended": 98, "refused": 2, "failed": 5}
+    assert value(sink, "holdfast_locks_held_so_far_seconds_bucket", kind="fair", le="300.0") == 0
+    assert value(sink, "holdfast_locks_renewal_late_seconds_bucket", kind="fair", le="0.01") == 1
+
+
+def test_the_first_rejection_and_the_first_loss_are_an_increase():
+    """The guard: counters are born at zero, with the sink or when a kind of lock is first seen."""
+    sink = PrometheusSink()
+    assert value(sink, "holdfast_fence_rejections_total", where="sql") == 0
+    assert value(sink, "holdfast_locks_held_twice_total", kind="fair") is None
+    sink(ev.LockGranted(**LOCK, seconds=0.2, left_s=9.5))
+    assert value(sink, "holdfast_locks_held_twice_total", kind="fair") == 0
+    assert value(sink, "holdfast_locks_lost_total", kind="fair", cause="server") == 0
+    assert value(sink, "holdfast_locks_refused_total", kind="fair", error_type="TimeoutError") == 0
 
 
 def test_a_metric_that_others_write_is_not_on_the_sinks_page():
