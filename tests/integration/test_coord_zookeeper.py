@@ -350,6 +350,22 @@ def test_a_creation_that_nobody_waits_for_any_more_leaves_no_orphan(proxy, serve
     arun(body())
 
 
+def test_a_creation_that_is_cancelled_while_its_parents_are_made_leaves_no_orphan(server, arun, path):
+    async def body():
+        async with session_at(server.hosts) as session, session_at(server.hosts) as other:
+            for n in range(10):
+                creating = asyncio.create_task(session.enqueue(f"{path}/{n}"))
+                await asyncio.sleep(0)
+                creating.cancel()
+                await asyncio.wait((creating,))
+            await asyncio.gather(*session._errands)
+            assert await session.enqueue(f"{path}/last")  # whatever was asked before it has been done by now
+            for n in range(10):
+                await children(other, f"{path}/{n}", 0)
+
+    arun(body())
+
+
 def test_what_is_granted_to_a_session_that_has_ended_meanwhile_is_not_granted(server, arun, path):
     class Late(ZooKeeperSession):
         async def _ask(self, what, *args, **settings):

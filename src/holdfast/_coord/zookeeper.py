@@ -86,13 +86,16 @@ class ZooKeeperSession(Tenure):
 
     # -- nodes that go with the session ---------------------------------------------------------------------------
 
-    async def enqueue(self, parent: str, value: bytes = b"") -> Node:
-        """A node under ``parent`` that the server numbers (``sequence``), to go with this session."""
+    async def enqueue(self, parent: str, value: bytes = b"", *, label: str = "") -> Node:
+        """A node under ``parent`` that the server numbers (``sequence``), to go with this session.
+
+        label: said in its name, between the id and the number.
+        """
         mark = uuid.uuid4().hex
+        prefix = f"{parent}/{mark}-{label}-" if label else f"{parent}/{mark}-"
 
         async def ask() -> Node:
-            made = await self._ask("create", f"{parent}/{mark}-", value, ephemeral=True, sequence=True, makepath=True,
-                                   include_data=True)
+            made = await self._make(prefix, value, ephemeral=True, sequence=True)
             return node_of(made[0], value, made[1])
 
         return await self._exactly(ask, lambda: self._marked(parent, mark))
@@ -106,7 +109,7 @@ class ZooKeeperSession(Tenure):
 
         async def ask() -> Node | None:
             try:
-                made = await self._ask("create", path, value, ephemeral=ephemeral, makepath=True, include_data=True)
+                made = await self._make(path, value, ephemeral=ephemeral)
             except ServerRefused as error:
                 if error.code != "NodeExists":
                     raise
@@ -114,6 +117,17 @@ class ZooKeeperSession(Tenure):
             return node_of(made[0], value, made[1])
 
         return await self._exactly(ask, lambda: self._own(path, value, ephemeral), undo=ephemeral)
+
+    async def _make(self, path: str, value: bytes, **settings: Any) -> Any:
+        """Creates it, with its parents if need be. In one request at a time: kazoo's ``makepath`` would go on by itself
+        after its caller has gone, and create what was already taken back."""
+        while True:
+            try:
+                return await self._ask("create", path, value, include_data=True, **settings)
+            except ServerRefused as error:
+                if error.code != "NoNode":
+                    raise
+                await self._ask("ensure_path", path.rpartition("/")[0])  # guard: not what we create
 
     async def _exactly(self, ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[Node | None]], *,
                        undo: bool = True) -> T | Node:

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A door to locks that go with a session: one session a process, which all its locks share and one renewal keeps.
+
+The session is opened with the first lock that is asked for. When it is lost, all that is held is lost with it, and the
+next one that asks opens another; so does whoever waits. A lock on these back ends therefore says that the process makes
+progress: a loop that hangs for a whole ttl loses all its locks (``on_blocked`` of the Redis locks has no counterpart).
+
+A process that was forked off uses a door of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import msgspec
+
+from .._base import events as ev
+from .._base.chance import Chance, system_chance
+from .._base.clock import Clock, SystemClock
+from .._coord.session import SessionState
+from ..errors import ConfigurationError
+from .hold import Ledger, Lock
+from .line import MUTEX, READ, WRITE, InLine, Line
+from .redis import ReadWrite
+
+if TYPE_CHECKING:
+    from .._coord.tenure import Tenure
+    from .held import Acquisition
+
+
+class SessionLocks:
+    """Base of ``ZooKeeperLocks`` and ``EtcdLocks``, which say how a line is opened.
+
+    ttl_s: of the session. Shorter hands over a dead holder's locks sooner, and loses all of ours to a pause as long.
+    who: said to people who ask who holds a lock, beside host and process id.
+    """
+
+    def __init__(self, ttl_s: float, *, who: str = "", clock: Clock | None = None, chance: Chance | None = None,
+                 events: ev.Events | None = None) -> None:
+        if ttl_s <= 0:
+            raise ConfigurationError(f"ttl_s={ttl_s}: a session lives for seconds above 0")
+        self.ttl_s = ttl_s
+        self.clock, self.events = clock or SystemClock(), events or ev.Events()
+        self.ledger = Ledger(self.clock, self.events)
+        self._chance = chance or system_chance()
+        self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+        self._line: Line | None = None
+        self._opening: asyncio.Task[Line] | None = None
+        self._beside: set[asyncio.Task[Any]] = set()
+        self._bound: WeakSet[Acquisition] = WeakSet()
+        self._closed = False
+        self._mutex, self._read, self._write = (InLine(self, share) for share in (MUTEX, READ, WRITE))
+
+    async def _open(self) -> Line:
+        """A session, and what it does with lines. Raises ServerUnreachable."""
+        raise NotImplementedError
+
+    def lock(self, name: str) -> Lock:
+        """The lock called ``name``: one holder at a time, in the order of arrival. Nothing is asked yet."""
+        return Lock(name, self._mutex, self.ledger)
+
+    def read_write(self, name: str) -> ReadWrite:
+        """``.read``: many at a time; ``.write``: one, and nobody reads. In the order of arrival: nobody starves."""
+        return ReadWrite(Lock(name, self._read, self.ledger), Lock(name, self._write, self.ledger))
+
+    @property
+    def held(self) -> tuple[Acquisition, ...]:
+        """What this process holds now."""
+        return self.ledger.held
+
+    async def close(self) -> None:
+        """Gives back what is held, and ends the session: whatever is left of it goes at once."""
+        if self._closed or os.getpid() != self._who["pid"]:
+            return  # guard: a child ends nothing of its parent's
+        self._closed = True
+        await self.ledger.close()
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._line is not None:
+            await self._line.close()
+        for task in tuple(self._beside):
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+
+    # -- for who stands in line -----------------------------------------------------------------------------------
+
+    async def line(self) -> Line:
+        """Of the session that is alive; another one is opened when that is lost."""
+        if self._closed:
+            raise ConfigurationError("these locks were closed")
+        if os.getpid() != self._who["pid"]:
+            raise ConfigurationError("these locks were made before the process forked: make others in the child")
+        if self._line is None or self._line.session.over:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._opened())
+                self._opening.add_done_callback(_seen)
+            await asyncio.shield(self._opening)  # guard: a session that is half open is nobody's to leave behind
+        if self._line is None or self._closed:
+            raise ConfigurationError("these locks were closed")
+        return self._line
+
+    async def _opened(self) -> Line:
+        if self._line is not None:
+            self.on_the_side(self._line.close())
+        line = self._line = await self._open()
+        line.session.on_change(lambda state: self._changed(line.session, state))
+        return line
+
+    def bound(self, session: Tenure, held: Acquisition) -> None:
+        """``held`` is lost when ``session`` is."""
+        self._bound.add(held)
+        if session.over:
+            self._changed(session, SessionState.LOST)
+
+    def _changed(self, session: Tenure, state: SessionState) -> None:
+        if state is SessionState.LOST:
+            for held in tuple(self._bound):
+                if getattr(held, "session", None) is session:
+                    held.lose(session.cause or "unreachable")
+
+    def on_the_side(self, work: Coroutine[Any, Any, object]) -> None:
+        """Does ``work`` in a task that ``close`` ends."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def about(self, acquisition: str) -> bytes:
+        """What people read who ask who holds a lock."""
+        task = asyncio.current_task()
+        about = self._who | {"task": task.get_name() if task else "", "acquisition": acquisition}
+        return msgspec.json.encode(about)
+
+    def new_id(self) -> str:
+        """An id that no other acquisition has."""
+        return f"{self._chance.getrandbits(80):020x}"
+
+
+def _seen(task: asyncio.Task[Line]) -> None:
+    """Whoever waited for it may have gone: then nobody is told that it failed."""
+    if not task.cancelled():
+        task.exception()
