@@ -8,7 +8,7 @@ import pytest
 from holdfast import Retry
 from holdfast._base.events import EntriesMissing, GroupHealed, GroupUnseen
 from holdfast.streams.settings import StreamSettings
-from tests.support.protocol import FAST, GROUP, Service, desk_at, eventually, ids
+from tests.support.protocol import FAST, GROUP, Service, desk_at, eventually, ids, low_water
 
 
 def counting(url, stream, seen, *, group=GROUP, settings=FAST, **how):
@@ -188,11 +188,3 @@ def test_letters_are_kept_by_number(backend, stream, arun):
         return not await desk.pending() and len(await desk.letters()) == 3
 
     arun(scenario())
-
-
-async def low_water(desk, *, trim=False):
-    """What a consumer does every few sweeps."""
-    from holdfast.streams.sweeper import _LOW
-
-    return await desk.link.run(_LOW, (desk.key, desk.keys.low, desk.keys.door, desk.keys.dead, desk.keys.due),
-                               (desk.group, "delete" if trim else "keep", 0))

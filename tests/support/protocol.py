@@ -33,6 +33,7 @@ from holdfast.streams.names import new_incarnation
 from holdfast.streams.settings import StreamSettings
 from holdfast.streams.sharing import SharedSource
 from holdfast.streams.source import _JOIN, SCHEMA, StreamSource
+from holdfast.streams.sweeper import _LOW
 from holdfast.testing import wait_until_async
 
 E = TypeVar("E", bound=Event)
@@ -261,6 +262,12 @@ class Service:
 
 async def _without_a_word(_: float) -> None:
     return None
+
+
+async def low_water(desk: Desk, *, trim: bool = False) -> None:
+    """What a consumer does every few sweeps: the group's mark is written, and what no group needs is trimmed."""
+    await desk.link.run(_LOW, (desk.key, desk.keys.low, desk.keys.door, desk.keys.dead, desk.keys.due),
+                        (desk.group, "delete" if trim else "keep", 0))
 
 
 async def eventually(condition: Callable[[], Any], what: str, deadline_s: float = 8.0) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._redis.link import Link
 
 _CLAIM = load_script("holdfast.streams", "claim")
-_TRIM = load_script("holdfast.streams", "trim")
+_TRIM = load_script("holdfast.streams", "trim", "ids")
 _PAGE = 500
 
 Fate = Literal["claimed", "live", "fresh", "missing", "settled"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._redis.link import Link
 
 _SWEEP = load_script("holdfast.streams", "sweep")
-_DUE = load_script("holdfast.streams", "due")
+_DUE = load_script("holdfast.streams", "due", "ids")
 _SETTLE = load_script("holdfast.streams", "settle", "effect")
 _MARK = load_script("holdfast.streams", "mark")
 _REFRESH = load_script("holdfast.streams", "refresh")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 #: Version of what Holdfast keeps beside a stream. A newer one is refused, an older one is understood.
 SCHEMA = 1
-_JOIN = load_script("holdfast.streams", "join")
+_JOIN = load_script("holdfast.streams", "join", "ids")
 _LEAVE = load_script("holdfast.streams", "leave")
 #: Seconds that handing back and leaving may take.
 CLOSE_S = 3.0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .source import StreamSource
 
 _LATER = load_script("holdfast.streams", "later", "netstrings")
-_LOW = load_script("holdfast.streams", "low")
+_LOW = load_script("holdfast.streams", "low", "ids")
 
 #: Every how many sweeps consumers are looked at even when nothing is pending, and the low-water mark is recorded.
 CLOSELY_EVERY = 8

@@ -19,7 +19,7 @@ if #ids + #stowed > 0 then redis.call('DEL', KEYS[8]) end -- a first write that 
 
 -- A group that was made anew at its low-water mark reads what it had parked again, as new.
 local read_up_to
-local function yet_to_be_read(id) -- numeric pairs: as text -100 sorts before -99
+local function yet_to_be_read(id)
   if not read_up_to then
     for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
       local g = {}
@@ -27,12 +27,7 @@ local function yet_to_be_read(id) -- numeric pairs: as text -100 sorts before -9
       if g.name == group then read_up_to = g['last-delivered-id'] end
     end
   end
-  local a1, a2 = string.match(read_up_to, '^(%d+)%-(%d+)$')
-  local b1, b2 = string.match(id, '^(%d+)%-(%d+)$')
-  if #a1 ~= #b1 then return #a1 < #b1 end
-  if a1 ~= b1 then return a1 < b1 end
-  if #a2 ~= #b2 then return #a2 < #b2 end
-  return a2 < b2
+  return below(read_up_to, id)
 end
 
 for _, id in ipairs(ids) do

@@ -28,15 +28,6 @@ local function stream_facts()
   for i = 1, #info, 2 do facts[info[i]] = info[i + 1] end
   return facts['last-generated-id'], tonumber(facts['entries-added'] or -1)
 end
-local function below(a, b) -- numeric pairs: as text -100 sorts before -99
-  local a1, a2 = string.match(a, '^(%d+)%-(%d+)$')
-  local b1, b2 = string.match(b, '^(%d+)%-(%d+)$')
-  if #a1 ~= #b1 then return #a1 < #b1 end
-  if a1 ~= b1 then return a1 < b1 end
-  if #a2 ~= #b2 then return #a2 < #b2 end
-  return a2 < b2
-end
-
 local there = groups(stream)
 local start, cause = '', ''
 local low = redis.call('HMGET', KEYS[3], 'id', 'added')

@@ -7,29 +7,6 @@
 --          ms the oldest pending entry has been idle, dead letters, ms age of the oldest, parked entries that are due}
 -- A mark is the id just below the oldest entry a group still needs: below its oldest pending one, else what it has read.
 local stream, group = KEYS[1], ARGV[1]
-local MAX_SEQ = '18446744073709551615'
-local function split(id)
-  local a, b = string.match(id, '^(%d+)%-(%d+)$')
-  return a, b
-end
-local function below(a, b) -- numeric pairs: as text -100 sorts before -99
-  local a1, a2 = split(a)
-  local b1, b2 = split(b)
-  if #a1 ~= #b1 then return #a1 < #b1 end
-  if a1 ~= b1 then return a1 < b1 end
-  if #a2 ~= #b2 then return #a2 < #b2 end
-  return a2 < b2
-end
-local function before(id)
-  local a, b = split(id)
-  if b ~= '0' then return a .. '-' .. string.format('%.0f', tonumber(b) - 1) end
-  return string.format('%.0f', tonumber(a) - 1) .. '-' .. MAX_SEQ
-end
-local function after(id)
-  local a, b = split(id)
-  if b == MAX_SEQ then return string.format('%.0f', tonumber(a) + 1) .. '-0' end
-  return a .. '-' .. string.format('%.0f', tonumber(b) + 1)
-end
 local facts = {}
 local info = redis.pcall('XINFO', 'STREAM', stream)
 if info.err then return redis.error_reply('NOGROUP the stream is gone') end

@@ -6,32 +6,6 @@
 -- returns {first id that stays, entries below it, group that holds back more or ''}
 -- A group needs everything from its oldest pending entry on, and what it has not read.
 local stream = KEYS[1]
-local MAX_SEQ = '18446744073709551615'
-local function split(id)
-  local a, b = string.match(id, '^(%d+)%-(%d+)$')
-  return a, b
-end
-local function below(a, b) -- numeric pairs: as text -100 sorts before -99
-  local a1, a2 = split(a)
-  local b1, b2 = split(b)
-  if #a1 ~= #b1 then return #a1 < #b1 end
-  if a1 ~= b1 then return a1 < b1 end
-  if #a2 ~= #b2 then return #a2 < #b2 end
-  return a2 < b2
-end
--- Numbers of Lua are exact up to 2^53 only, and a sequence may be longer: the text is counted up.
-local function plus_one(digits)
-  local i = #digits
-  while i > 0 and string.sub(digits, i, i) == '9' do i = i - 1 end
-  local head = i == 0 and '1' or string.sub(digits, 1, i - 1) .. string.char(string.byte(digits, i) + 1)
-  return head .. string.rep('0', #digits - i)
-end
-local function after(id)
-  local a, b = split(id)
-  if b == MAX_SEQ then return plus_one(a) .. '-0' end
-  return a .. '-' .. plus_one(b)
-end
-
 local edge = ARGV[1]
 if ARGV[2] ~= '' then
   local keep = tonumber(ARGV[2])
