@@ -20,8 +20,13 @@ from typing import Any, Protocol
 
 from holdfast._redis.open import open_server
 from holdfast.locks import Lock, Locks, LockSettings
+from holdfast.locks.etcd import EtcdLocks
 from holdfast.locks.minimal import MinimalLocks
-from holdfast.testing import Proxy, Way
+from holdfast.locks.quorum import QuorumLocks, QuorumSettings
+from holdfast.locks.zookeeper import ZooKeeperLocks
+from holdfast.testing import Proxy, Single, Way
+from holdfast.testing.etcd import EtcdServer
+from holdfast.testing.zookeeper import ZooKeeperServer
 from tests.contract.lock_claims import BACK_ENDS, BackEnd
 from tests.support.backend import Backend, Pool
 
@@ -197,6 +202,53 @@ async def minimal_door(urls: Urls, ttl_s: float) -> AsyncIterator[MinimalLocks]:
         await server.close()
 
 
+def several(count: int) -> Callable[[Pool], Site]:
+    """Independent servers that forget nothing, so that they count at once."""
+
+    def serve(_: Pool) -> Site:
+        servers = [Single("valkey", {"appendonly": "yes", "appendfsync": "always"}) for _ in range(count)]
+        stack = contextlib.ExitStack()
+        for server in servers:
+            stack.enter_context(server)
+        return Addressed([server.url for server in servers], [server.address for server in servers], stack.close)
+
+    return serve
+
+
+@contextlib.asynccontextmanager
+async def quorum_door(urls: Urls, ttl_s: float) -> AsyncIterator[QuorumLocks]:
+    """What one process has of quorum locks."""
+    locks = QuorumLocks(urls, QuorumSettings(ttl_s=ttl_s, answer_s=0.1, retry_s=0.05))
+    try:
+        yield locks
+    finally:
+        await locks.close()
+
+
+def one(make: Callable[[], Any], url_of: Callable[[Any], str]) -> Callable[[Pool], Site]:
+    """A server that no pool has."""
+
+    def serve(_: Pool) -> Site:
+        server = make().start()
+        return Addressed([url_of(server)], [server.address], server.close)
+
+    return serve
+
+
+def session_door(make: Callable[[Urls, float], Any]) -> Callable[[Urls, float], AbstractAsyncContextManager[Door]]:
+    """What one process has of locks that go with a session. Who watches is told: no test waits for another look."""
+
+    @contextlib.asynccontextmanager
+    async def opened(urls: Urls, ttl_s: float) -> AsyncIterator[Door]:
+        locks = make(urls, ttl_s)
+        try:
+            yield locks
+        finally:
+            await locks.close()
+
+    return opened
+
+
 def fair(door: Locks, name: str) -> Lock:
     """The lock that keeps the order of arrival."""
     return door.lock(name, fair=True)
@@ -209,4 +261,10 @@ BENCHES: dict[str, Bench] = {bench.back_end.name: bench for bench in (
     Bench(BACK_ENDS["cluster"], pooled("cluster"), redis_door),
     Bench(BACK_ENDS["valkey-fair"], pooled("valkey"), redis_door, fair),
     Bench(BACK_ENDS["minimal"], pooled("valkey"), minimal_door),
+    Bench(BACK_ENDS["quorum-3"], several(3), quorum_door),
+    Bench(BACK_ENDS["quorum-5"], several(5), quorum_door),
+    Bench(BACK_ENDS["zookeeper"], one(ZooKeeperServer, lambda server: server.hosts),
+          session_door(lambda urls, ttl_s: ZooKeeperLocks(urls[0], ttl_s=ttl_s, watch_s=POLL_S))),
+    Bench(BACK_ENDS["etcd"], one(EtcdServer, lambda server: server.endpoint),
+          session_door(lambda urls, ttl_s: EtcdLocks(urls, ttl_s=ttl_s, watch_s=POLL_S))),
 )}

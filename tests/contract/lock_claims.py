@@ -26,7 +26,7 @@ CLAIMS: Mapping[str, str] = {
     "a_killed_holder_is_succeeded": "a holder's `kill -9` frees the lock within lease and bound",
     "renewed_beyond_its_lease": "a held lock outlives its lease, by renewal",
     "a_fixed_lease_ends": "a lease that was given ends by itself, whether or not its holder says so",
-    "loss_is_told": "cut off, it is SUSPECT, then LOST by its deadline; the body is cancelled, the callback called once",
+    "loss_is_told": "cut off, it is SUSPECT, then LOST by its deadline; the body is cancelled, the callback comes once",
     "release_after_loss_says_so": "releasing what was lost says so",
     "a_cancelled_wait_leaves_nothing": "a cancelled wait leaves nothing behind",
     "a_lost_answer_to_acquire": "an answer to an acquisition that is lost costs a second question, not a lease",
@@ -69,6 +69,7 @@ _FIRST_ASKER = "whoever asks first when it is free has it; the fair lock keeps t
 _ONE_KIND = "one kind only: a mutex. Read-write locks and semaphores need Redis or Valkey"
 _NO_LINE = ("this topology's clients are told addresses past a proxy, so no single answer can be lost on purpose; the "
             "code is that of the single server, where it is")
+_NO_PERMITS = "no semaphore: a line there has one holder, or readers; semaphores need Redis or Valkey"
 _MUTEX_ONLY = {"readers_share_and_writers_do_not": _ONE_KIND, "permits_are_as_many_as_there_are": _ONE_KIND}
 _UNFAIR = {"first_come_first_served": _FIRST_ASKER}
 _NO_LOST_ANSWERS = {"a_lost_answer_to_acquire": _NO_LINE, "a_lost_answer_to_release": _NO_LINE}
@@ -89,4 +90,8 @@ BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
         "loss_is_told": "it is never SUSPECT: nothing was to be confirmed",
         "a_lost_answer_to_acquire": "it waits for its own key until that runs out",
         "a_lost_answer_to_release": "asked again, the server says that it is gone, which is taken for a loss"}),
+    BackEnd("quorum-3", "quorum of 3 Valkeys", lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("quorum-5", "quorum of 5 Valkeys", lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("zookeeper", "ZooKeeper", lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
+    BackEnd("etcd", "etcd", ttl_s=1.0, lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
 )}

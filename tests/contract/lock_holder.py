@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -32,9 +31,9 @@ async def take(bench_name: str, name: str, folder: str, times: str, *urls: str) 
     async with bench.open(urls, bench.back_end.ttl_s) as door:
         for _ in range(int(times)):
             async with bench.lock(door, name).hold() as held:
-                os.mkdir(inside)  # noqa: ASYNC240 - one call
+                inside.mkdir()  # noqa: ASYNC240 - one call
                 await asyncio.sleep(0.001)
-                os.rmdir(inside)  # noqa: ASYNC240
+                inside.rmdir()  # noqa: ASYNC240
                 print(held.fencing_token, flush=True)
 
 

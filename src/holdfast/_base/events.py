@@ -411,6 +411,17 @@ class LockServerChanged(OfLock, frozen=True, kw_only=True):
     level: int = logging.WARNING
 
 
+class QuorumMissed(OfLock, frozen=True, kw_only=True):
+    """A lock on ``servers`` independent ones was asked for or renewed, and too few were there to say yes: ``answered``
+    in time, ``granted`` with a vote that counts, ``left_s`` of the lease left."""
+
+    servers: int
+    answered: int
+    granted: int
+    left_s: float
+    level: int = logging.WARNING
+
+
 class LocksRenewed(Event, frozen=True, kw_only=True):
     """``count`` leases of locks of one kind were extended by one command, ``late_s`` after the first of them was due;
     ``refused``: not ours any more. ``longest_s``: for how long the one of them that was granted first has been held."""
