@@ -21,13 +21,15 @@ import msgspec
 
 from .._base import events as ev
 from .._base.chance import Chance, system_chance
-from .._base.clock import Clock, SystemClock
+from .._base.clock import Clock, Instant, SystemClock
 from .._base.events import log
 from .._redis.listen import Listener, publish_word, sharded
 from ..errors import ConfigurationError, LockUnconfirmed, ServerError, ServerUnreachable
 from .asking import Question
+from .authority import TokenAuthority, drawn
+from .confirm import Confirmations, Replicas
 from .held import Acquisition
-from .hold import Ledger, Lock
+from .hold import Ledger, Lock, owner
 from .latch import Latch
 from .mutex import Mutex
 from .queued import FAIR, READ, WRITE, Queued, Share
@@ -54,20 +56,20 @@ class LockSettings:
     ttl_s: lease of a lock that is renewed; shorter hands over a dead holder's lock sooner, and loses it to a pause as
     long. poll_s: longest wait between two looks, if a message was missed. replicas: how many must confirm a grant and
     each renewal (``WAIT``) within confirm_s; 0 trusts the master, and a failover may grant the lock twice: then only
-    the fence helps. on_blocked: what becomes of a lock whose event loop hangs, see ``renewer``.
+    the fence helps; ``"all"``: every replica that the master has shown so far, see ``confirm``. on_blocked: what becomes of a lock whose event loop hangs, see ``renewer``.
     """
 
     ttl_s: float = 10.0
     poll_s: float = 1.0
-    replicas: int = 0
+    replicas: Replicas = 0
     confirm_s: float = 1.0
     on_blocked: OnBlocked = "lapse"
 
     def __post_init__(self) -> None:
         if self.ttl_s < 0.1:
             raise ConfigurationError(f"ttl_s={self.ttl_s}: a lease under 0.1 s is lost to any pause; give it more")
-        if self.poll_s <= 0 or self.confirm_s <= 0 or self.replicas < 0:
-            raise ConfigurationError("poll_s and confirm_s are seconds above 0, replicas is 0 or more")
+        if self.poll_s <= 0 or self.confirm_s <= 0 or (self.replicas != "all" and self.replicas < 0):
+            raise ConfigurationError("poll_s and confirm_s are seconds above 0, replicas is 0 or more, or 'all'")
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,22 @@ class ReadWrite:
 class Locks:
     """Gives locks by name. One a process and server; ``close`` gives back what is still held.
 
-    who: said to people who ask who holds a lock, beside host and process id.
+    who: said to people who ask who holds a lock, beside host and process id. authority: where fencing tokens come
+    from in place of this server, at the price of a write there for every grant; see ``authority``.
     """
 
     def __init__(self, server: Server, settings: LockSettings | None = None, *, who: str = "",
-                 clock: Clock | None = None, chance: Chance | None = None, events: ev.Events | None = None) -> None:
+                 authority: TokenAuthority | None = None, clock: Clock | None = None, chance: Chance | None = None,
+                 events: ev.Events | None = None) -> None:
         self.server, self.settings = server, settings or LockSettings()
-        self.clock = clock or SystemClock()
+        self.authority, self.clock = authority, clock or SystemClock()
         self.events = events or ev.Events()
         self.ledger = Ledger(self.clock, self.events)
         self._chance = chance or system_chance()
         self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+        self._confirmations = Confirmations(self.settings.replicas, self.clock)
         self.renewer = Renewer(server, self.clock, self._chance, self.events, on_blocked=self.settings.on_blocked,
-                               replicas=self.settings.replicas)
+                               confirmations=self._confirmations)
         self._listeners: dict[int, Listener] = {}
         self._links: dict[int, Link] = {}
         self._run_ids: dict[int, str] = {}
@@ -154,10 +159,11 @@ class Locks:
 
     async def ask(self, question: Question, held: Acquisition) -> int | None:
         """One question. None: it is ours now; else in how many ms it is worth asking again."""
-        link, sent_at = await self._link(question.keys[0]), self.clock.now()
-        run_id, held.in_doubt = link.run_id, True
+        link = await self._link(question.keys[0])
+        wanted = await self._confirmations.wanted(link, self.server.place_of(question.keys[0]))
+        sent_at, run_id, held.in_doubt = self.clock.now(), link.run_id, True
         args = (held.acquisition, held.lease_ms, run_id, self._about(), self._seen, *question.args)
-        answer, confirmed = await self._run(link, question, args)
+        answer, confirmed = await self._run(link, question, args, wanted)
         granted, ms, token = map(int, answer)
         self._seen = max(self._seen, token)
         self._met(link, question.keys[0], held)
@@ -167,14 +173,22 @@ class Locks:
         if link.run_id != run_id:  # guard: the token was made as if the server had not changed. Nobody was told
             await self._undo(question, held)
             return 0
-        if confirmed < self.settings.replicas:  # guard: a failover could grant it again
+        if confirmed < wanted:  # guard: a failover could grant it again
             await self._undo(question, held)
-            self.events.emit(ev.GrantUnconfirmed(kind=held.kind, lock=held.name, confirmed=confirmed,
-                                                 wanted=self.settings.replicas))
-            raise LockUnconfirmed(f"lock {held.name!r}: {confirmed} of {self.settings.replicas} replicas confirmed it "
-                                  f"within {self.settings.confirm_s:g} s; it was given back")
+            self.events.emit(ev.GrantUnconfirmed(kind=held.kind, lock=held.name, confirmed=confirmed, wanted=wanted))
+            raise LockUnconfirmed(f"lock {held.name!r}: {confirmed} of {wanted} replicas confirmed it within "
+                                  f"{self.settings.confirm_s:g} s; it was given back")
+        if self.authority is not None:
+            token = await self._drawn(self.authority, question, held, sent_at)
         held.granted(token, sent_at)
         return None
+
+    async def _drawn(self, authority: TokenAuthority, question: Question, held: Acquisition, sent_at: Instant) -> int:
+        try:
+            return await drawn(authority, held, self.clock, sent_at)
+        except Exception:  # whatever it is, it goes on from here
+            await self._undo(question, held)  # guard: without a token it is not granted
+            raise
 
     def _met(self, link: Link, key: bytes, held: Acquisition) -> None:
         """Reports that a connection has come to another server than the last time."""
@@ -189,10 +203,11 @@ class Locks:
         await question.undo(held)
         held.acquisition, held.in_doubt = self.an_id(), False
 
-    async def _run(self, link: Link, question: Question, args: tuple[str | int | bytes, ...]) -> tuple[Any, int]:
-        if not self.settings.replicas:
+    async def _run(self, link: Link, question: Question, args: tuple[str | int | bytes, ...],
+                   wanted: int) -> tuple[Any, int]:
+        if not wanted:
             return await link.run(question.script, question.keys, args, timeout_s=ANSWER_S), 0
-        wait = ("WAIT", self.settings.replicas, int(self.settings.confirm_s * 1000))
+        wait = ("WAIT", wanted, int(self.settings.confirm_s * 1000))
         answer, confirmed = await link.run_confirmed(question.script, question.keys, args, wait,
                                                      ANSWER_S + self.settings.confirm_s)
         if isinstance(confirmed, ServerError):
@@ -204,8 +219,9 @@ class Locks:
         return f"{self._chance.getrandbits(80):020x}"
 
     def _about(self) -> str:
-        task = asyncio.current_task()
-        return msgspec.json.encode(self._who | {"task": task.get_name() if task else ""}).decode()
+        whose = owner()
+        task = whose.get_name() if isinstance(whose, asyncio.Task) else str(getattr(whose, "name", ""))
+        return msgspec.json.encode(self._who | {"task": task, "owner": f"{id(whose):x}"}).decode()
 
     async def tell(self, name: str, script: Script, keys: Sequence[bytes], args: Sequence[str | int | bytes],
                    ) -> bool | None:

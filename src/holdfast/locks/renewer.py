@@ -24,6 +24,7 @@ from .._base.clock import Clock, Instant
 from .._base.events import Events, LockHeldTwice, LocksRenewed, LoopBlocked, RenewalFailed, log
 from .._base.thinned import Thinned
 from ..errors import ServerError, ServerRefused
+from .confirm import Confirmations
 from .held import Acquisition
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ Due = tuple[float, int, Acquisition]
 
 
 class Renewer:
-    """Renews what ``add`` was given until it is over. replicas: how many must confirm a renewal for it to count."""
+    """Renews what ``add`` was given until it is over. confirmations: how many must confirm it for it to count."""
 
     def __init__(self, server: Server, clock: Clock, chance: Chance, events: Events, *, on_blocked: OnBlocked = "lapse",
-                 replicas: int = 0) -> None:
+                 confirmations: Confirmations | None = None) -> None:
         self._server, self._clock, self._chance, self._events = server, clock, chance, events
-        self._on_blocked, self._replicas = on_blocked, replicas
+        self._on_blocked, self._confirmations = on_blocked, confirmations or Confirmations(0, clock)
         self._due: list[Due] = []
         self._order = itertools.count()
         self._wake = threading.Condition()
@@ -212,19 +213,20 @@ class Renewer:
         timeout_s = min(held.lease_ms for held in some) / 6000
         link, script = self._link(keys[0]), renewals[0].script
         self.commands += 1
-        if not self._replicas:
+        replicas = self._confirmations.last(self._server.place_of(keys[0]))
+        if not replicas:
             answers: list[int] = link.run(script, keys, args, timeout_s=timeout_s)
             return answers
-        return self._confirmed(link, script, keys, args, timeout_s)
+        return self._confirmed(link, script, keys, args, timeout_s=timeout_s, replicas=replicas)
 
-    def _confirmed(self, link: SyncLink, script: Script, keys: list[bytes], args: list[Any], timeout_s: float,
-                   ) -> list[int]:
-        wait = ("WAIT", self._replicas, int(timeout_s * 500))
+    def _confirmed(self, link: SyncLink, script: Script, keys: list[bytes], args: list[Any], *,
+                   timeout_s: float, replicas: int) -> list[int]:
+        wait = ("WAIT", replicas, int(timeout_s * 500))
         answers, confirmed = link.run_confirmed(script, keys, args, wait, timeout_s)
         if isinstance(confirmed, ServerError):
             raise confirmed
-        if confirmed < self._replicas:  # guard: an unconfirmed renewal moves no deadline
-            raise ServerRefused(f"{confirmed} of {self._replicas} replicas confirmed a renewal", code="NOREPLICAS")
+        if confirmed < replicas:  # guard: an unconfirmed renewal moves no deadline
+            raise ServerRefused(f"{confirmed} of {replicas} replicas confirmed a renewal", code="NOREPLICAS")
         return list(answers)
 
     def _link(self, key: bytes) -> SyncLink:
