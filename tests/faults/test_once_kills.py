@@ -2,9 +2,11 @@
 """Workers killed at every step of every mode of ``once``, under a storm of duplicates: one effect each, and the books
 balance.
 
-Each order is published five times, in parallel and out of order. A short siege of each mode runs with the tests; ``make
-soak ROOM=once`` besieges all of them, at every step they walk, until 500 have died. The soak keeps its progress in
-``build/soak`` and goes on where it was stopped; ``build/once-kills-*.json`` has the kills of each step.
+Each order is published five times, in parallel and out of order. A short siege of each mode on each server runs with
+the tests, and every database is met there; the steps that all modes walk take turns. ``make soak ROOM=once`` besieges
+every mode on every server with every database, at every step they walk, until 500 have died and each had its round. The
+soak keeps its progress in ``build/soak`` and goes on where it was stopped; ``build/once-kills-*.json`` has the kills of
+each step.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,10 @@ SOAK_KILLS = 500
 PROGRESS = Path("build") / "soak" / "once-kills.json"
 
 
+#: Every mode is besieged on each of them.
+SERVERS = ("valkey", "redis70")
+
+
 @dataclass(frozen=True)
 class Field:
     """A mode on a back end: what it owns of the steps, and how its workers are told."""
@@ -64,21 +71,28 @@ class Field:
                     settings={**QUICK, "stow_ms": 300}, **self.told)
 
 
+def fields_in_sql(mode: str, owned: tuple[str, ...]) -> list[Field]:
+    """Every database beside every server; the ways of a handler take turns."""
+    ways: list[Mapping[str, Any]] = [{}, {"side": "plain"}]
+    rows: list[Mapping[str, Any]] = [{"stock": "rows"}, {"side": "plain", "stock": "rows"}]
+    told = {"postgres": rows, "mariadb": [*reversed(rows)], "sqlite": ways}  # SQLite locks no rows
+    return [Field(f"{mode}-{database}-{server}", mode, owned, server, database, told[database][n])
+            for database in told for n, server in enumerate(SERVERS)]
+
+
 FIELDS = {found.name: found for found in [
     Field("redis-valkey", "redis", APPLYING),
     Field("redis-redis70", "redis", APPLYING, server="redis70"),
     Field("redis-cluster", "redis", (*APPLYING, *ELSEWHERE), server="cluster"),
-    Field("sql-postgres", "sql", IN_SQL, database="postgres", told={"stock": "rows"}),
-    Field("sql-mariadb", "sql", IN_SQL, database="mariadb", told={"side": "plain"}),
-    Field("sql-sqlite", "sql", IN_SQL, database="sqlite"),
+    *fields_in_sql("sql", IN_SQL),
     Field("outside-valkey", "outside", (*APPLYING, *OUTSIDE)),
-    Field("locked-sqlite", "locked", (*IN_SQL, *LOCKED, *APPLYING), database="sqlite"),
-    # The other side of each: for the soak alone.
-    Field("sql-postgres-plain", "sql", IN_SQL, server="redis70", database="postgres", told={"side": "plain"}),
-    Field("sql-mariadb-rows", "sql", IN_SQL, server="redis70", database="mariadb", told={"stock": "rows"}),
-    Field("outside-redis70-plain", "outside", (*APPLYING, *OUTSIDE), server="redis70", told={"side": "plain"}),
+    Field("outside-redis70", "outside", (*APPLYING, *OUTSIDE), server="redis70", told={"side": "plain"}),
+    *fields_in_sql("locked", (*IN_SQL, *LOCKED, *APPLYING)),
 ]}
-WITH_THE_TESTS = tuple(FIELDS)[:8]
+#: Each mode on each server, and each database; the others wait for the soak.
+WITH_THE_TESTS = ("redis-valkey", "redis-redis70", "redis-cluster", "sql-postgres-valkey", "sql-mariadb-redis70",
+                  "sql-sqlite-valkey", "outside-valkey", "outside-redis70", "locked-postgres-redis70",
+                  "locked-sqlite-valkey")
 
 
 def other_slot(stream: str) -> str:
@@ -101,17 +115,17 @@ def besiege(shop: Shop, rng: random.Random, plan: tuple[str, ...], name: str) ->
     return storm
 
 
-def plan_of(found: Field, timers: int) -> tuple[str, ...]:
-    """Its own steps twice where there are few, and where messages come to it."""
+def plan_of(found: Field) -> tuple[str, ...]:
+    """Its own steps, twice where there are few; every other one of those that all walk; and one death by the clock."""
     own = [step for step in found.owned for _ in range(2 if len(found.owned) < 4 else 1)]
-    return (*own, *(INNER if found.server != "cluster" else ()), *[TIMER] * timers)
+    return (*own, *INNER[SERVERS.index(found.server)::2], TIMER) if found.server in SERVERS else (*own, TIMER)
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", WITH_THE_TESTS)
 def test_each_order_takes_effect_once_and_the_books_balance(name, stream, tmp_path: Path, rng, request):
     found = FIELDS[name]
-    besiege(found.shop(request, stream, tmp_path), rng, plan_of(found, 1), name)
+    besiege(found.shop(request, stream, tmp_path), rng, plan_of(found), name)
 
 
 def test_every_step_of_the_code_has_a_mode_that_is_killed_there():
@@ -121,8 +135,21 @@ def test_every_step_of_the_code_has_a_mode_that_is_killed_there():
     assert not [step for step in OWNED if step not in known_points()]
 
 
+def test_every_mode_is_besieged_on_every_server_and_with_every_database():
+    """With the tests every mode meets both servers and walks every step; in the soak every database as well."""
+    modes = {"redis", "sql", "outside", "locked"}
+    tested = [FIELDS[name] for name in WITH_THE_TESTS]
+    assert {(found.mode, found.server) for found in tested} >= set(product(modes, SERVERS))
+    assert {found.database for found in tested if found.mode == "sql"} == {"postgres", "mariadb", "sqlite"}
+    for mode in modes:
+        walked = {step for found in tested if found.mode == mode for step in plan_of(found)}
+        assert walked >= {*INNER, *next(found.owned for found in tested if found.mode == mode)}
+    assert {(found.mode, found.database, found.server) for found in FIELDS.values() if found.database} == set(
+        product({"sql", "locked"}, {"postgres", "mariadb", "sqlite"}, SERVERS))
+
+
 def test_at_least_sixty_are_killed_with_the_tests():
-    assert sum(len(plan_of(FIELDS[name], 1)) for name in WITH_THE_TESTS) >= 60
+    assert sum(len(plan_of(FIELDS[name])) for name in WITH_THE_TESTS) >= 60
 
 
 def test_the_judge_finds_each_kind_of_fault(rng):
