@@ -434,7 +434,7 @@ def test_a_dead_one_in_the_middle_of_the_queue_keeps_nobody_busy(backend, stream
     """Whoever is behind it has nobody left to wait for, and must not ask without a pause for all that."""
     async def main():
         place = Place(backend, stream)
-        async with locks_at(backend.url, ttl_s=20, poll_s=0.1) as one, locks_at(backend.url, ttl_s=20, poll_s=5) as other:
+        async with locks_at(backend.url, ttl_s=9, poll_s=0.1) as one, locks_at(backend.url, ttl_s=9, poll_s=5) as other:
             held, tasks = await one.lock(stream, fair=True).acquire(), []
             await queue_up(place, other.lock(stream, fair=True), tasks)
             await dead_waiter(one, one.lock(stream, fair=True), place)
