@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from tests.house.tree import ROOT, id_problem
 from tests.mutants import run
 
 PATCHES = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
+CODE = re.compile(r"`([^`]+)`")
 
 
 @pytest.fixture
@@ -36,6 +38,19 @@ def test_a_patch_touches_the_package_alone(path):
     touched = [line.split()[1] for line in path.read_text().splitlines() if line.startswith("+++ ")]
     assert touched
     assert all(name.startswith("b/src/holdfast/") for name in touched), touched
+
+
+def rules():
+    """Rule, tests and mutants of each row of the table of rules."""
+    rows = [line.strip("| \n").split(" | ") for line in (ROOT / "tests/mutants/README.md").read_text().splitlines()
+            if line.startswith("| ")]
+    return [(rule, set(CODE.findall(tests)), set(CODE.findall(mutants))) for rule, tests, mutants in rows[1:]]
+
+
+@pytest.mark.parametrize(("tests", "mutants"), [row[1:] for row in rules()], ids=[row[0][:40] for row in rules()])
+def test_a_rule_names_its_mutants_and_their_tests(tests, mutants):
+    assert mutants
+    assert tests == {run.read(ROOT / f"tests/mutants/{name}.patch").test.partition("[")[0] for name in mutants}
 
 
 def test_a_patch_that_does_not_fit_is_refused(tmp_path):

@@ -17,8 +17,8 @@ from holdfast._redis.lease import _CLAIM
 from holdfast.consume.contract import Rider, Settled, Settlement, Verb
 from tests.support.protocol import GROUP, desk_at, ids, low_water
 
-#: Sequences of neighbours that are one and the same to a double, or to 14 digits of it.
-FAR = [123_456_789_012_345_678, 2**53 + 1, 2**60 + 129, 2**64 - 4]
+#: Sequences whose neighbours are in another order as text, or the same to a double, or to 14 digits of one.
+FAR = [8, 123_456_789_012_345_678, 2**53 + 1, 2**60 + 129, 2**64 - 4]
 
 
 def numbered(first: int, count: int, ms: int = 5) -> list[bytes]:
