@@ -201,6 +201,16 @@ class ZooKeeperSession(Tenure):
         except ServerRefused as error:
             return None if error.code == "BadVersion" else unless_missing(error, None)
 
+    async def stamp(self, path: str) -> int:
+        """Writes the node, which lasts and is made if need be. The zxid of that write: a number that only grows."""
+        while True:
+            try:
+                return int((await self._ask("set", path, b"")).mzxid)
+            except ServerRefused as error:
+                if error.code != "NoNode":
+                    raise
+                await self._ask("ensure_path", path)
+
     async def delete(self, path: str, version: int = -1) -> bool:
         """Removes the node if it has this ``version`` (-1: any). False when it was not there, or has another one.
 

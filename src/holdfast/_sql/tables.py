@@ -6,6 +6,7 @@
 ``holdfast_outbox``: messages written in the user's transactions, until they are in their streams.
 ``holdfast_guard``: one row per guarded key, for effects outside of streams.
 ``holdfast_lock_fence``: one row per resource that is written to under a lock, with the holder that wrote last.
+``holdfast_lock_token``: one row per lock whose fencing tokens are drawn here, with the last of them.
 
 They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
 autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
@@ -109,10 +110,11 @@ class Tables:
         self.outbox = _outbox(self.metadata, prefix, schema)
         self.guard = _guard(self.metadata, prefix, schema)
         self.lock_fence = _lock_fence(self.metadata, prefix, schema)
+        self.lock_token = _lock_token(self.metadata, prefix, schema)
 
     @property
     def all(self) -> list[sa.Table]:
-        return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence]
+        return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence, self.lock_token]
 
 
 #: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
@@ -190,6 +192,17 @@ def _lock_fence(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Ta
         sa.Column("resource", Name(MESSAGE_ID_BYTES), primary_key=True, comment="what is written to under a lock"),
         sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token of who wrote last; only grows"),
         sa.Column("acquisition", Name(ACQUISITION_BYTES), nullable=False, comment="whose token it is"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _lock_token(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}lock_token",
+        metadata,
+        sa.Column("name", Name(MESSAGE_ID_BYTES), primary_key=True, comment="the lock"),
+        sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token given last; only grows"),
         schema=schema,
         **_OPTIONS,
     )

@@ -70,7 +70,7 @@ class EtcdLocks(SessionLocks):
 
     async def close(self) -> None:
         """Gives back what is held, ends the session and the connections."""
-        if not self._closed:
+        if self._lines.ours:
             await super().close()
             await self.etcd.close()
 

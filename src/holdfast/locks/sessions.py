@@ -27,6 +27,7 @@ from ..errors import ConfigurationError
 from .hold import Ledger, Lock
 from .line import MUTEX, READ, WRITE, InLine, Line
 from .redis import ReadWrite
+from .reopening import Reopening
 
 if TYPE_CHECKING:
     from .._coord.tenure import Tenure
@@ -49,11 +50,9 @@ class SessionLocks:
         self.ledger = Ledger(self.clock, self.events)
         self._chance = chance or system_chance()
         self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
-        self._line: Line | None = None
-        self._opening: asyncio.Task[Line] | None = None
+        self._lines: Reopening[Line] = Reopening(self._opened, lambda line: line.session.over)
         self._beside: set[asyncio.Task[Any]] = set()
         self._bound: WeakSet[Acquisition] = WeakSet()
-        self._closed = False
         self._mutex, self._read, self._write = (InLine(self, share) for share in (MUTEX, READ, WRITE))
 
     async def _open(self) -> Line:
@@ -75,14 +74,10 @@ class SessionLocks:
 
     async def close(self) -> None:
         """Gives back what is held, and ends the session: whatever is left of it goes at once."""
-        if self._closed or os.getpid() != self._who["pid"]:
+        if not self._lines.ours:
             return  # guard: a child ends nothing of its parent's
-        self._closed = True
         await self.ledger.close()
-        if self._opening is not None:
-            await asyncio.gather(self._opening, return_exceptions=True)
-        if self._line is not None:
-            await self._line.close()
+        await self._lines.close()
         for task in tuple(self._beside):
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
@@ -91,23 +86,10 @@ class SessionLocks:
 
     async def line(self) -> Line:
         """Of the session that is alive; another one is opened when that is lost."""
-        if self._closed:
-            raise ConfigurationError("these locks were closed")
-        if os.getpid() != self._who["pid"]:
-            raise ConfigurationError("these locks were made before the process forked: make others in the child")
-        if self._line is None or self._line.session.over:
-            if self._opening is None or self._opening.done():
-                self._opening = asyncio.create_task(self._opened())
-                self._opening.add_done_callback(_seen)
-            await asyncio.shield(self._opening)  # guard: a session that is half open is nobody's to leave behind
-        if self._line is None or self._closed:
-            raise ConfigurationError("these locks were closed")
-        return self._line
+        return await self._lines.alive()
 
     async def _opened(self) -> Line:
-        if self._line is not None:
-            self.on_the_side(self._line.close())
-        line = self._line = await self._open()
+        line = await self._open()
         line.session.on_change(lambda state: self._changed(line.session, state))
         return line
 
@@ -138,9 +120,3 @@ class SessionLocks:
     def new_id(self) -> str:
         """An id that no other acquisition has."""
         return f"{self._chance.getrandbits(80):020x}"
-
-
-def _seen(task: asyncio.Task[Line]) -> None:
-    """Whoever waited for it may have gone: then nobody is told that it failed."""
-    if not task.cancelled():
-        task.exception()
