@@ -36,8 +36,9 @@ SELDOM = {"join.before", "join.after", "partition.taken.after", "partition.given
 REPLAYER = Path(__file__).parent / "workers" / "replayer.py"
 #: A partition is given up when somebody joins while its owner has too many: the siege sees to both.
 GIVEN = "partition.given.after"
-#: Seconds that a worker has to reach its target; then it is killed wherever it is.
-PATIENCE_S = 6.0
+#: Seconds that a worker has to start, on however busy a machine, and then to reach its target; after that it is killed
+#: wherever it is.
+START_S, PATIENCE_S = 20.0, 6.0
 #: Some steps come only when others do their part: a partition is given up when somebody else joins at the right time.
 TRIES_MAX = 25
 #: Unread messages that are kept in front of the workers.
@@ -54,6 +55,7 @@ class Place:
     target: str
     worker: Worker
     kill_at: float
+    started: bool = False
     termed: bool = False
     #: Who joined so that this one has a partition to give up.
     rival: Worker | None = None
@@ -96,8 +98,8 @@ class Siege:
             where = self.crew.backend.url, self.crew.stream, GROUP
             worker = Worker.script(REPLAYER, *where, env={"HOLDFAST_POINTS": arm})
             self.crew.workers.append(worker)
-            return Place(target, worker, now + PATIENCE_S)
-        return Place(target, self.crew.start(arm), now + PATIENCE_S)
+            return Place(target, worker, now + START_S)
+        return Place(target, self.crew.start(arm), now + START_S)
 
     def _over(self, place: Place, todo: list[str]) -> bool:
         """Has it died, of whatever? Then it is accounted for."""
@@ -111,6 +113,8 @@ class Siege:
     def _still(self, place: Place, worker: Worker, now: float, todo: list[str]) -> bool:
         """Does it live on? If not, what it died of is counted."""
         if worker.alive:
+            if not place.started and place.target != TIMER and events(worker, "consumer_started"):
+                place.started, place.kill_at = True, now + PATIENCE_S
             if now > place.kill_at:
                 worker.kill9()
                 self.kills[TIMER] += 1
