@@ -24,7 +24,7 @@ from .._base.thinned import Thinned
 from ..errors import ServerUnreachable
 from . import etcd_words as words
 from .etcd_words import KeyValue, Words, Written
-from .gateway import Gateway
+from .gateway import Gateway, User
 from .tenure import AGAIN_S
 
 #: Watches at once in one process. Each is a connection, as HTTP/1.1 has it.
@@ -32,17 +32,18 @@ WATCHES_MAX = 500
 
 
 class Etcd:
-    """One etcd. endpoints, timeout_s, verify: see ``Gateway``. watch_s: a watch that is silent for so long looks again.
+    """One etcd. endpoints, timeout_s, verify, user: see ``Gateway``. watch_s: a watch that is silent for so long looks
+    again.
 
     Raises MissingExtra without httpx2.
     """
 
     def __init__(self, endpoints: Sequence[str], *, clock: Clock | None = None, timeout_s: float = 2.0,
-                 watch_s: float = 10.0, verify: ssl.SSLContext | None = None) -> None:
+                 watch_s: float = 10.0, verify: ssl.SSLContext | None = None, user: User | None = None) -> None:
         self.clock = clock or SystemClock()
-        self.watch_s, self._verify = watch_s, verify
-        self._gateway = Gateway(endpoints, timeout_s=timeout_s, verify=verify)
-        self._watches = Gateway(endpoints, timeout_s=timeout_s, verify=verify, connections=WATCHES_MAX)
+        self.watch_s, self._verify, self._user = watch_s, verify, user
+        self._gateway = Gateway(endpoints, timeout_s=timeout_s, verify=verify, user=user)
+        self._watches = Gateway(endpoints, timeout_s=timeout_s, verify=verify, user=user, connections=WATCHES_MAX)
         self.trouble = Thinned(self.clock)
 
     @property
@@ -52,7 +53,8 @@ class Etcd:
 
     def own_way(self) -> Gateway:
         """Another gateway with connections of its own, for what must not queue behind anything. Its maker closes it."""
-        return Gateway(self._gateway.endpoints, timeout_s=self._gateway.timeout_s, verify=self._verify, connections=2)
+        return Gateway(self._gateway.endpoints, timeout_s=self._gateway.timeout_s, verify=self._verify, user=self._user,
+                       connections=2)
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -92,6 +94,8 @@ class Etcd:
         body = words.deleted_since(key, revision)
         async with self._watches.stream("/v3/watch", body, silent_s=self.watch_s) as answers:
             async for answer in answers:
+                if answer.get("canceled"):
+                    self._watches.forget()  # guard: in etcd's words a token that it has forgotten is a right not given
                 if answer.get("events") or answer.get("canceled"):
                     return
 

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
     from .etcd_words import Words
 
+#: Name and password of a user of etcd's.
+User = tuple[str, str]
+_AUTHENTICATE = "/v3/auth/authenticate"
 #: gRPC status codes (https://grpc.io/docs/guides/status-codes) that speak of the way, not of the request.
 _UNANSWERED = {1, 4, 14}
 _FORBIDDEN = {7, 16}
+#: What etcd says of a token that it does not know, which it forgets after minutes and at a restart.
+_STALE = "invalid auth token"
 _NAMES = {3: "INVALID_ARGUMENT", 5: "NOT_FOUND", 6: "ALREADY_EXISTS", 8: "RESOURCE_EXHAUSTED", 9: "FAILED_PRECONDITION",
           11: "OUT_OF_RANGE"}
 
@@ -45,14 +50,16 @@ class Gateway:
 
     endpoints: ``http://host:2379`` or ``https://…``, of which one after the other is tried. timeout_s: longest wait for
     an answer; a shorter one leaves a slow server in doubt more often. verify: for https, the context that knows the
-    certificates; None trusts what the system trusts. connections: at most so many at once.
+    certificates, and our own where the server asks for one; None trusts what the system trusts. user: name and
+    password, where etcd has authentication switched on. connections: at most so many at once.
 
     Raises MissingExtra without httpx2, ConfigurationError without endpoints.
     """
 
     def __init__(self, endpoints: Sequence[str], *, timeout_s: float = 2.0, verify: ssl.SSLContext | None = None,
-                 connections: int = 20) -> None:
+                 user: User | None = None, connections: int = 20) -> None:
         self._http = _library()
+        self._user, self._token = user, ""
         self.endpoints = tuple(endpoint.rstrip("/") for endpoint in endpoints)
         if not self.endpoints or not all(each.startswith(("http://", "https://")) for each in self.endpoints):
             raise ConfigurationError("etcd needs at least one endpoint: http://host:2379 or https://host:2379")
@@ -74,17 +81,50 @@ class Gateway:
             left_s = max(0.001, end - loop.time())
             share_s = left_s / (more + 1)  # an endpoint that is silent leaves some time to the others
             try:
-                return await self._once(path, body, share_s if reads else left_s, share_s)
+                return await self._as_user(path, body, share_s if reads else left_s, share_s)
             except ServerUnreachable as error:
                 self._at += 1
                 if not more or (error.maybe_done and not reads):  # guard: what may have been done is not said again
                     raise
         raise AssertionError  # there is an endpoint
 
+    async def _as_user(self, path: str, body: Words, answer_s: float, connect_s: float) -> Words:
+        """Asks, and once more with another token when etcd does not know the one it gave: it has done nothing then."""
+        if self._user is None:
+            return await self._once(path, body, answer_s, connect_s)
+        if not self._token:
+            await self._authenticate(answer_s, connect_s)
+        try:
+            return await self._once(path, body, answer_s, connect_s)
+        except NotAuthorized as error:
+            if _STALE not in str(error):
+                raise
+            await self._authenticate(answer_s, connect_s)
+            return await self._once(path, body, answer_s, connect_s)
+
+    async def _authenticate(self, answer_s: float, connect_s: float) -> None:
+        name, password = self._user or ("", "")
+        self._token = ""
+        try:
+            said = await self._once(_AUTHENTICATE, {"name": name, "password": password}, answer_s, connect_s)
+        except ServerUnreachable as error:  # guard: what was to be asked was not sent
+            raise ServerUnreachable(str(error), maybe_done=False) from error
+        except ServerRefused as error:
+            raise NotAuthorized(f"etcd does not authenticate user {name!r}: {error}") from error
+        self._token = str(said["token"])
+
+    def forget(self) -> None:
+        """Authenticates anew at the next request."""
+        self._token = ""
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": self._token} if self._token else {}
+
     async def _once(self, path: str, body: Words, answer_s: float, connect_s: float) -> Words:
         try:
             async with asyncio.timeout(answer_s):
-                answer = await self._client.post(self._endpoint + path, json=body,
+                answer = await self._client.post(self._endpoint + path, json=body, headers=self._headers,
                                                  timeout=self._http.Timeout(answer_s, connect=connect_s))
         except (TimeoutError, self._http.TransportError) as error:
             raise self._unreachable(error) from error
@@ -94,8 +134,11 @@ class Gateway:
     async def stream(self, path: str, body: Words, *, silent_s: float) -> AsyncIterator[AsyncIterator[Words]]:
         """Answers as they come. ServerUnreachable when it breaks off, or is silent for longer than ``silent_s``."""
         timeout = self._http.Timeout(self.timeout_s, read=silent_s)
+        if self._user is not None and not self._token:
+            await self._authenticate(self.timeout_s, self.timeout_s)
         try:
-            async with self._client.stream("POST", self._endpoint + path, json=body, timeout=timeout) as answer:
+            async with self._client.stream("POST", self._endpoint + path, json=body, headers=self._headers,
+                                           timeout=timeout) as answer:
                 yield _lines(answer)
         except self._http.TransportError as error:
             self._at += 1

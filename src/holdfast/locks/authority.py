@@ -78,12 +78,13 @@ def _key(name: str) -> str:
 class EtcdAuthority:
     """Fulfils ``TokenAuthority``: the revision of a write to ``{prefix}{name}``. One key a name stays.
 
-    endpoints, timeout_s, verify: as ``EtcdLocks`` has them. above: see the module.
+    endpoints, timeout_s, verify, user: as ``EtcdLocks`` has them. above: see the module.
     """
 
     def __init__(self, endpoints: Sequence[str], *, prefix: str = "holdfast/tokens/", above: int = 0,
-                 timeout_s: float = DRAW_S, verify: ssl.SSLContext | None = None) -> None:
-        self._etcd = Etcd(endpoints, timeout_s=timeout_s, verify=verify)
+                 timeout_s: float = DRAW_S, verify: ssl.SSLContext | None = None,
+                 user: tuple[str, str] | None = None) -> None:
+        self._etcd = Etcd(endpoints, timeout_s=timeout_s, verify=verify, user=user)
         self._prefix, self._above = prefix, above
 
     async def next(self, name: str) -> int:

@@ -18,7 +18,7 @@ holds exactly as long as the key does.
 
 What lies there: ``{prefix}mutex/{name}/x/{acquisition}``, for readers and writers ``{prefix}read-write/{name}/…`` with
 ``s`` for readers. Nothing stays. A waiter is a watch, and a watch a connection, as HTTP/1.1 has it: up to 500 wait at a
-time in one process, the others look every 50 ms until one is free.
+time in one process, the others look every two seconds until one is free.
 """
 
 from __future__ import annotations
@@ -54,16 +54,19 @@ class EtcdLocks(SessionLocks):
     endpoints: ``http://host:2379`` or ``https://…``. ttl_s: whole seconds, rounded up; the server raises what is below
     its least, and what it says counts. prefix: of the keys. timeout_s: longest wait for one answer. watch_s: who waits
     looks again so often, lest it missed something. verify: for https, the context that knows the certificates, and our
-    own when the server asks for it. The rest: see ``SessionLocks``.
+    own where the server asks for one (``ssl.create_default_context(cafile=…)``, ``load_cert_chain``). user: name and
+    password; it has to be allowed to read and write under ``prefix`` and ``holdfast/refused/``. The rest: see
+    ``SessionLocks``.
 
     Raises MissingExtra without httpx2, ConfigurationError without endpoints.
     """
 
     def __init__(self, endpoints: Sequence[str], *, ttl_s: float = 10.0, prefix: str = PREFIX, timeout_s: float = 2.0,
-                 watch_s: float = 10.0, verify: ssl.SSLContext | None = None, **rest: Any) -> None:
+                 watch_s: float = 10.0, verify: ssl.SSLContext | None = None, user: tuple[str, str] | None = None,
+                 **rest: Any) -> None:
         super().__init__(ttl_s, **rest)
         self.prefix = prefix
-        self.etcd = Etcd(endpoints, clock=self.clock, timeout_s=timeout_s, watch_s=watch_s, verify=verify)
+        self.etcd = Etcd(endpoints, clock=self.clock, timeout_s=timeout_s, watch_s=watch_s, verify=verify, user=user)
 
     async def _open(self) -> Line:
         return EtcdLine(self, await open_session(self.etcd, self.ttl_s))
