@@ -26,6 +26,7 @@ from holdfast.locks.quorum import QuorumLocks, QuorumSettings
 from holdfast.locks.zookeeper import ZooKeeperLocks
 from holdfast.testing import Proxy, Single, Way
 from holdfast.testing.etcd import EtcdServer
+from holdfast.testing.ports import HOST
 from holdfast.testing.zookeeper import ZooKeeperServer
 from tests.contract.lock_claims import BACK_ENDS, BackEnd
 from tests.support.backend import Backend, Pool
@@ -218,7 +219,7 @@ def several(count: int) -> Callable[[Pool], Site]:
 @contextlib.asynccontextmanager
 async def quorum_door(urls: Urls, ttl_s: float) -> AsyncIterator[QuorumLocks]:
     """What one process has of quorum locks."""
-    locks = QuorumLocks(urls, QuorumSettings(ttl_s=ttl_s, answer_s=0.1, retry_s=0.05))
+    locks = QuorumLocks(urls, QuorumSettings(ttl_s=ttl_s, answer_s=0.2, retry_s=0.05))
     try:
         yield locks
     finally:
@@ -233,6 +234,21 @@ def one(make: Callable[[], Any], url_of: Callable[[Any], str]) -> Callable[[Pool
         return Addressed([url_of(server)], [server.address], server.close)
 
     return serve
+
+
+def postgres(_: Pool) -> Site:
+    """A database of its own."""
+    from tests.integration.sql.servers import Postgres  # the driver is left to processes that need it
+
+    server = Postgres()
+    return Addressed([server.database()], [(HOST, server.port)], server.close)
+
+
+def postgres_locks(urls: Urls, ttl_s: float) -> Door:
+    """A door to advisory locks."""
+    from holdfast.locks.postgres import PostgresLocks
+
+    return PostgresLocks(urls[0], ttl_s=ttl_s, poll_s=0.5)
 
 
 def session_door(make: Callable[[Urls, float], Any]) -> Callable[[Urls, float], AbstractAsyncContextManager[Door]]:
@@ -263,6 +279,7 @@ BENCHES: dict[str, Bench] = {bench.back_end.name: bench for bench in (
     Bench(BACK_ENDS["minimal"], pooled("valkey"), minimal_door),
     Bench(BACK_ENDS["quorum-3"], several(3), quorum_door),
     Bench(BACK_ENDS["quorum-5"], several(5), quorum_door),
+    Bench(BACK_ENDS["postgres"], postgres, session_door(postgres_locks)),
     Bench(BACK_ENDS["zookeeper"], one(ZooKeeperServer, lambda server: server.hosts),
           session_door(lambda urls, ttl_s: ZooKeeperLocks(urls[0], ttl_s=ttl_s, watch_s=POLL_S))),
     Bench(BACK_ENDS["etcd"], one(EtcdServer, lambda server: server.endpoint),

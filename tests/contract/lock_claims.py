@@ -90,8 +90,9 @@ BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
         "loss_is_told": "it is never SUSPECT: nothing was to be confirmed",
         "a_lost_answer_to_acquire": "it waits for its own key until that runs out",
         "a_lost_answer_to_release": "asked again, the server says that it is gone, which is taken for a loss"}),
-    BackEnd("quorum-3", "quorum of 3 Valkeys", lacks=_MUTEX_ONLY | _UNFAIR),
-    BackEnd("quorum-5", "quorum of 5 Valkeys", lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("quorum-3", "quorum of 3 Valkeys", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("quorum-5", "quorum of 5 Valkeys", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("postgres", "PostgreSQL", lacks=_MUTEX_ONLY | _UNFAIR),
     BackEnd("zookeeper", "ZooKeeper", lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
     BackEnd("etcd", "etcd", ttl_s=1.0, lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
 )}

@@ -52,7 +52,7 @@ from .asking import RELEASED_KEPT_MS
 from .held import Acquisition
 from .hold import Ledger, Lock
 from .quorum_keeping import Keeping
-from .quorum_node import Node, Told
+from .quorum_node import CONNECT_S, Node, Told
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class QuorumLocks:
         self.majority = len(urls) // 2 + 1
         self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
         self._quorum = Quorum(self, chance or system_chance())
+        self._connected = False
 
     def lock(self, name: str) -> Lock:
         """The lock called ``name``: one holder at a time; whoever asks first when it is free. Nothing is asked yet."""
@@ -138,6 +139,12 @@ class QuorumLocks:
         await self.ledger.close()
         await self._quorum.close()
         await asyncio.gather(*(node.close() for node in self.nodes))
+
+    async def connected(self) -> None:
+        """The first time, waits for connections for as long as those may take: longer than for an answer."""
+        if not self._connected:
+            self._connected = True
+            await asyncio.wait([node.open() for node in self.nodes], timeout=CONNECT_S)
 
     def about(self) -> str:
         """What people read who ask who holds a lock."""
@@ -200,6 +207,7 @@ class Quorum:
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
         """Asks all servers, and again after a pause, until a majority has granted it."""
         if wait_s == 0:
+            await self._locks.connected()
             tried = await self._asked(held)
             if not tried.granted:
                 raise tried.trouble or TimeoutError(f"lock {held.name!r} is held by somebody else")
@@ -207,6 +215,7 @@ class Quorum:
         last = Try()
         try:
             async with asyncio.timeout(wait_s), self._turns.turn(held.name):
+                await self._locks.connected()
                 while not last.granted:
                     await asyncio.sleep(last.pause_s)
                     last = await self._asked(held)

@@ -83,12 +83,16 @@ class Node:
             return None
         return Told(answer, self.counts and link.run_id == run_id)  # guard: delayed restart
 
+    def open(self) -> asyncio.Task[Server]:
+        """Connects, beside whatever waits for it."""
+        if self._opening is None or (self._opening.done() and self._server is None):
+            self._opening = asyncio.create_task(self._opened())
+            self._opening.add_done_callback(_seen)
+        return self._opening
+
     async def _link(self, way: str) -> Link:
         if way not in self._links:
-            if self._opening is None or (self._opening.done() and self._server is None):
-                self._opening = asyncio.create_task(self._opened())
-                self._opening.add_done_callback(_seen)
-            server = await asyncio.shield(self._opening)  # guard: a question that waits no longer ends no connection
+            server = await asyncio.shield(self.open())  # guard: a question that waits no longer ends no connection
             link = await server.link(b"hf", name=f"hf-quorum-{way}", timeout_s=CONNECT_S)
             self._links.setdefault(way, link)
         return self._links[way]
