@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from tests.faults.crew import QUICK, ask, events
 from tests.faults.domain import Order, judge
 from tests.faults.domain import orders as draw
 from tests.faults.storm import COPIES, Shop
+from tests.integration.sql.servers import MariaDb, Postgres, SqlServer
 from tests.support.backend import Backend
 
 #: Nothing that was answered is lost when such a server is killed, or its machine.
@@ -46,10 +47,11 @@ def plain_orders(rng: random.Random, count: int, start: int = 0) -> list[Order]:
 
 class Flood:
     """Publishes orders, five copies each, from a thread, until it is stopped. What is not answered is sent again: a
-    copy too many is what this is about."""
+    copy too many is what this is about. backlog_max: it rests while so many copies are not settled; 0: never."""
 
-    def __init__(self, shop: Shop, rng: random.Random) -> None:
+    def __init__(self, shop: Shop, rng: random.Random, backlog_max: int = 0) -> None:
         self._shop, self._rng = shop, rng
+        self._backlog_max = backlog_max
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="flood")
         self.orders: dict[str, Order] = {}
@@ -59,12 +61,17 @@ class Flood:
     async def _run(self) -> None:
         async with Holdfast(self._shop.backend.url) as hf:
             while not self._over.is_set():
+                await asyncio.sleep(0.02)  # leaves the workers something of the machine
+                if self._full():
+                    continue
                 fresh = plain_orders(self._rng, 4, len(self.orders))
                 self.orders |= {order.id: order for order in fresh}
                 copies = [order for order in fresh for _ in range(COPIES)]
                 self._rng.shuffle(copies)
                 await asyncio.gather(*[self._publish(hf, order) for order in copies])
-                await asyncio.sleep(0.02)  # leaves the workers something of the machine
+
+    def _full(self) -> bool:
+        return bool(self._backlog_max) and self._shop.backlog() >= self._backlog_max
 
     async def _publish(self, hf: Holdfast, order: Order) -> None:
         while True:
@@ -194,6 +201,51 @@ def test_a_machine_that_syncs_every_second_forgets_effect_record_and_acknowledge
                 worker.cont()
             shop.order([flood.orders[name] for name in gone], rng)  # whoever knows their ids publishes them again
             through(shop, flood.orders)
+
+
+# -- the database dies -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[Postgres, MariaDb], ids=["postgres", "mariadb"])
+def mortal(request) -> Iterator[SqlServer]:
+    """A database server of this test alone, which keeps what it has answered."""
+    server = request.param(durable=True)
+    yield server
+    server.close()
+
+
+def cut_off(workers: Sequence[Worker]) -> int:
+    """Attempts that came to nothing."""
+    return sum(len(events(worker, "attempt_failed")) for worker in workers)
+
+
+@pytest.fixture(params=["sql", "locked"])
+def strict(mortal, backend, stream, tmp_path: Path, request) -> Iterator[Shop]:
+    """A shop on it, where one counted attempt would be a letter."""
+    with Shop(backend, stream, tmp_path, handler=request.param, store=mortal.database(), how={"concurrency": 8},
+              attempts=1) as shop:
+        yield shop
+
+
+def test_a_database_killed_in_a_storm_loses_nothing_nothing_comes_twice_and_nobody_is_charged(strict, mortal, rng):
+    """Transactions are cut off before their commit, in it, and after it, and messages come while it is away."""
+    shop = strict
+    with Flood(shop, rng, backlog_max=150) as flood:
+        workers = [shop.started() for _ in range(2)]
+        for _ in range(3):
+            more_applied(shop, 15)
+            before = shop.books.read().effects
+            failed = cut_off(workers)
+            mortal.kill()
+            wait_until(lambda failed=failed: cut_off(workers) > failed, 20, "an attempt was cut off")
+            mortal.start()
+            shop.books.close()  # its connections lead to the dead one
+            assert before.items() <= shop.books.read().effects.items(), "what was there is there"
+        more_applied(shop, 15)
+        flood.stop()
+        through(shop, flood.orders)
+        assert all(worker.alive for worker in workers)
+        assert not shop.letters()
 
 
 # -- another takes its place -----------------------------------------------------------------------------------------
