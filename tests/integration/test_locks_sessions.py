@@ -315,6 +315,32 @@ def test_a_way_that_is_cut_costs_the_lock_before_anybody_else_has_it(ground, pro
     run(main())
 
 
+@pytest.mark.parametrize("kind", list(SERVERS))
+def test_a_server_that_is_killed_costs_the_lock_by_its_deadline_and_the_next_start_gives_it_anew(kind, stream, arun):
+    started, ground_of = SERVERS[kind]
+
+    async def main(server):
+        ground = ground_of(server)
+        async with ground.door(ttl_s=2.0) as one, ground.door(ttl_s=2.0) as other:
+            held = await one.lock(stream).acquire()
+            waiting = asyncio.create_task(other.lock(stream).acquire())
+            await ground.in_line(one, stream, 2)
+            await asyncio.to_thread(server.kill)
+            await wait_until_async(lambda: held.over, SOON_S, "it is lost")
+            assert held.cause == "unreachable"
+            assert not waiting.done()
+            await asyncio.to_thread(server.restart)
+            async with asyncio.timeout(30):
+                taken = await waiting
+            taken.check()
+            assert taken.fencing_token > held.fencing_token, "guard: numbers outlive the server"
+            assert await one.lock(stream).release(held) is False
+            await ground.close()
+
+    with started() as server:
+        arun(main(server))
+
+
 def test_a_session_that_the_server_ended_costs_all_its_locks_and_the_next_has_another_one(ground, stream, run):
     told = []
 

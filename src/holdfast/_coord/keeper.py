@@ -36,6 +36,7 @@ _FORBIDDEN = {"NoAuthError", "AuthFailedError", "InvalidACLError"}
 def _library() -> Any:
     try:
         import kazoo.client
+        import kazoo.security
     except ImportError as error:
         raise MissingExtra("zookeeper", "ZooKeeper") from error
     return kazoo
@@ -45,7 +46,8 @@ class Keeper:
     """One client of kazoo, for one session. Made, started and stopped in one loop.
 
     hosts: ``host:2181,host:2181``, with ``/chroot`` behind if wanted. ttl_s: asked for; see ``granted_s``.
-    auth: pairs as ``("digest", "user:password")``. Raises MissingExtra without kazoo.
+    auth: pairs as ``("digest", "user:password")``; what is made is then that user's alone, and open to everybody
+    without. Raises MissingExtra without kazoo.
     """
 
     def __init__(self, hosts: str, ttl_s: float, auth: tuple[tuple[str, str], ...] = ()) -> None:
@@ -57,7 +59,8 @@ class Keeper:
         again = {"max_tries": -1, "delay": 0.05, "max_delay": max(0.05, min(1.0, ttl_s / 10))}
         try:
             self._client = self._kazoo.client.KazooClient(
-                hosts, timeout=ttl_s, auth_data=list(auth), connection_retry=again)
+                hosts, timeout=ttl_s, auth_data=list(auth), connection_retry=again,
+                default_acl=self._kazoo.security.CREATOR_ALL_ACL if auth else None)  # guard: or anybody removes it
         except ValueError as error:
             raise ConfigurationError(f"ZooKeeper hosts are written host:2181,host:2181, not {hosts!r}") from error
         self._adapt(ttl_s)

@@ -44,8 +44,9 @@ class ZooKeeperLocks(SessionLocks):
 
     hosts: ``host:2181,host:2181``, with ``/chroot`` behind if wanted. ttl_s: asked for; the server keeps it within 2
     and 20 of its ticks, and what it says counts. root: the node under which locks lie. auth: pairs as ``("digest",
-    "user:password")``. connect_s: ServerUnreachable after that. watch_s: who waits looks again so often, lest it missed
-    something. The rest: see ``SessionLocks``. Raises MissingExtra without kazoo when the first lock is asked for.
+    "user:password")``, the same for all who share locks: the nodes are that user's alone; without it anybody may remove
+    them. connect_s: ServerUnreachable after that. watch_s: who waits looks again so often, lest it missed something.
+    The rest: see ``SessionLocks``. Raises MissingExtra without kazoo when the first lock is asked for.
     """
 
     def __init__(self, hosts: str, *, ttl_s: float = 10.0, root: str = ROOT, auth: tuple[tuple[str, str], ...] = (),
