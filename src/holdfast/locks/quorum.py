@@ -283,7 +283,7 @@ class Quorum:
             return None
         self._locks.events.emit(ev.QuorumMissed(kind=self.kind, lock=held.name, servers=nodes, answered=votes.answered,
                                                 granted=granted, left_s=left_s))
-        if votes.refused and votes.answered >= majority:
+        if votes.refused and (votes.answered >= majority or self._settings.on_lost_majority == "open"):
             return None
         return ServerUnreachable(
             f"lock {held.name!r}: {votes.answered} of {nodes} servers answered in time and {granted} granted it with a "
