@@ -67,6 +67,39 @@ def takeover(*, quick: bool, seed: int, as_json: bool) -> int:
     return int(failed(report))
 
 
+@command.command("locks")
+@click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: one failover, one pause, one death")
+@click.option("--seed", type=int, default=1, show_default=True, help="of the moments at which holders are hurt")
+@json_option
+@server_options()
+def locks(*, quick: bool, seed: int, as_json: bool) -> int:
+    """Hurt holders of locks: a failover that forgets, a pause, a death, a circle, a forgotten unlock.
+
+    Starts all servers it hurts on this machine, and ends them; ZooKeeper and etcd take part where they are installed.
+    What locks cost is measured on the given server, if one is given, under names that begin with PREFIX:lab-. Answers 1
+    when a lock had two holders that promises one, or when the minimal lock never had two.
+    """
+    with progress("lab", 100) as done:
+        report = run(_locked(quick, seed, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, ("handover", "p50_ms", "hand-over, ms"), ("crash", "recovery_s", "seconds after a death"))
+    from ..labs.locks import failed
+
+    return int(failed(report))
+
+
+async def _locked(quick: bool, seed: int, done: Callable[[int], None]) -> Report:
+    from ..labs import Place
+    from ..labs import locks as lab
+
+    said = settings()
+    place = Place(url=said.url, prefix=said.own_prefix) if said.url else None
+    return await lab.compare(lab.QUICK if quick else lab.FULL, place=place, seed=seed, say=say,
+                             done=lambda through, steps: done(100 * through // steps))
+
+
 async def _taken_over(quick: bool, seed: int, done: Callable[[int], None]) -> Report:
     from ..labs import Place
     from ..labs import takeover as lab
@@ -89,7 +122,8 @@ async def _compared(quick: bool, seed: int, done: Callable[[int], None]) -> Repo
                                  done=lambda through, steps: done(100 * through // steps))
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *charts: tuple[str, str, str]) -> None:
+    """Tables, bars of ``charts`` (scenario, metric, title), advice."""
     from ..labs.cells import Cells
     from ..labs.table import bars, table
 
@@ -98,11 +132,12 @@ def _print(report: Report) -> None:
         head, rows = table(cells, scenario)
         print_table(head, rows)
         show()
-    if rates := bars(cells, "throughput", "messages_per_s"):
-        show("messages a second")
-        for line in rates:
-            show(line)
-        show()
+    for scenario, metric, title in charts or (("throughput", "messages_per_s", "messages a second"),):
+        if rates := bars(cells, scenario, metric):
+            show(title)
+            for line in rates:
+                show(line)
+            show()
     show("Advice\n")
     for sentence in report.advice:
         show("- " + printable(sentence))
