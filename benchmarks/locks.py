@@ -164,9 +164,9 @@ def handover(place: Yard, name: str, crowd: int) -> dict[str, Any]:
         sent = _sent(place) - before
         board.add("stop", 1)
         grants = sorted(tuple(grant) for worker in workers for grant in _report(worker)["grants"])
-    late_ms, overlaps = gaps(grants, from_ns)
+    late_ms, twice = gaps(grants, from_ns)
     return {"handovers": len(late_ms), "p50_ms": percentile(late_ms, 50), "p99_ms": percentile(late_ms, 99),
-            "overlaps": overlaps,
+            "overlaps": twice,
             "commands": None if KNOWN[name].zookeeper else sent / max(1, board.total("grants"))}
 
 

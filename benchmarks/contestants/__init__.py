@@ -134,7 +134,8 @@ LOCKS: dict[str, Contestant] = {c.name: c for c in (
         "event loop": "uvloop"}),
     Contestant("lock-python-redis-lock", "python-redis-lock", "lock_python_redis_lock_",
                ("python-redis-lock", "redis", "hiredis"), {
-        "lock": "expire=10, auto_renewal=True", "lease": "renewed by a thread a lock", "fencing": "none",
+        "lock": "expire=10, auto_renewal=True", "client": "socket_timeout=None: it waits longer than redis-py reads",
+        "lease": "renewed by a thread a lock", "fencing": "none",
         "contenders": "a thread and a connection each"}, renews=True, held_max=1000),
     Contestant("lock-pottery", "pottery, one master", "lock_pottery_", ("pottery", "redis", "hiredis", "uvloop"), {
         "lock": "AIORedlock, one master, auto_release_time 10 s", "lease": "not renewed", "fencing": "none",

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python-redis-lock with its renewal, which is a thread a lock. It has no fencing token."""
+"""python-redis-lock with its renewal, which is a thread a lock. It has no fencing token.
+
+It waits in BLPOP for as long as the lock expires, and redis-py 8 gives up reading after 5 s unless told otherwise: then
+a waiter fails.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,8 @@ class Library:
     plain = True
 
     async def open(self, job: Job) -> None:
-        self._client, self._expire_s = StrictRedis.from_url(job.url), job.lease_ms // 1000
+        self._client = StrictRedis.from_url(job.url, max_connections=1000, socket_timeout=None)
+        self._expire_s = job.lease_ms // 1000
         self._client.ping()
         self._made = []
 

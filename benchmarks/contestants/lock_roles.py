@@ -12,6 +12,7 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -116,7 +117,7 @@ class Role:
     async def crowd(self) -> None:
         """n of them in this process, until the run ends. Whoever waits then is left to its end."""
         for number in range(self.job.n):
-            self._start(self.contend(1000 * self.job.place + number))
+            self._start(_or_end(self.contend(1000 * self.job.place + number)))
         say(event="ready")
         await self._stopped()
         await asyncio.sleep(0.2)
@@ -171,6 +172,15 @@ async def play(job: Job, library: Library) -> None:
     await library.open(job)
     await getattr(role, job.measure)()
     os._exit(0)
+
+
+async def _or_end(one: Coroutine[Any, Any, None]) -> None:
+    """A contender that fails ends the process: the others would be measured without it."""
+    try:
+        await one
+    except Exception:  # noqa: BLE001 - it is told, and nothing goes on
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _to_its_end(one: Coroutine[Any, Any, None]) -> None:
