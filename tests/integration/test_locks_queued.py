@@ -296,10 +296,10 @@ def test_who_writes_may_read_and_who_reads_may_not_write(backend, stream, arun):
         async with locks_at(backend.url) as locks:
             sides = locks.read_write(stream)
             async with sides.write.hold() as write:
-                async with sides.read.hold() as inside, sides.write.hold() as again:
+                async with sides.read.hold(wait_s=0) as inside, sides.write.hold(wait_s=0) as again:
                     assert inside.fencing_token == again.fencing_token == write.fencing_token
                 write.check()
-            async with sides.read.hold() as read, sides.read.hold() as again:
+            async with sides.read.hold() as read, sides.read.hold(wait_s=0) as again:
                 assert again is read
                 with pytest.raises(ConfigurationError, match="wait for itself"):
                     await sides.write.acquire(wait_s=5)
