@@ -456,6 +456,33 @@ def test_a_place_that_somebody_removes_is_told_to_its_holder_and_reported(ground
     assert [(each.kind, each.lock) for each in twice] == [("mutex", stream)]
 
 
+def test_who_holds_and_who_waits_is_to_be_seen_and_a_lock_can_be_taken_from_its_holder(ground, stream, run):
+    async def main():
+        async with ground.door(who="billing") as one, ground.door(ttl_s=2.0) as other:
+            held = await one.lock(stream).acquire()
+            waiting = asyncio.create_task(other.lock(stream).acquire(), name="nightly")
+            readers = [await door.read_write(stream).read.acquire() for door in (one, other)]
+            writing = asyncio.create_task(other.read_write(stream).write.acquire())
+            await ground.in_line(one, stream, 2)
+            await ground.in_line(one, stream, 3, "read-write")
+            found = await other.standing(stream)
+            assert [(each.kind, each.holds) for each in found] == [
+                ("mutex", True), ("mutex", False), ("read", True), ("read", True), ("write", False)]
+            assert [each.token for each in found if each.holds] == [each.fencing_token for each in (held, *readers)]
+            assert (found[0].acquisition, found[0].who["who"], found[0].who["pid"]) == (
+                held.acquisition, "billing", os.getpid())
+            assert found[1].who["task"] == "nightly"
+            assert await other.force_unlock(stream, found[0].token + 10**9) is False
+            assert await other.force_unlock(stream, found[0].token) is True
+            async with asyncio.timeout(SOON_S):
+                assert (await waiting).fencing_token == found[1].token
+            await wait_until_async(lambda: held.over, SOON_S, "its holder is told")
+            writing.cancel()
+            assert await one.standing(f"{stream}-free") == []
+
+    run(main())
+
+
 def test_a_waiter_whose_place_somebody_removes_comes_again(ground, stream, run):
     async def main():
         async with ground.door() as one, ground.door() as other:

@@ -141,6 +141,12 @@ class EtcdLine:
         """See ``Line``. Written once, so its last write is the one that made it."""
         return (await self._etcd.delete_if(place.path.encode(), mod_revision=place.token)).done
 
+    async def standing(self, folder: str) -> list[tuple[Place, bytes]]:
+        """See ``Line``."""
+        readers = f"{folder}s/".encode()
+        return [(Place(each.key.decode(), each.create_revision, each.key.startswith(readers)), each.value)
+                for each in await self._etcd.among(folder.encode())]
+
     def mind(self, held: Tied, place: Place) -> None:
         """See ``Line``. All that is held is looked at every third of a ttl, a hundred keys in one question."""
         self._minded[held] = place.path.encode()

@@ -86,6 +86,10 @@ class Line(Protocol):
         """Removes it; says whether it was there. One try."""
         ...
 
+    async def standing(self, folder: str) -> list[tuple[Place, bytes]]:
+        """All places under ``folder``, in their order, with what lies there."""
+        ...
+
     def mind(self, held: Tied, place: Place) -> None:
         """From now on ``held.lose("server")`` is called when somebody removes its place, until it is over."""
         ...

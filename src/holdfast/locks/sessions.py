@@ -28,6 +28,7 @@ from .hold import Ledger, Lock
 from .line import MUTEX, READ, WRITE, InLine, Line
 from .redis import ReadWrite
 from .reopening import Reopening
+from .standing import Standing, standing
 
 if TYPE_CHECKING:
     from .._coord.tenure import Tenure
@@ -66,6 +67,29 @@ class SessionLocks:
     def read_write(self, name: str) -> ReadWrite:
         """``.read``: many at a time; ``.write``: one, and nobody reads. In the order of arrival: nobody starves."""
         return ReadWrite(Lock(name, self._read, self.ledger), Lock(name, self._write, self.ledger))
+
+    def folder(self, name: str, line: str = "mutex") -> str:
+        """Where the places of a lock lie. line: mutex or read-write."""
+        raise NotImplementedError
+
+    async def standing(self, name: str) -> list[Standing]:
+        """Who holds the locks called ``name`` and who waits for them, in the order of their lines."""
+        line = await self.line()
+        return [each for kind in (MUTEX.line, READ.line)
+                for each in standing(name, kind, await line.standing(self.folder(name, kind)))]
+
+    async def force_unlock(self, name: str, token: int) -> bool:
+        """Takes the place with this token from whoever holds it or waits there; False when there is none.
+
+        The next one has the lock at once. The holder is told by ZooKeeper at once, by etcd within a third of a ttl, and
+        may go on until then: that is what fences are for.
+        """
+        line = await self.line()
+        for kind in (MUTEX.line, READ.line):
+            for place, _ in await line.standing(self.folder(name, kind)):
+                if place.token == token:
+                    return await line.leave(place)
+        return False
 
     @property
     def held(self) -> tuple[Acquisition, ...]:

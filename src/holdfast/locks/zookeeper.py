@@ -71,6 +71,16 @@ def segment(name: str) -> str:
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
+def in_order(names: list[str]) -> list[str]:
+    """Those that have a number, by that."""
+    return sorted((name for name in names if name[-_DIGITS:].isdigit()), key=lambda name: (name[-_DIGITS:], name))
+
+
+def is_shared(name: str) -> bool:
+    """Is it a reader's?"""
+    return name[:-_DIGITS].endswith("-s-")
+
+
 def before(names: list[str], own: str, shared: bool) -> str | None:
     """The nearest of ``names`` that ``own`` has to wait for. Raises Displaced when ``own`` is not among them.
 
@@ -78,9 +88,8 @@ def before(names: list[str], own: str, shared: bool) -> str | None:
     """
     if own not in names:
         raise Displaced("the node of this acquisition was removed by somebody else")
-    numbered = [(int(name[-_DIGITS:]), name) for name in names if name[-_DIGITS:].isdigit()]
-    earlier = [each for each in numbered if each < (int(own[-_DIGITS:]), own)]
-    waited_for = [name for _, name in sorted(earlier) if not (shared and name[:-_DIGITS].endswith("-s-"))]
+    line = in_order(names)
+    waited_for = [name for name in line[:line.index(own)] if not (shared and is_shared(name))]
     return waited_for[-1] if waited_for else None
 
 
@@ -110,6 +119,12 @@ class ZooKeeperLine:
     async def leave(self, place: Place) -> bool:
         """See ``Line``."""
         return await self._session.delete(place.path)
+
+    async def standing(self, folder: str) -> list[tuple[Place, bytes]]:
+        """See ``Line``. One question a node: for people, not for loops."""
+        names = in_order(await self._session.children(folder))
+        nodes = await asyncio.gather(*(self._session.get(f"{folder}/{name}") for name in names))
+        return [(Place(node.path, node.czxid, is_shared(node.path)), node.value) for node in nodes if node is not None]
 
     def mind(self, held: Tied, place: Place) -> None:
         """See ``Line``. A watch on our own node, which costs a look every ``watch_s``."""
