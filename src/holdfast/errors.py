@@ -33,6 +33,10 @@ The tree, in full::
     │   ├── EffectInDoubt             somebody began and died: whether it happened is for a person to say
     │   └── IllegalTransition         the state machine has no such step from the present state
     ├── LeaseLost                     this incarnation was declared dead; its work belongs to another
+    ├── IdError                       ids that cannot collide
+    │   ├── IdsRefused                no id can be made now that nobody else could make
+    │   ├── WorkerIdTaken             the worker id that was asked for is somebody else's
+    │   └── WorkerIdsExhausted        all worker ids are held
     ├── LockUnconfirmed               granted, not confirmed by enough replicas, and given back
     ├── FenceRejected                 a later holder of the lock has written: nothing was written now
     ├── HandlerTimeout                the handler ran longer than its limit
@@ -247,6 +251,28 @@ class IllegalTransition(EffectError):
 
 class LeaseLost(HoldfastError):
     """This incarnation was declared dead; its deliveries belong to others now."""
+
+    retry_may_help = True
+
+
+class IdError(HoldfastError):
+    """Something about ids failed."""
+
+
+class IdsRefused(IdError):
+    """No id can be made now that nobody else could make."""
+
+    retry_may_help = True
+
+
+class WorkerIdTaken(IdError):
+    """The worker id that was asked for is somebody else's."""
+
+    retry_may_help = True
+
+
+class WorkerIdsExhausted(IdError):
+    """All worker ids are held: end some process, or take a layout with more bits for workers."""
 
     retry_may_help = True
 
