@@ -21,7 +21,7 @@ COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql",
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
             ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
-            ["lock", "force-unlock"], ["machine", "show"], ["once", "ls"],
+            ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["machine", "show"], ["once", "ls"],
             ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],
             ["outbox", "ls"], ["outbox", "relay"])
 
@@ -72,7 +72,7 @@ def test_the_version_is_the_packages(holdfast):
                                   ["streams", "trim", "orders", "--past-groups"],
                                   ["demo", "--spans", "3", "--input", "/dev/null"], ["lab"], ["lab", "nonsense"],
                                   ["lab", "once", "--seed", "x"], ["machine", "show"], ["once", "ls", "orders"],
-                                  ["lock", "force-unlock", "x"],
+                                  ["lock", "force-unlock", "x"], ["lock", "queue"], ["lock", "deadlocks", "x"],
                                   ["once", "resolve", "orders", "id", "--group", "g"],
                                   ["outbox", "relay", "--poll", "x"]], ids=" ".join)
 def test_misuse_is_2_and_says_how_it_is_used(holdfast, args):

@@ -289,7 +289,7 @@ NAMED_LOCKS = (
            "Times a connection for locks met another server than before: failovers and restarts, once a connection.",
            labels=_KIND),
     _count("holdfast_locks_majority_missed_total", "QuorumMissed", ONE,
-           "Times fewer than a majority of independent servers granted or renewed a lock.", labels=_KIND),
+           "Times too few of a lock's independent servers were there to grant or renew it.", labels=_KIND),
 )
 
 FENCES = (

@@ -27,8 +27,8 @@ of them alarms: [Runbooks](../how-to/runbooks.md). Alert rules are in `ops/alert
   `increase()` notices the first event too. Series with an open `error_type` are an exception: what will fail is not
   known beforehand.
 - **Two families of locks.** `holdfast_lock_…` and `holdfast_locks_released_total`, with `stream` and `group`, are of
-  the lock that a handler runs under (`locked(…)`). `holdfast_locks_…` with a `kind` are of locks that code takes by name
-  (`hf.locks()`). No label is a lock's name: there may be one an order.
+  the lock that a handler runs under (`locked(…)`). `holdfast_locks_…` with a `kind` are of locks that code takes by
+  name (`hf.locks()`). No label is a lock's name: there may be one an order.
 - **Locks that ended with their holder** are counted nowhere: a dead process reports nothing, and the server forgets an
   ended lease without a trace. They show as `holdfast_locks_wait_seconds` of up to a lease.
 

@@ -28,7 +28,6 @@ OF = {"stream": "orders", "group": "billing"}
 #: Events and fields the table asks for and the rooms do not emit yet. A name not listed here is a slip of the pen.
 AWAITED = {
     "Settled.attempts", "Sweep.dead_oldest_s", "Sweep.in_flight", "Sweep.pending_max", "TakenOver.lost",
-    "QuorumMissed.1",
 }
 
 
@@ -234,6 +233,14 @@ def test_renewals_are_told_apart_by_their_outcome():
     assert by == {"extended": 98, "refused": 2, "failed": 5}
     assert value(sink, "holdfast_locks_held_so_far_seconds_bucket", kind="fair", le="300.0") == 0
     assert value(sink, "holdfast_locks_renewal_late_seconds_bucket", kind="fair", le="0.01") == 1
+
+
+def test_a_majority_that_was_not_there_is_counted_by_the_kind_of_lock():
+    sink = PrometheusSink()
+    sink(ev.LockGranted(kind="quorum", lock="a", seconds=0.2, left_s=9.5))
+    assert value(sink, "holdfast_locks_majority_missed_total", kind="quorum") == 0
+    sink(ev.QuorumMissed(kind="quorum", lock="a", servers=3, answered=1, granted=1, left_s=0.0))
+    assert value(sink, "holdfast_locks_majority_missed_total", kind="quorum") == 1
 
 
 def test_the_first_rejection_and_the_first_loss_are_an_increase():

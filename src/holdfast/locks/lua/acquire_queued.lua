@@ -18,6 +18,7 @@ if not redis.call('ZSCORE', holders, id) then -- guard: asked again
   if not redis.call('ZSCORE', queue, id) then -- guard: its place is kept
     local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2]
     redis.call('ZADD', queue, text(tonumber(last or '0') + 1), id)
+    redis.call('HSET', about, 's' .. id, text(now))
   end
   local place_ms = math.max(patience, 1)
   redis.call('HSET', about, 'u' .. id, ARGV[6], 'p' .. id, text(place_ms), 'e' .. id, text(now + place_ms),

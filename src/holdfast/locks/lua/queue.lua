@@ -7,7 +7,7 @@
 -- waits has a place, and the first in line goes first even if somebody behind it would fit: so nobody starves.
 -- Times are this server's. A place is kept for as long as whoever waits comes back in time; a dead one holds up the line
 -- until then. Fields of the hash, each with an acquisition behind its letter: u units, p ms a place is kept, e its end,
--- c channel to be told on, t token, s since, w who.
+-- c channel to be told on, t token, s since when it waits or holds, w who.
 
 local function kept(keys, ms)
   for _, key in ipairs(keys) do
