@@ -566,6 +566,21 @@ def test_one_look_while_the_server_is_away_is_an_error_and_leaves_no_place(groun
     run(main())
 
 
+def test_whoever_waited_for_a_server_that_is_away_is_told_that_and_not_that_the_lock_was_held(ground, proxy, stream,
+                                                                                             run):
+    async def main():
+        async with ground.door(proxy, ttl_s=4.0) as one, ground.door() as other:
+            await one.lock(stream).release(await one.lock(stream).acquire())
+            proxy.stall(Way.DOWN)
+            with pytest.raises(ServerUnreachable):
+                await one.lock(stream).acquire(wait_s=0.5)
+            proxy.cut()
+            proxy.resume()
+            await ground.in_line(other, stream, 0)
+
+    run(main())
+
+
 @pytest.mark.parametrize("free", [True, False], ids=["free", "held"])
 def test_cancelled_at_any_step_it_leaves_no_place(ground, stream, run, free):
     async def main():

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from .._base.events import LockHeldTwice, log
+from .._coord.session import SessionState
 from ..errors import ConfigurationError, HoldfastError, LeaseLost, ServerUnreachable
 from .tied import Tied, tied
 
@@ -186,6 +187,7 @@ class Asking:
     def __init__(self, keeper: InLine, locks: SessionLocks, held: Tied) -> None:
         self._keeper, self._locks, self._held = keeper, locks, held
         self._line: Line | None = None
+        self._heard = False
         self._trouble: ServerUnreachable | None = None
 
     async def look(self) -> None:
@@ -209,8 +211,9 @@ class Asking:
             async with asyncio.timeout(wait_s):
                 await self._until_granted()
         except TimeoutError:
-            if self._trouble is not None and (self._line is None or self._line.session.over):
-                raise self._trouble from None
+            if not self._heard or self._line is None or self._line.session.state is not SessionState.CONNECTED:
+                raise self._trouble or ServerUnreachable(
+                    f"lock {self._held.name!r}: no answer within {wait_s:g} s", maybe_done=True) from None
             raise TimeoutError(f"lock {self._held.name!r} was not free within {wait_s:g} s") from None
 
     async def _until_granted(self) -> None:
@@ -220,11 +223,12 @@ class Asking:
                 if await self._granted(self._line, waits=True):
                     return
             except ServerUnreachable as error:
-                self._trouble = error
-                log.warning("waiting for lock %s: %s", self._held.name, error)
+                self._trouble, self._heard = error, False
+                self._locks.trouble.warn("waiting for locks", f"{self._held.name}: {error}")
                 await asyncio.sleep(AGAIN_S)
             except (LeaseLost, Displaced) as error:  # guard: what an earlier session had is not ours
-                log.warning("waiting for lock %s: %s; it comes again, last in line", self._held.name, error)
+                self._heard = False
+                self._locks.trouble.warn("waiting for locks, last in line again", f"{self._held.name}: {error}")
                 await self._afresh()
 
     async def _afresh(self) -> None:
@@ -249,10 +253,13 @@ class Asking:
     async def _looked(self, line: Line, place: Place) -> str | None:
         while True:
             try:
-                return await line.before(place)
+                found = await line.before(place)
             except ServerUnreachable as error:
-                self._trouble = error
+                self._trouble, self._heard = error, False
                 await asyncio.sleep(AGAIN_S)
+            else:
+                self._heard = True
+                return found
 
 
 def removed(locks: SessionLocks, held: Tied) -> None:

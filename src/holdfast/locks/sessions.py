@@ -22,6 +22,7 @@ import msgspec
 from .._base import events as ev
 from .._base.chance import Chance, system_chance
 from .._base.clock import Clock, SystemClock
+from .._base.thinned import Thinned
 from .._coord.session import SessionState
 from ..errors import ConfigurationError
 from .hold import Ledger, Lock
@@ -48,7 +49,7 @@ class SessionLocks:
             raise ConfigurationError(f"ttl_s={ttl_s}: a session lives for seconds above 0")
         self.ttl_s = ttl_s
         self.clock, self.events = clock or SystemClock(), events or ev.Events()
-        self.ledger = Ledger(self.clock, self.events)
+        self.ledger, self.trouble = Ledger(self.clock, self.events), Thinned(self.clock)
         self._chance = chance or system_chance()
         self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
         self._lines: Reopening[Line] = Reopening(self._opened, lambda line: line.session.over)
