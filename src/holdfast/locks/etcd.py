@@ -34,7 +34,8 @@ from .._coord import etcd_words as words
 from .._coord.etcd import Etcd
 from .._coord.etcd_session import EtcdSession, open_session
 from ..errors import ServerError
-from .line import Displaced, Line, Place, Share, removed
+from .in_line import removed
+from .line import Displaced, Line, Place, Share
 from .sessions import SessionLocks
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from .._base.thinned import Thinned
 from .._coord.session import SessionState
 from ..errors import ConfigurationError
 from .hold import Ledger, Lock
-from .line import MUTEX, READ, WRITE, InLine, Line
+from .in_line import InLine
+from .line import MUTEX, READ, WRITE, Line
 from .redis import ReadWrite
 from .reopening import Reopening
 from .standing import Standing, standing

@@ -28,7 +28,8 @@ from urllib.parse import quote
 
 from .._coord.zookeeper import ZooKeeperSession, open_session
 from ..errors import LeaseLost
-from .line import Displaced, Line, Place, Share, removed
+from .in_line import removed
+from .line import Displaced, Line, Place, Share
 from .sessions import SessionLocks
 
 if TYPE_CHECKING:
