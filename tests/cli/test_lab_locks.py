@@ -27,9 +27,8 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def ran(server, tmp_path_factory):
-    """One quick run, costs on a server with a neighbour's key; all claims below are about it. Its report, its home."""
-    server.admin.set("neighbour", "untouched")
+def ran(tmp_path_factory):
+    """One quick run; all claims below are about it. Its report, its home."""
     home = tmp_path_factory.mktemp("lab")
     (home / "tmp").mkdir()
     done = subprocess.run([*COMMAND, "lab", "locks", "--quick", "--json"], cwd=home,
@@ -114,7 +113,7 @@ def test_deadlocks_are_shown_and_what_ends_them(cells):
 
 
 def test_a_server_that_is_not_there_is_told_in_the_advice(ran, cells):
-    for name in ("zookeeper", "etcd"):
+    for name in ("zookeeper", "etcd", "postgres"):
         there = name in cells.schemes
         told = any(sentence.startswith(f"{name} has no cells") for sentence in ran[0].advice)
         assert there != told
@@ -163,6 +162,12 @@ def test_costs_are_of_the_named_server_and_nothing_stays_there(arun, server):
     bare, full = (found.value(scheme, "uncontended", "commands") for scheme in ("minimal", "holdfast-no-wait"))
     assert 0 < bare < full
     assert server.admin.keys("*") == [b"neighbour"]
+
+
+def test_a_database_that_has_no_such_locks_is_misuse(holdfast):
+    said = holdfast("lab", "locks", "--sql", "sqlite:///x.db")
+    assert said.code == 2
+    assert "PostgreSQL" in said.err
 
 
 def test_what_counts_as_late():

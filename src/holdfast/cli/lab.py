@@ -70,14 +70,16 @@ def takeover(*, quick: bool, seed: int, as_json: bool) -> int:
 @command.command("locks")
 @click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: one failover, one pause, one death")
 @click.option("--seed", type=int, default=1, show_default=True, help="of the moments at which holders are hurt")
+@sql_option
 @json_option
 @server_options()
 def locks(*, quick: bool, seed: int, as_json: bool) -> int:
     """Hurt holders of locks: a failover that forgets, a pause, a death, a circle, a forgotten unlock.
 
     Starts all servers it hurts on this machine, and ends them; ZooKeeper and etcd take part where they are installed.
-    What locks cost is measured on the given server, if one is given, under names that begin with PREFIX:lab-. Answers 1
-    when a lock had two holders that promises one, or when the minimal lock never had two.
+    What locks cost is measured on the given server, if one is given, under names that begin with PREFIX:lab-; locks of
+    PostgreSQL take part when --sql names one. Answers 1 when a lock had two holders that promises one, or when the
+    minimal lock never had two.
     """
     with progress("lab", 100) as done:
         report = run(_locked(quick, seed, done))
@@ -96,7 +98,7 @@ async def _locked(quick: bool, seed: int, done: Callable[[int], None]) -> Report
 
     said = settings()
     place = Place(url=said.url, prefix=said.own_prefix) if said.url else None
-    return await lab.compare(lab.QUICK if quick else lab.FULL, place=place, seed=seed, say=say,
+    return await lab.compare(lab.QUICK if quick else lab.FULL, place=place, sql=said.sql or "", seed=seed, say=say,
                              done=lambda through, steps: done(100 * through // steps))
 
 

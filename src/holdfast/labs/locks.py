@@ -9,6 +9,7 @@
                  minimal                 SET NX PX, and a delete that compares
                  quorum                  three masters that know nothing of one another
                  zookeeper, etcd         where those servers are installed
+                 postgres                where a database is named
                  holdfast+min-replicas   a failover only: a master that wants its replica; not with --quick
     scenarios    uncontended, handover   what it costs            p50_us p99_us commands; p50_ms max_ms
                  failover-stalled        see ``locks_failover``   double_grants refused tokens_went_back rounds
@@ -16,8 +17,9 @@
                  ab-ba, forgotten-unlock, dead-holder
                                          see ``locks_deadlock``   timeouts tries took_s; stuck freed_s waited_s
 
-The lab starts and ends all servers itself; nothing of yours is touched. Only what costs nothing but a few keys,
-``uncontended`` and ``handover``, runs on your server when one is named.
+The lab starts and ends all servers it hurts itself. When you name a Redis, ``uncontended`` and ``handover`` run there,
+which costs it a few keys; a PostgreSQL that you name has holders that are hurt, and is not hurt itself. What stays
+there is the sequence of fencing tokens.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..errors import ConfigurationError
 from .cells import Cell, Cells, Report
 from .locks_advice import Setting, advice, broken
 from .locks_cost import Costs
@@ -39,6 +42,7 @@ from .locks_failover import Failovers
 from .locks_hurt import CRASH, Hurts
 from .locks_schemes import Scheme, present
 from .locks_town import Town, town
+from .locks_worker import UNRENEWED_LEASES
 
 if TYPE_CHECKING:
     from .place import Place
@@ -72,16 +76,20 @@ FULL = Plan()
 QUICK = Plan(rounds=1, ttl_s=1.0, cost_rounds=1, pairs=150, hands=10, circles=2, min_replicas=0)
 
 
-async def compare(plan: Plan = FULL, *, place: Place | None = None, seed: int = 1,
+async def compare(plan: Plan = FULL, *, place: Place | None = None, sql: str = "", seed: int = 1,
                   say: Callable[[str], None] = lambda _: None,
                   done: Callable[[int, int], None] = lambda *_: None) -> Report:
-    """Runs it. place: the server on which costs are measured; None: the lab's own. ``done`` is told how many of how
-    many steps are through. Everything it started has ended when it returns, whatever ends it.
+    """Runs it. place: the server on which costs are measured; None: the lab's own. sql: the URL of a PostgreSQL.
+
+    ``done`` is told how many of how many steps are through. Everything it started has ended when it returns, whatever
+    ends it.
 
     Raises ServerMissing when no server is installed that the lab could start, ServerUnreachable for a place that does
     not answer, and HoldfastError when a worker ends that nobody has killed, or does not get to work.
     """
-    async with town() as found:
+    if sql and not sql.startswith("postgresql"):
+        raise ConfigurationError("locks in a database are PostgreSQL's: --sql postgresql+psycopg://…, or none")
+    async with town(sql) as found:
         with _quiet():
             lab = _Lab(town=found, plan=plan, place=place, rng=random.Random(seed), say=say, done=done)
             return await lab.run()
@@ -111,7 +119,8 @@ class _Lab:
         cells.sort(key=lambda cell: _ORDER.index(cell.scenario))
         found = Cells(cells)
         setting = Setting(missing=self.town.missing, failed=costs.failed, ttl_s=self.plan.ttl_s,
-                          own_servers=self.place is None, rounds=self.plan.cost_rounds)
+                          own_servers=self.place is None, rounds=self.plan.cost_rounds,
+                          unrenewed_leases=UNRENEWED_LEASES)
         return Report(cells=found.all, advice=advice(found, setting))
 
     async def _costs(self) -> tuple[list[Cell], Costs]:

@@ -16,8 +16,8 @@ AB_BA, FORGOTTEN, DEAD = "ab-ba", "forgotten-unlock", "dead-holder"
 #: Scenario → schemes that promise one holder at a time in it.
 PROMISES: Mapping[str, tuple[str, ...]] = {
     FAILOVER: ("holdfast+wait", "quorum"),
-    PAUSE: ("holdfast+wait", "holdfast-no-wait", "fair", "quorum", "zookeeper", "etcd"),
-    CRASH: ("holdfast+wait", "holdfast-no-wait", "fair", "quorum", "zookeeper", "etcd"),
+    PAUSE: ("holdfast+wait", "holdfast-no-wait", "fair", "quorum", "zookeeper", "etcd", "postgres"),
+    CRASH: ("holdfast+wait", "holdfast-no-wait", "fair", "quorum", "zookeeper", "etcd", "postgres"),
 }
 #: Scenario → schemes that have to show the problem: a lab that cannot show it shows nothing.
 CONTROLS: Mapping[str, tuple[str, ...]] = {FAILOVER: ("holdfast-no-wait", "minimal"), PAUSE: ("minimal",)}
@@ -28,13 +28,14 @@ AGREED = ("zookeeper", "etcd")
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """Where it was measured. missing: why a server was not there. failed: why a scheme has no costs. own_servers: costs
-    are of the lab's own. rounds: of the costs."""
+    are of the lab's own. rounds: of the costs. unrenewed_leases: how long a lock that nobody renews was taken for."""
 
     missing: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     ttl_s: float = 2.0
     own_servers: bool = True
     rounds: int = 3
+    unrenewed_leases: int = 3
 
 
 def broken(cells: Cells) -> list[str]:
@@ -102,8 +103,8 @@ def _crash(cells: Cells, setting: Setting) -> list[str]:
     told = [(f"after a holder's death the next one had the lock within {each}; the lease was {shown(setting.ttl_s)} s, "
              f"and what was left of it counts. A shorter lease is sooner free, and sooner lost to a pause")]
     if "minimal" in back:
-        told.append("minimal is not renewed, so its lease has to outlast the work: it was given twice the others', and "
-                    "its dead are waited for as much longer")
+        told.append(f"minimal is not renewed, so its lease has to outlast the work: it was given "
+                    f"{setting.unrenewed_leases} times the others', and its dead are waited for as much longer")
     return told
 
 
@@ -154,6 +155,8 @@ def _fits(cells: Cells) -> list[str]:
     if there := [s for s in AGREED if cells.value(s, CRASH, "recovery_s") is not None]:
         told.append(f"{_names(there)} agree among servers before they grant, so that no failover forgets: if you run "
                     f"one already, or would rather have no holder than two. A pause still needs the fence")
+    if cells.value("postgres", CRASH, "recovery_s") is not None:
+        told.append("a PostgreSQL is all that you have: postgres; one connection a process, and waiters are not queued")
     if "fair" in _with(cells, FREE, "p50_us"):
         told.append("waiters must not starve: fair; it takes more commands")
     return told

@@ -42,7 +42,8 @@ AT_WORK = 3
 #: Seconds after which the first holder is hurt, once the second one was told to wait.
 MOMENT_S = (0.1, 0.25)
 #: Parts of a lease for which a moment is looked for in which the first one is in thought under every lock.
-AIM = 0.4
+AIM = 1.0
+TRIES = 5
 MODULE = "holdfast.labs.locks_worker"
 
 
@@ -63,8 +64,7 @@ class Hurts:
 
     async def pause(self) -> None:
         """One round."""
-        task, (first, second) = await self._two(PAUSE)
-        await self._stop_in_thought(first, task)
+        task, first, second = await self._two(PAUSE)
         await self._all(second, "held")
         await self._until(lambda: all(self._wrote(everything(task, s), second, AT_WORK) for s in self._schemes),
                           "the next holder writes under every lock")
@@ -79,7 +79,7 @@ class Hurts:
 
     async def crash(self) -> None:
         """One round."""
-        task, (first, second) = await self._two(CRASH)
+        task, first, second = await self._two(CRASH)
         at = time.monotonic()
         first.kill9()
         await self._all(second, "held")
@@ -108,8 +108,21 @@ class Hurts:
 
     # -- one round ----------------------------------------------------------------------------------------------------
 
-    async def _two(self, what: str) -> tuple[str, tuple[Worker, Worker]]:
-        """A first one that holds everything and is at work, and a second one that waits for everything."""
+    async def _two(self, what: str) -> tuple[str, Worker, Worker]:
+        """A first one that is stopped at work under every lock, and a second one that waits for everything.
+
+        Tried anew where a machine was too busy: a lock that nobody renews may have ended by then.
+        """
+        for _ in range(TRIES):
+            task, first, second = await self._try_two(what)
+            if await self._stop_in_thought(first, task):
+                break
+            self._dismiss()
+        else:
+            raise HoldfastError(f"in {TRIES} tries no worker was met at work under every lock: too busy a machine")
+        return task, first, second
+
+    async def _try_two(self, what: str) -> tuple[str, Worker, Worker]:
         self._number += 1
         task = f"{what}-{self._number}"
         first, second = self._hire(task, 0), self._hire(task, 1)
@@ -121,16 +134,17 @@ class Hurts:
         await self._until(lambda: all(self._wrote(everything(task, s), first, 1) for s in self._schemes),
                           "the first holder writes under every lock")
         await asyncio.sleep(self._rng.uniform(*MOMENT_S))
-        return task, (first, second)
+        return task, first, second
 
-    async def _stop_in_thought(self, first: Worker, task: str) -> None:
-        """Stopped anywhere else it would look again before it writes."""
+    async def _stop_in_thought(self, first: Worker, task: str) -> bool:
+        """Stopped anywhere else it would look again before it writes. Whether it was met so."""
         until = time.monotonic() + AIM * self._ttl_s
         first.pause()  # it cannot move while it is looked at
         while not all(self._phases(task, 0).read_bytes()) and time.monotonic() < until:
             first.resume()
             await asyncio.sleep(self._rng.uniform(0.005, THOUGHT_S))
             first.pause()
+        return all(self._phases(task, 0).read_bytes())
 
     def _phases(self, task: str, number: int) -> Path:
         return self._folder / f"{task}-{number}.phases"

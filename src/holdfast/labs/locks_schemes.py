@@ -16,6 +16,7 @@ from .._redis.open import open_server
 from ..locks import Acquisition, Lock, Locks, LockSettings
 from ..locks.etcd import EtcdLocks
 from ..locks.minimal import MinimalLocks
+from ..locks.postgres import PostgresLocks
 from ..locks.quorum import QuorumLocks, QuorumSettings
 from ..locks.zookeeper import ZooKeeperLocks
 
@@ -30,6 +31,7 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     others: list[str]
     zookeeper: str = ""
     etcd: str = ""
+    sql: str = ""
     prefix: str = DEFAULT_PREFIX
 
     @property
@@ -133,6 +135,15 @@ async def _etcd(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
         await locks.close()
 
 
+@asynccontextmanager
+async def _postgres(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
+    locks = PostgresLocks(at.sql, ttl_s=ttl_s)
+    try:
+        yield locks
+    finally:
+        await locks.close()
+
+
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (
     Scheme("holdfast+wait", "Holdfast on Redis, replicas=1", partial(_redis, replicas=1)),
     Scheme("holdfast-no-wait", "Holdfast on Redis, as it comes", _redis),
@@ -141,6 +152,7 @@ SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (
     Scheme("quorum", "Holdfast's quorum lock on three masters", _quorum),
     Scheme("zookeeper", "Holdfast on ZooKeeper", _zookeeper, needs="zookeeper", fails_over=False),
     Scheme("etcd", "Holdfast on etcd", _etcd, needs="etcd", fails_over=False),
+    Scheme("postgres", "Holdfast on PostgreSQL", _postgres, needs="sql", fails_over=False),
 )}
 
 

@@ -5,12 +5,12 @@ know of none, one that is written to, and ZooKeeper and etcd where they are inst
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .._coord.etcd import Etcd
 from ..errors import ConfigurationError, MissingExtra
 from ..testing.etcd import EtcdServer
 from ..testing.replicated import Replicated
@@ -34,12 +34,13 @@ class Town:
     resource: Single
     zookeeper: str
     etcd: str
+    sql: str
     missing: dict[str, str]
 
     def addresses(self, main: str = "") -> Addresses:
         """Where it all is. main: the URL of another pair's master."""
         return Addresses(main=main or self.pair.url, others=[one.url for one in self.others], zookeeper=self.zookeeper,
-                         etcd=self.etcd)
+                         etcd=self.etcd, sql=self.sql)
 
     @property
     def counters(self) -> list[Single]:
@@ -48,17 +49,18 @@ class Town:
 
 
 @asynccontextmanager
-async def town() -> AsyncIterator[Town]:
-    """All of it, for the length of the block. Raises ServerMissing when not even a Redis or Valkey is installed."""
+async def town(sql: str = "") -> AsyncIterator[Town]:
+    """All of it, for the length of the block. sql: the URL of a PostgreSQL that is there already. Raises
+    ServerMissing when not even a Redis or Valkey is installed."""
     with ExitStack() as stack:
-        missing: dict[str, str] = {}
+        missing: dict[str, str] = {} if sql else {"postgres": "name a PostgreSQL with --sql"}
         singles = [Single() for _ in range(OTHERS + 1)]
         pair = Replicated(replicas=1, proxied=True)
         _, zookeeper, etcd = await asyncio.gather(
             asyncio.gather(_started(stack, pair), *(_started(stack, one) for one in singles)),
             _optional(stack, _zookeeper, "zookeeper", missing), _optional(stack, _etcd, "etcd", missing))
         yield Town(pair, singles[:OTHERS], singles[OTHERS], zookeeper.hosts if zookeeper else "",
-                   etcd.endpoint if etcd else "", missing)
+                   etcd.endpoint if etcd else "", sql, missing)
 
 
 async def _started(stack: ExitStack, server: S) -> S:
@@ -77,17 +79,20 @@ async def _optional(stack: ExitStack, make: Callable[[], S], name: str, missing:
 
 
 def _zookeeper() -> ZooKeeperServer:
-    try:
-        import kazoo  # noqa: F401
-    except ImportError:
-        raise MissingExtra("zookeeper", "ZooKeeper") from None
-    return ZooKeeperServer()
+    server = ZooKeeperServer()
+    _known("kazoo", "zookeeper", "ZooKeeper")
+    return server
 
 
 def _etcd() -> EtcdServer:
     server = EtcdServer()
-    Etcd(["http://127.0.0.1:1"])
+    _known("httpx2", "http", "etcd")
     return server
+
+
+def _known(module: str, extra: str, needed_for: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(extra, needed_for)
 
 
 def caught_up(pair: Replicated) -> None:
