@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +128,12 @@ def letter_schema() -> str:
     return importlib.import_module("holdfast._base.letter_check").schema_text()
 
 
+def lock_backends_page() -> str:
+    """What each back end of locks supports, from what its bench declares to the battery that checks it."""
+    claims = runpy.run_path(str(ROOT / "tests" / "contract" / "lock_claims.py"), run_name="lock_claims")
+    return str(claims["page"](NOTE.format(source="tests/contract/lock_claims.py")))
+
+
 def metrics_page() -> str:
     """The metrics, from the table that makes them."""
     return importlib.import_module("holdfast.sinks.metrics_page").page()
@@ -192,6 +199,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/keys.md": keys_page,
     "docs/reference/letter-spec.md": letter_page,
     "docs/reference/letter-v1.schema.json": letter_schema,
+    "docs/reference/lock-backends.md": lock_backends_page,
     "docs/reference/metrics.md": metrics_page,
     "docs/reference/settings.md": settings_page,
 }

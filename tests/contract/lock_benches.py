@@ -18,7 +18,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from holdfast._redis.endpoint import Endpoint
 from holdfast._redis.open import open_server
+from holdfast._redis.server import Server
 from holdfast.locks import Lock, Locks, LockSettings
 from holdfast.locks.etcd import EtcdLocks
 from holdfast.locks.minimal import MinimalLocks
@@ -122,49 +124,41 @@ class Addressed:
     def clean(self) -> None: ...
 
 
-class Paused:
-    """A ``Line`` to servers whose clients are told addresses past any proxy: stalled, all of them are stopped."""
+class Pooled:
+    """A ``Site`` of several nodes, out of the pool. Clients are told their addresses; the line's urls say where to go
+    instead: ``url``, and ``port=proxy's port`` for each node."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.urls = backend, (backend.url,)
 
-    def _nodes(self) -> list[Any]:
-        server: Any = self._backend.server
-        return [node for node in getattr(server, "data_nodes", server.nodes) if node.alive]
-
-    def stall(self, *ways: Way) -> None:
-        if ways:
-            raise NotImplementedError("a stopped server answers in no direction")
-        for node in self._nodes():
-            node.pause()
-
-    def cut(self) -> None:
-        raise NotImplementedError("a stopped server closes nothing")
-
-    def heal(self) -> None:
-        self._backend.clean()
-
-
-class Pooled:
-    """A ``Site`` out of the pool."""
-
-    def __init__(self, pool: Pool, kind: str) -> None:
-        self._backend = pool.get(kind)
-        self.urls = (self._backend.url,)
-
     @contextlib.contextmanager
     def line(self) -> Iterator[Line]:
-        line = Paused(self._backend)
-        try:
-            yield line
-        finally:
-            line.heal()
+        server: Any = self._backend.server
+        nodes = getattr(server, "data_nodes", server.nodes)
+        with contextlib.ExitStack() as stack:
+            proxies = [stack.enter_context(Proxy(node.address)) for node in nodes]
+            detours = [f"{node.port}={proxy.port}" for node, proxy in zip(nodes, proxies, strict=True)]
+            yield Proxies(proxies, (self._backend.url, *detours))
 
     def clean(self) -> None:
         self._backend.clean()
 
     def close(self) -> None:
         """It belongs to the pool."""
+
+
+def detour(server: Server, ports: dict[int, int]) -> None:
+    """From now on every new connection to one of ``ports`` goes to the other port."""
+    route: Any = server.route
+    known, find = route.known, route.find
+
+    def elsewhere(endpoint: Endpoint | None) -> Endpoint | None:
+        return endpoint and Endpoint(endpoint.host, ports.get(endpoint.port, endpoint.port))
+
+    def found(slot: int) -> Any:
+        return elsewhere((yield from find(slot)))
+
+    route.known, route.find = lambda slot: elsewhere(known(slot)), found
 
 
 def pooled(kind: str) -> Callable[[Pool], Site]:
@@ -174,7 +168,7 @@ def pooled(kind: str) -> Callable[[Pool], Site]:
         backend = pool.get(kind)
         if hasattr(backend.server, "address"):
             return Addressed((backend.url,), (backend.server.address,), lambda: None, backend.clean)
-        return Pooled(pool, kind)
+        return Pooled(backend)
 
     return serve
 
@@ -183,6 +177,8 @@ def pooled(kind: str) -> Callable[[Pool], Site]:
 async def redis_door(urls: Urls, ttl_s: float) -> AsyncIterator[Locks]:
     """What one process has of locks on Redis or Valkey."""
     server = await open_server(urls[0])
+    if len(urls) > 1:
+        detour(server, {int(port): int(other) for port, other in (pair.split("=") for pair in urls[1:])})
     locks = Locks(server, LockSettings(ttl_s=ttl_s, poll_s=POLL_S))
     try:
         yield locks

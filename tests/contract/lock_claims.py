@@ -8,7 +8,7 @@ with what goes wrong: the battery runs it all the same, and fails when it passes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: ``test_`` + name is the test in ``test_lock.py``; the text is for people.
@@ -41,12 +41,14 @@ CLAIMS: Mapping[str, str] = {
 class BackEnd:
     """One back end, as it describes itself.
 
-    name: of the parameter of its tests. ttl_s: of leases in the battery. wake_s: a waiter goes on so soon after a
-    release. crash_s: so long after the lease of a killed holder the next one has it. lacks, faults: claim and reason.
+    name: of the parameter of its tests. door: what a user writes. ttl_s: of leases in the battery. wake_s: so soon
+    after a release a waiter goes on. crash_s: so long after the lease of a killed holder the next one has it.
+    lacks, faults: claim and reason.
     """
 
     name: str
     title: str
+    door: str
     ttl_s: float = 0.6
     wake_s: float = 1.0
     crash_s: float = 1.0
@@ -67,22 +69,19 @@ class BackEnd:
 
 _FIRST_ASKER = "whoever asks first when it is free has it; the fair lock keeps the order"
 _ONE_KIND = "one kind only: a mutex. Read-write locks and semaphores need Redis or Valkey"
-_NO_LINE = ("this topology's clients are told addresses past a proxy, so no single answer can be lost on purpose; the "
-            "code is that of the single server, where it is")
 _NO_PERMITS = "no semaphore: a line there has one holder, or readers; semaphores need Redis or Valkey"
 _MUTEX_ONLY = {"readers_share_and_writers_do_not": _ONE_KIND, "permits_are_as_many_as_there_are": _ONE_KIND}
 _UNFAIR = {"first_come_first_served": _FIRST_ASKER}
-_NO_LOST_ANSWERS = {"a_lost_answer_to_acquire": _NO_LINE, "a_lost_answer_to_release": _NO_LINE}
 
 BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
-    BackEnd("valkey", "Valkey, one server", lacks=_UNFAIR),
-    BackEnd("redis70", "Redis 7.0, one server", lacks=_UNFAIR),
-    BackEnd("sentinel", "Valkey under Sentinel", lacks=_UNFAIR | _NO_LOST_ANSWERS),
-    BackEnd("cluster", "Valkey Cluster", lacks=_UNFAIR | _NO_LOST_ANSWERS),
-    BackEnd("valkey-fair", "Valkey, fair lock", lacks={
+    BackEnd("valkey", "Valkey, one server", "Locks(server)", lacks=_UNFAIR),
+    BackEnd("redis70", "Redis 7.0, one server", "Locks(server)", lacks=_UNFAIR),
+    BackEnd("sentinel", "Valkey under Sentinel", "Locks(server)", lacks=_UNFAIR),
+    BackEnd("cluster", "Valkey Cluster", "Locks(server)", lacks=_UNFAIR),
+    BackEnd("valkey-fair", "Valkey, fair lock", "Locks(server).lock(name, fair=True)", lacks={
         "readers_share_and_writers_do_not": "other kinds of lock, which stand on the same queue: see valkey",
         "permits_are_as_many_as_there_are": "other kinds of lock, which stand on the same queue: see valkey"}),
-    BackEnd("minimal", "`SET NX PX`, to be compared", lacks=_MUTEX_ONLY, faults={
+    BackEnd("minimal", "`SET NX PX`, to be compared", "MinimalLocks(server)", lacks=_MUTEX_ONLY, faults={
         "tokens_grow": "there is no token",
         "held_again_by_its_task": "the task waits for itself",
         "first_come_first_served": "whoever looks first when it is free has it",
@@ -90,9 +89,56 @@ BACK_ENDS: Mapping[str, BackEnd] = {back_end.name: back_end for back_end in (
         "loss_is_told": "it is never SUSPECT: nothing was to be confirmed",
         "a_lost_answer_to_acquire": "it waits for its own key until that runs out",
         "a_lost_answer_to_release": "asked again, the server says that it is gone, which is taken for a loss"}),
-    BackEnd("quorum-3", "quorum of 3 Valkeys", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
-    BackEnd("quorum-5", "quorum of 5 Valkeys", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
-    BackEnd("postgres", "PostgreSQL", lacks=_MUTEX_ONLY | _UNFAIR),
-    BackEnd("zookeeper", "ZooKeeper", lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
-    BackEnd("etcd", "etcd", ttl_s=1.0, lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
+    BackEnd("quorum-3", "quorum of 3 Valkeys", "QuorumLocks(urls)", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("quorum-5", "quorum of 5 Valkeys", "QuorumLocks(urls)", ttl_s=1.0, lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("postgres", "PostgreSQL", "PostgresLocks(url)", lacks=_MUTEX_ONLY | _UNFAIR),
+    BackEnd("zookeeper", "ZooKeeper", "ZooKeeperLocks(hosts)", lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
+    BackEnd("etcd", "etcd", "EtcdLocks(endpoints)", ttl_s=1.0, lacks={"permits_are_as_many_as_there_are": _NO_PERMITS}),
 )}
+
+
+#: How a holder is known to be gone, and what its tokens are: for people who choose. In the order of ``BACK_ENDS``.
+SAFETY: Mapping[str, tuple[str, str]] = {
+    "valkey": ("lease on the server, renewed", "server time in µs, and above the last one"),
+    "redis70": ("lease on the server, renewed", "server time in µs, and above the last one"),
+    "sentinel": ("lease on the master, renewed; a failover can forget it unless `replicas=` confirms it",
+                 "as above, and a minute ahead under another run id"),
+    "cluster": ("as Sentinel, a slot", "as Sentinel"),
+    "valkey-fair": ("lease on the server, renewed", "server time in µs, and above the last one"),
+    "minimal": ("lease on the server, renewed by nobody", "none"),
+    "quorum-3": ("lease on a majority, renewed; outlives the loss of one", "largest of a majority, written back"),
+    "quorum-5": ("lease on a majority, renewed; outlives the loss of two", "largest of a majority, written back"),
+    "postgres": ("session that the server ends when nothing is said for `ttl_s`", "a sequence of the database"),
+    "zookeeper": ("session, granted by a majority", "zxid that made the node"),
+    "etcd": ("lease, granted by a majority", "revision that made the key"),
+}
+
+
+def page(note: str) -> str:
+    """docs/reference/lock-backends.md."""
+    parts = [
+        "# Back ends of locks", note,
+        ("One contract, and one battery of tests that runs on real servers of each (`pytest tests/contract/"
+         "test_lock.py`, which prints this table with what came of it). **yes** passes. **no** is not supported, and "
+         "the reason stands below. **fault** is known to be wrong: the battery demands that it fails."),
+        _table(["back end", "opened by", "a holder is gone when its … ends", "fencing token"],
+               [[b.title, f"`{b.door}`", *SAFETY[b.name]] for b in BACK_ENDS.values()]),
+        "## What is claimed",
+        _table(["claim", *BACK_ENDS], [[text, *(_word(b, claim) for b in BACK_ENDS.values())]
+                                       for claim, text in CLAIMS.items()]),
+        "## What is not, and why",
+    ]
+    for b in BACK_ENDS.values():
+        said = [(CLAIMS[claim], b.says(claim)) for claim in CLAIMS if b.says(claim) != "passes"]
+        if said:
+            parts.append(f"**{b.title}**\n\n" + "\n".join(f"- {text}: {why.partition(': ')[2]}" for text, why in said))
+    return "\n\n".join(parts) + "\n"
+
+
+def _word(back_end: BackEnd, claim: str) -> str:
+    return {"passes": "yes", "lacks": "no", "fault": "fault"}[back_end.says(claim).partition(":")[0]]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

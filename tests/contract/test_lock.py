@@ -462,9 +462,12 @@ def test_a_lost_answer_to_acquire(bench, site, doors, stream):
 def test_a_lost_answer_to_release(bench, site, doors, stream):
     async def claim(opened):
         door, other = await opened(urls=line.urls, ttl_s=LONG_S), await opened(ttl_s=LONG_S)
-        held = await bench.lock(door, stream).acquire()
+        lock = bench.lock(door, stream)
+        async with lock.hold():
+            pass  # connected, and all known that a release has to know
+        held = await lock.acquire()
         line.stall(Way.DOWN)
-        releasing = asyncio.create_task(bench.lock(door, stream).release(held))
+        releasing = asyncio.create_task(lock.release(held))
         async with bench.lock(other, stream).hold(wait_s=SOON_S):
             line.cut()
             line.heal()
