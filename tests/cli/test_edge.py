@@ -21,7 +21,8 @@ COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql",
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
             ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
-            ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["machine", "show"], ["once", "ls"],
+            ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["lock", "history"],
+            ["machine", "show"], ["once", "ls"],
             ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],
             ["outbox", "ls"], ["outbox", "relay"])
 

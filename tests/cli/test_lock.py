@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from holdfast._base.events import Events
 from holdfast._redis.keys import LockKeys
 from holdfast.errors import LeaseLost
+from holdfast.sinks import JsonLines
 from holdfast.testing import Worker, wait_until, wait_until_async
 from tests.support.locks import locks_at
 
@@ -246,3 +249,35 @@ def test_a_thread_is_one_owner_whatever_task_speaks_for_it(at, backend, stream):
         thread.join()
     assert said.code == 1
     assert said.json[0][0]["waiter"]["who"]["task"] == "books"
+
+
+def test_a_history_is_read_from_what_processes_wrote_down(holdfast, backend, stream, arun, tmp_path):
+    files = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+
+    async def main():
+        lines = [JsonLines(file, level=logging.DEBUG, flush_level=logging.DEBUG) for file in files]
+        async with (locks_at(backend.url, events=Events(lines[0])) as one,
+                    locks_at(backend.url, events=Events(lines[1])) as other):
+            async with one.lock(stream).hold():
+                with pytest.raises(TimeoutError):
+                    await other.lock(stream).acquire(wait_s=0)
+                await asyncio.sleep(0.01)  # times are in ms
+            await asyncio.sleep(0.01)
+            async with other.lock(stream).hold(), other.lock(stream + "-other").hold():
+                pass
+        for sink in lines:
+            sink.close()
+
+    arun(main())
+    with files[0].open("ab") as torn:
+        torn.write(b'{"ts":"2026-')
+    said = holdfast("lock", "history", stream, *files, "--json")
+    assert said.code == 0
+    assert "left out, not being readable: 1 line" in said.err
+    assert [told["event"] for told in said.json] == [
+        "lock_granted", "lock_refused", "lock_given_back", "lock_granted", "lock_given_back"]
+    assert said.json[1]["fields"]["error"] == "TimeoutError"
+    assert [told["file"] for told in said.json[1:4]] == [str(files[n]) for n in (1, 0, 1)]
+    last = holdfast("lock", "history", stream, *files, "--last", "1")
+    assert last.out.count("lock_given_back") == 1
+    assert holdfast("lock", "history", "nobody", *files).code == 1

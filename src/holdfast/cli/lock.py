@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -150,6 +151,31 @@ async def _circles() -> list[tuple[Blocked, ...]]:
 
     async with opened() as server:
         return await find(server)
+
+
+@command.command("history")
+@click.argument("name")
+@click.argument("events", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--last", type=click.IntRange(1, 100_000), default=32, show_default=True, help="show so many")
+@json_option
+def history(*, name: str, events: tuple[Path, ...], last: int, as_json: bool) -> int:
+    """Show what happened to the lock NAME, from files of EVENTS that processes wrote. Answers 1 when nothing did.
+
+    Asks no server, which keeps no history: it would cost a write for each grant and release. Processes write events
+    with JsonLines(file, level=logging.DEBUG); without that level there are losses only.
+    """
+    from ..locks.history import history as read
+
+    found, torn = read(events, name, last)
+    if torn:
+        say(f"left out, not being readable: {torn} line{'' if torn == 1 else 's'}")
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["at", "event", "kind", "what"], [
+            [told.at, told.event, told.kind, " ".join(f"{key}={value}" for key, value in told.fields.items())]
+            for told in found])
+    return int(not found)
 
 
 def _step(step: Blocked) -> str:

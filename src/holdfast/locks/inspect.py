@@ -6,7 +6,7 @@ behind, which is what makes it cheap. So its waiters are in no queue here, and i
 
 There is no history on the server: each grant and release would write, and replicate, one more key, and what one wants
 to read there, a holder that died, writes nothing. The events ``lock_granted``, ``lock_given_back`` and ``lock_lost``
-name lock and time; ``JsonLines`` keeps them.
+name lock and time; ``JsonLines`` keeps them, and ``history`` reads them.
 """
 
 from __future__ import annotations
