@@ -123,6 +123,34 @@ def test_many_parked_entries_are_all_kept_fresh(backend, stream, arun):
     arun(scenario())
 
 
+def test_many_parked_entries_keep_a_consumer_from_nothing_else(backend, stream, arun):
+    """So many that the first look idle again before the last have had their turn: sweeping goes on all the same."""
+
+    async def scenario():
+        service, seen, count = Service(backend.url, settings=replace(FAST, lease_ms=2000, sweep_ms=1)), [], 4_000
+
+        @service.consumer(stream, group=GROUP)
+        async def handle(body: bytes) -> None:
+            seen.append(body)
+
+        async with desk_at(backend.url, stream) as desk:
+            dead = await desk.join()
+            for _ in range(count // 500):
+                await desk.link.pipeline([("XADD", desk.key, "*", "body", "x")] * 500)
+            found = await desk.read(dead, count)
+            await dead.settle([], [park(d) for d in found])
+            await desk.call("XGROUP", "CREATECONSUMER", stream, GROUP, "stranger")
+            async with service:
+                await service.joined()
+                await eventually(lambda: service.source.sweeper._round > 3, "it sweeps among them", 20)
+                await desk.add(body="left behind")
+                await desk.read(dead)
+                await desk.call("ZREM", desk.keys.leases, dead.incarnation)
+                await eventually(lambda: seen == [b"left behind"], "what a dead one held is taken over", 20)
+
+    arun(scenario())
+
+
 @pytest.mark.parametrize("foreign_idle_ms", [0, 300])
 def test_a_strangers_entries_are_left_alone_unless_told_otherwise(backend, stream, arun, foreign_idle_ms):
     async def scenario():

@@ -277,11 +277,12 @@ class Lane:
             after = b"(" + rows[-1][0]
         return found
 
-    async def refresh(self, idle_ms: int, most: int) -> int:
-        """Resets the idle time of what is parked and of what is in flight here, for groups with foreign consumers."""
-        done: int = await self.link.run(_REFRESH, (self.key, self.keys.leases),
-                                        (self._group, self.incarnation, idle_ms, most))
-        return done
+    async def refresh(self, owner: str, after: bytes, idle_ms: int, page: int) -> bytes:
+        """Resets the idle time of one page of ``owner``'s entries, for groups with foreign consumers. Answers where to
+        go on, and nothing at the end."""
+        found: bytes = await self.link.run(_REFRESH, (self.key, self.keys.leases),
+                                           (self._group, self.incarnation, owner, idle_ms, after, page))
+        return found
 
     # -- giving work back -----------------------------------------------------------------------------------------
 

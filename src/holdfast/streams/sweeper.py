@@ -139,11 +139,18 @@ class Sweeper:
             await self._walk(lane, inbox)
         self._note_due(swept.next_due_ms, swept.now_ms)
         if any(is_foreign(name) for name, _, _, _ in swept.consumers):
-            while await lane.refresh(settings.sweep_ms, _REFRESHED) >= _REFRESHED:
-                pass  # guard: all of them, however many. Each call leaves fewer that are due (test_consumer_foreign)
+            await self._refresh(lane)
         if swept.parked or swept.next_due_ms is not None or (closely and swept.pending):
             await self._reconcile(lane)
         return swept
+
+    async def _refresh(self, lane: Lane) -> None:
+        """Each entry once a sweep. With so many that the first are idle again before the last had their turn, going on
+        until none is would never end, and nothing else be done."""
+        for owner in (PARKED_NAME, lane.incarnation):
+            after = b"-"
+            while after:  # guard: all of them, however many, and each once
+                after = await lane.refresh(owner, after, self._source.settings.sweep_ms, _REFRESHED)
 
     def _tell(self, swept: Swept, step: Step | None) -> None:
         s = self._source
