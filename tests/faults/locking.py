@@ -20,21 +20,17 @@ from typing import Any
 from holdfast._base.clock import SystemClock
 from holdfast._base.lock import HoldState
 from holdfast.errors import HoldfastError
-from holdfast.locks import Lock, Locks
+from holdfast.locks import Lock
 from holdfast.testing import FencedMutex, Operation, ReadWriteLock, SearchTooLong, Semaphore, check_linearizable
+from tests.support.queues import of
+
+__all__ = ["ONE", "PERMITS", "Say", "judge", "model_of", "now", "of", "operations", "shrunk", "take", "wrong"]
 
 #: Each kind of lock, as one of which there is one.
 ONE = ("mutex", "fair", "write", "permit")
 PERMITS = 2
 now = SystemClock().now
 Say = Callable[[dict[str, Any]], object]
-
-
-def of(locks: Locks, kind: str, name: str, permits: int = 1) -> Lock:
-    """A lock of this kind."""
-    if kind in ("read", "write"):
-        return getattr(locks.read_write(name), kind)
-    return locks.semaphore(name, permits) if kind == "permit" else locks.lock(name, fair=kind == "fair")
 
 
 async def take(lock: Lock, hold: str, say: Say, *, wait_s: float | None = 5.0, work_s: float = 0.0,

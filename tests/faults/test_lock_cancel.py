@@ -16,15 +16,24 @@ from typing import Any
 import pytest
 
 from holdfast._base.lock import HoldState
-from holdfast.locks import Locks
+from holdfast.locks import Lock, Locks
 from holdfast.testing import wait_until_async
-from tests.faults.locking import judge, of, operations, take
+from tests.faults import locking
+from tests.faults.locking import judge, operations, take
 from tests.support.backend import Backend
 from tests.support.locks import locks_at
 
-KINDS = ("mutex", "fair", "read", "write", "permit")
+KINDS = ("mutex", "fair", "read", "write", "permit", "together")
 #: Awaits of one run, at most: far more than any has.
 AWAITS_MAX = 500
+
+
+def of(locks: Locks, kind: str, name: str) -> Lock:
+    """A lock of this kind; ``together``: two of one server, had by one script."""
+    if kind == "together":
+        ((_, lock),) = locks.together(f"{name}:a", f"{name}:b")._groups
+        return lock
+    return locking.of(locks, kind, name)
 
 
 class Cancelling:

@@ -137,8 +137,9 @@ async def fork(task: Task) -> None:
         await wait_until_async(lambda: locks.renewer.renewed >= len(taken), 10, "they are renewed")
         pid = os.fork()
         if pid == 0:
+            states = [held.state.name for held in taken]
             time.sleep(task.ttl_s)  # noqa: ASYNC251 - no loop runs in the child
-            say({"child": [held.state.name for held in taken], "commands": locks.renewer.commands,
+            say({"child": states, "commands": locks.renewer.commands,
                  "threads": [thread.name for thread in threading.enumerate() if thread.name == "holdfast-locks"]})
             os._exit(0)
         commands, began = locks.renewer.commands, now()
