@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from .._base import events as ev
@@ -42,6 +42,8 @@ _SCHEDULE = load_script("holdfast.streams", "schedule")
 
 #: Seconds for which a request is repeated under the server's own window: well within its default of 100.
 NATIVE_S = 50.0
+#: Between one repetition and the next.
+REPEAT_S = 0.05
 #: Messages in one write of ``publish_many``.
 CHUNK = 500
 
@@ -76,6 +78,30 @@ def _go_together(**asked: bool) -> None:
         raise ConfigurationError(f"{' and '.join(named)} do not go together: publish with one")
 
 
+async def _until_known(window_s: float, send: Callable[[], Awaitable[Any]]) -> Any:
+    """Sends until an answer comes, for as long as the server remembers the id; then whether it was written is in doubt.
+
+    Raises the first ``ServerUnreachable`` after which it may have been: what comes later, a refused connection or a
+    server that is full, says nothing about that one.
+    """
+    until = time.monotonic() + window_s
+    doubt: ServerUnreachable | None = None
+    while True:
+        try:
+            return await send()
+        except ServerUnreachable as error:
+            if doubt is None and not error.maybe_done:
+                raise
+            doubt = doubt or error  # guard: once sent, in doubt, whatever comes of the repeats
+        except ServerError as error:
+            if doubt is None:
+                raise
+            raise doubt from error
+        await asyncio.sleep(REPEAT_S)
+        if time.monotonic() >= until:  # guard: past the window the id is forgotten, and a repeat is a second message
+            raise doubt
+
+
 class Producer:
     """Writes to streams. One per process is enough; safe for many tasks of one loop."""
 
@@ -108,7 +134,7 @@ class Producer:
         """Publishes one message.
 
         window_s: within it a second publish of the same id writes nothing and answers with the first entry; the client
-            then repeats a lost request until it knows. Costs a small key a message for that long.
+            then repeats a lost request until it knows, and no longer. Costs a small key a message for that long.
         replicas: raise NotReplicated unless so many replicas confirmed within ``wait_s`` seconds. Pinned connection.
         at, delay_s: publish later. Kept at the server; a consumer of the stream moves it in when due.
         native_producer: as ``window_s``, kept by the server itself (``XADD … IDMP``, Redis 8.6) under this producer's
@@ -212,31 +238,19 @@ class Producer:
 
     async def _once(self, keys: StreamKeys, message_id: str, fields: list[bytes],
                     window_s: float) -> tuple[bytes, bool]:
-        link, until = self._server.shared(keys.stream_key), time.monotonic() + window_s
-        while True:
-            try:
-                entry_id, first = await link.run(_ONCE, (keys.stream_key, keys.sent(message_id)),
-                                                 (int(window_s * 1000), *fields))
-                return entry_id, not first
-            except ServerUnreachable as error:
-                if not error.maybe_done or time.monotonic() >= until:
-                    raise
-                await asyncio.sleep(0.05)
+        link, sent = self._server.shared(keys.stream_key), keys.sent(message_id)
+        entry_id, first = await _until_known(window_s, lambda: link.run(
+            _ONCE, (keys.stream_key, sent), (int(window_s * 1000), *fields)))
+        return entry_id, not first
 
     async def _native(self, keys: StreamKeys, message_id: str, fields: list[bytes], producer: str) -> bytes:
         """Source: redis.io/docs/latest/commands/xadd. A repeat is answered with the first entry's id."""
         if not (await self._server.abilities()).xadd_idmp:  # guard: never sent where it is not known
             raise AbilityMissing(f"{self._server.url} has no XADD … IDMP (Redis 8.6): publish with window_s instead")
-        link, until = self._server.shared(keys.stream_key), time.monotonic() + NATIVE_S
-        while True:
-            try:
-                entry_id: bytes = await link.call(b"XADD", keys.stream_key, b"IDMP", producer, message_id, b"*",
-                                                  *fields)
-                return entry_id
-            except ServerUnreachable as error:
-                if not error.maybe_done or time.monotonic() >= until:
-                    raise
-                await asyncio.sleep(0.05)
+        link = self._server.shared(keys.stream_key)
+        entry_id: bytes = await _until_known(NATIVE_S, lambda: link.call(
+            b"XADD", keys.stream_key, b"IDMP", producer, message_id, b"*", *fields))
+        return entry_id
 
     async def _replicated(self, keys: StreamKeys, message_id: str, fields: list[bytes], replicas: int,
                           wait_s: float) -> bytes:

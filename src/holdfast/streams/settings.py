@@ -31,7 +31,8 @@ class StreamSettings:
         ``confirm_ms`` until so many replicas have them (``WAIT``), or until the local append-only file is synced too
         (``WAITAOF``: Redis 7.2, Valkey; the user needs ``+waitaof``). What is done cannot be taken back: too few is
         reported (``EffectUnconfirmed``). It narrows the window of a failover and does not close it; each settle costs
-        the wait, over a connection of its own.
+        the wait, over a connection of its own. Under ``appendfsync everysec`` Valkey 9.1 confirms up to a second before
+        it syncs (redis/redis#13793): there the file's word is worth something with ``always``.
     letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
     """
 
