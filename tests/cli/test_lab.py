@@ -143,9 +143,9 @@ def test_a_transaction_by_hand_takes_two_round_trips_a_message_and_a_script_shar
 
 
 def test_the_window_is_read_off_the_servers_settings(cells):
-    assert cells.value("redis", "window", "taken_back_s") == 1.0
+    assert cells.value("redis", "window", "taken_back_s") == 2.0
     assert cells.value("sql", "window", "taken_back_s") == 0.0
-    assert cells.value("outside", "window", "asked_again_s") == 1.0
+    assert cells.value("outside", "window", "asked_again_s") == 2.0
 
 
 def test_the_advice_speaks_of_what_was_measured(ran, cells):

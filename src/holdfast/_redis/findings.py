@@ -85,20 +85,23 @@ def persistence(facts: Facts) -> Finding:
     return _aof(facts.config.get("appendfsync")) if aof == "yes" else _snapshots(facts.config.get("save"))
 
 
+#: Redis syncs each second, and goes on writing for up to two while a sync is under way.
+_EVERYSEC = "a crash of the machine loses about 1 s of acknowledged writes, up to 2 s while its disk is slow"
+
+
 def _aof(fsync: str | None) -> Finding:
     if fsync == "always":
         return Finding("persistence", "ok", "append-only file, synced at every write",
                        "a crash loses no acknowledged write; each write waits for the disk", window_s=0.0)
     if fsync == "everysec":
         return Finding("persistence", "ok", "append-only file, synced every second",
-                       "a crash of the machine loses up to about 1 s of acknowledged writes; one of the server none",
-                       window_s=1.0)
+                       f"{_EVERYSEC}; one of the server none", window_s=2.0)
     if fsync == "no":
         return Finding("persistence", "warn", "append-only file, synced when the system likes",
                        "a crash of the machine loses what the kernel had not written, often 30 s",
                        "CONFIG SET appendfsync everysec")
     return Finding("persistence", "unknown", "append-only file, its sync policy is hidden",
-                   "a crash of the machine loses up to about 1 s of acknowledged writes with the usual `everysec`")
+                   f"{_EVERYSEC}, with the usual `everysec`")
 
 
 def _snapshots(save: str | None) -> Finding:

@@ -19,7 +19,7 @@ a letter of such a message says ``applied: 2 of 5``, and its replay goes on ther
 there, then acknowledged: three steps, and a crash between them finds mark and record. Two slots for one message are
 refused by ``Writes``.
 
-Not promised: more than the server keeps. With ``appendfsync everysec`` a crash of the server takes up to a second of
+Not promised: more than the server keeps. With ``appendfsync everysec`` a crash of the machine takes a second or two of
 effects, records and acknowledgements, all three together, so that they come again together; a failover takes what was
 not replicated, in the same way. What lies outside of this server does not go back with it.
 """

@@ -5,8 +5,8 @@ Every step is one script on one key, so a Cluster spreads the keys over its node
 own: they must not queue behind whatever else the process sends. Plain code uses blocking sockets, each borrowed for one
 call, so that a thread that renews never waits for the one that works.
 
-What a failover or a crash of the server loses is forgotten: under ``appendfsync everysec`` up to a second of marks and
-results, and whatever a replica that is promoted had not received. Whoever asks for such a key again is the first.
+What a failover or a crash of the machine loses is forgotten: under ``appendfsync everysec`` a second or two of marks
+and results, and whatever a replica that is promoted had not received. Whoever asks for such a key again is the first.
 
 Memory, for as long as ``retention_s``: a million done keys of 40 characters with results of 100 bytes take about 540 MB
 (measured on Valkey 9.1: 542 bytes a record).
