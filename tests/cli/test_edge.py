@@ -20,7 +20,7 @@ GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["lock"], ["machine"], ["o
 COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
-            ["dlq", "lint"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
+            ["dlq", "lint"], ["lab", "locks"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
             ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["lock", "history"],
             ["machine", "show"], ["once", "ls"],
             ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],

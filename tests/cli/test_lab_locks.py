@@ -164,10 +164,34 @@ def test_costs_are_of_the_named_server_and_nothing_stays_there(arun, server):
     assert server.admin.keys("*") == [b"neighbour"]
 
 
-def test_a_database_that_has_no_such_locks_is_misuse(holdfast):
-    said = holdfast("lab", "locks", "--sql", "sqlite:///x.db")
-    assert said.code == 2
-    assert "PostgreSQL" in said.err
+def test_a_master_that_wants_its_replica_grants_twice_within_its_lag(arun):
+    """``min-replicas-to-write`` looks at the replica's last sign of life: a window, and no fence."""
+    from holdfast.labs.locks_failover import MIN_REPLICAS, SCENARIO, Failovers
+    from holdfast.labs.locks_town import Town
+
+    async def main():
+        failovers = Failovers(Town(pair=None, others=[], resource=None, zookeeper="", etcd="", sql="", missing={}))
+        await failovers.strike_min_replicas(0)  # asked at once
+        at_once = Cells(failovers.cells())
+        await failovers.strike_min_replicas(1)  # asked after the lag
+        return at_once, Cells(failovers.cells())
+
+    at_once, both = arun(main())
+    assert at_once.value(MIN_REPLICAS, SCENARIO, "double_grants") == 1
+    assert both.value(MIN_REPLICAS, SCENARIO, "double_grants") == 1
+    assert both.value(MIN_REPLICAS, SCENARIO, "refused") == 1
+
+
+def test_what_fits_what_is_worked_out_from_the_cells():
+    def fits(*cells: Cell) -> str:
+        return "\n".join(advice(Cells(cells), Setting()))
+
+    never = _cell("holdfast+wait", "failover-stalled", "double_grants", 0)
+    twice = _cell("holdfast+wait", "failover-stalled", "double_grants", 1)
+    assert "a Redis with a replica is what you have: holdfast+wait" in fits(never)
+    assert "a Redis with a replica is what you have: holdfast+wait" not in fits(twice)
+    assert "etcd agree" in fits(_cell("etcd", "crash", "recovery_s", 1))
+    assert "agree among servers" not in fits(never)
 
 
 def test_what_counts_as_late():

@@ -78,7 +78,8 @@ class Worker:
         """One scheme, until the lock is lost."""
         leases = 1 if scheme.renewed else UNRENEWED_LEASES
         async with scheme.open(self._a.addresses, leases * self._a.ttl_s) as door:
-            say(event="open", scheme=scheme.name)
+            async with door.lock(f"{self._a.task}-{os.getpid()}-{scheme.name}").hold():
+                say(event="open", scheme=scheme.name)  # whatever is made at first use, is made
             await self._told.wait()
             held = await door.lock(f"{self._a.task}-{scheme.name}").acquire()  # some schemes share keys
             say(event="held", scheme=scheme.name, at=time.monotonic())
