@@ -116,7 +116,7 @@ def once(bench: Rig, stores: Databases, name: str, n: int) -> dict[str, Any]:
 
 def _effects_off(bench: Rig, mode: str, url: str, n: int) -> int:
     """Effects more or less than there should be."""
-    if mode in ("redis", "by-hand"):
+    if mode in ("redis", "by-hand", "locked"):
         return sum(map(int, bench.admin.hvals(EFFECTS))) - n
     if mode == "sql":
         return _rows(url) - n

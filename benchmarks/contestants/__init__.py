@@ -110,6 +110,9 @@ MODES: dict[str, Contestant] = {c.name: c for c in (
         "all": "defaults", "effect": "one HINCRBY a message, buffered"}, once="redis"),
     Contestant("once-outside", 'once="outside"', "once_", _OURS, {
         "all": "defaults", "effect": "none: the callee answers at once"}, once="outside", part=0.2),
+    Contestant("once-locked", "locked(): lock and done-record, with the effect", "once_", _OURS, {
+        "all": "defaults; a lease for each message", "effect": "as at-least-once, with the effect"}, once="locked",
+        part=0.1),
     Contestant("once-sql-batches", 'once="sql" in batches, PostgreSQL', "once_", _PSYCOPG, {
         "all": "defaults, batch=True: lists of at most 100", "effect": _ROWS, "database": _PG}, batch=True, once="sql",
         database="postgresql", part=0.4),

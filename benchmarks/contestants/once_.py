@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast import Holdfast
-from holdfast.once import IdempotencyKey, Writes
+from holdfast.once import Held, IdempotencyKey, Writes, locked
 
 from ..job import Job, Order
 from ..tally import Tally
@@ -52,6 +52,20 @@ async def _by_hand(hf: Holdfast, job: Job, tally: Tally) -> Any:
     return client.aclose
 
 
+async def _locked(hf: Holdfast, job: Job, tally: Tally) -> Any:
+    from redis.asyncio import Redis
+
+    client = Redis.from_url(job.url)
+
+    @hf.consumer(job.stream, group=job.group, once=locked())
+    async def handle(got: Order, held: Held) -> None:
+        tally.take(got)
+        await client.hincrby(EFFECTS, got.customer, 1)
+        held.check()
+
+    return client.aclose
+
+
 async def _redis(hf: Holdfast, job: Job, tally: Tally) -> Any:
     @hf.consumer(job.stream, group=job.group, once="redis")
     async def handle(got: Order, writes: Writes) -> None:
@@ -72,4 +86,5 @@ async def _sql(hf: Holdfast, job: Job, tally: Tally) -> Any:
     await declare(hf, job, tally)
 
 
-_DECLARE = {"": _none, "by-hand": _by_hand, "redis": _redis, "outside": _outside, "sql": _sql}
+_DECLARE = {"": _none, "by-hand": _by_hand, "redis": _redis, "outside": _outside, "locked": _locked,
+            "sql": _sql}
