@@ -97,7 +97,8 @@ def test_many_parked_entries_are_all_kept_fresh(backend, stream, arun):
     """More than one page of them: those at the end age as little as those at the beginning."""
 
     async def scenario():
-        service, count = Service(backend.url), 4_000
+        settings, count = replace(FAST, lease_ms=5000, sweep_ms=400), 6_000
+        service = Service(backend.url, settings=settings)
 
         @service.consumer(stream, group=GROUP)
         async def handle(body: bytes) -> None: ...
@@ -116,7 +117,7 @@ def test_many_parked_entries_are_all_kept_fresh(backend, stream, arun):
 
                 async def all_fresh():
                     rows = await desk.call("XPENDING", desk.key, GROUP, "-", "+", count, "hf.parked")
-                    return len(rows) == count and max(row[2] for row in rows) < MIN_IDLE_MS
+                    return len(rows) == count and max(row[2] for row in rows) < 3 * settings.sweep_ms
 
                 await eventually(all_fresh, "all are fresh at the same time")
 
