@@ -59,8 +59,8 @@ class Plan:
     rounds: int = 3
     ttl_s: float = 2.0
     cost_rounds: int = 3
-    pairs: int = 1000
-    hands: int = 40
+    pairs: int = 300
+    hands: int = 30
     circles: int = 5
     min_replicas: int = 4
 
@@ -72,7 +72,7 @@ class Plan:
 
 FULL = Plan()
 #: For a first look.
-QUICK = Plan(rounds=1, ttl_s=1.0, cost_rounds=1, pairs=150, hands=10, circles=2, min_replicas=0)
+QUICK = Plan(rounds=1, ttl_s=1.0, cost_rounds=1, pairs=100, hands=8, circles=2, min_replicas=0)
 
 
 async def compare(plan: Plan = FULL, *, place: Place | None = None, sql: str = "", seed: int = 1,

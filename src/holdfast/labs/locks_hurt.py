@@ -38,7 +38,7 @@ from .locks_worker import THOUGHT_S, Assignment, everything, guarded, no_expiry
 PAUSE, CRASH = "pause", "crash"
 PATIENCE_S = 30.0
 #: Writes of the second holder that show that it is at work.
-AT_WORK = 3
+AT_WORK = 1
 #: Seconds after which the first holder is hurt, once the second one was told to wait.
 MOMENT_S = (0.1, 0.25)
 #: Parts of a lease for which a moment is looked for in which the first one is in thought under every lock.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..locks import Acquisition
 
 #: Seconds of thought between the look and the write.
-THOUGHT_S = 0.06
+THOUGHT_S = 0.15
 #: A lock that nobody renews is taken for so many leases of the others: it has to outlast the work.
 UNRENEWED_LEASES = 3
 ANSWER_S = 5.0
