@@ -9,8 +9,8 @@ A header reads::
     -- ARGV  1 group  2 incarnation
     -- returns {entry id, …}
 
-Names of keys are properties or methods of ``StreamKeys``, ``GroupKeys``, ``GuardKeys``, ``LeaseKeys``, ``LockKeys`` and
-``FenceKeys``.
+Names of keys are properties or methods of ``StreamKeys``, ``GroupKeys``, ``GuardKeys``, ``LeaseKeys``, ``LockKeys``,
+``FenceKeys`` and ``WorkerKeys``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 
 import pytest
 
-from holdfast._redis.keys import FenceKeys, GroupKeys, GuardKeys, LeaseKeys, LockKeys, StreamKeys
+from holdfast._redis.keys import FenceKeys, GroupKeys, GuardKeys, LeaseKeys, LockKeys, StreamKeys, WorkerKeys
 from tests.house.tree import PACKAGE, named
 
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
@@ -58,7 +58,7 @@ def keys_of(text: str) -> dict[int, str]:
 
 def has_key_function(name: str) -> bool:
     """Is there one function for this key in ``_redis/keys.py``?"""
-    return any(hasattr(keys, name) for keys in (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys))
+    return any(hasattr(keys, name) for keys in (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)

@@ -341,6 +341,14 @@ class LockBusy(OfGroup, frozen=True, kw_only=True):
     message_id: str
 
 
+class LockRenewal(OfGroup, frozen=True, kw_only=True):
+    """The lease of a lock around a handler was to be extended. ``outcome``: extended, refused (it is not ours any more:
+    the lock is lost), or failed (no answer; tried again soon). Told in the heart's thread, once a third of a lease."""
+
+    outcome: str
+    level: int = logging.DEBUG
+
+
 class LockReleased(OfGroup, frozen=True, kw_only=True):
     """A lock around a handler was given back after ``held_s``. ``lost``: it had been lost before."""
 
@@ -462,6 +470,40 @@ class Guarded(Event, frozen=True, kw_only=True):
     outcome: str
     seconds: float
     level: int = logging.DEBUG
+
+
+class OfWorkerId(Event, frozen=True, kw_only=True):
+    """Base of events about worker ids. ``scheme``: redis, sql, etcd, …"""
+
+    scheme: str
+
+
+class WorkerIdClaimed(OfWorkerId, frozen=True, kw_only=True):
+    """A worker id was given to this process, ``seconds`` after it was asked for."""
+
+    worker: int
+    seconds: float
+
+
+class WorkerIdRefused(OfWorkerId, frozen=True, kw_only=True):
+    """No worker id was given. ``error``: WorkerIdTaken (a conflict), WorkerIdsExhausted, ServerUnreachable, …"""
+
+    error: str
+    level: int = logging.ERROR
+
+
+class WorkerIdRenewed(OfWorkerId, frozen=True, kw_only=True):
+    """The window of a worker id was extended."""
+
+    worker: int
+    level: int = logging.DEBUG
+
+
+class WorkerIdLost(OfWorkerId, frozen=True, kw_only=True):
+    """A worker id is somebody else's by now: ids are made until its window ends, and then refused."""
+
+    worker: int
+    level: int = logging.ERROR
 
 
 class OutboxRelayed(Event, frozen=True, kw_only=True):

@@ -293,6 +293,35 @@ class FenceKeys:
 
 
 @dataclass(frozen=True)
+class WorkerKeys:
+    """Keys of one pool of worker ids: processes that share it never have the same one."""
+
+    prefix: str
+    pool: str
+
+    @property
+    def base(self) -> bytes:
+        return b"%s:{%s}:ids:%s" % (self.prefix.encode(), tag_beside(self.pool.encode()), escape(self.pool).encode())
+
+    @property
+    def workers(self) -> bytes:
+        """ZSET: worker ids, each with the last ms of store time that was ever given for it. Never deleted: an id could
+        be made twice."""
+        return self.base + b":workers"
+
+    @property
+    def worker_owners(self) -> bytes:
+        """HASH: worker id → JSON of who has or had it: ``id`` of the hold, ``name``, ``first`` (ms)."""
+        return self.base + b":owners"
+
+    @property
+    def worker_clock(self) -> bytes:
+        """HASH: ``run_id`` of the server met last, ``offset`` added to its clock, ``latest`` store time, ``longest``
+        window and the ``barrier`` behind which new ones begin (ms). Never deleted."""
+        return self.base + b":clock"
+
+
+@dataclass(frozen=True)
 class LockKeys:
     """Keys of one lock. Locks whose names share a hash tag (``{cart}:7``) lie in one slot.
 

@@ -75,6 +75,7 @@ class Generator:
         self._latest_ms = float("-inf")
         self._local = threading.local()
         self._orphaned = False
+        term.made_by(self.last_ms)
         _ALIVE.add(self)
 
     # -- asking ---------------------------------------------------------------------------------------------------
@@ -113,10 +114,12 @@ class Generator:
             count -= len(some)
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
-    @property
     def last_ms(self) -> int:
-        """The store time of the last place that was taken: whoever holds this worker id next begins after it."""
-        return self.layout.ms_of((self._place - 1) >> self.layout.sequence_bits) if self._place else 0
+        """The end of the last unit of time with an id of ours: whoever has the worker id next begins after it."""
+        with self._guard:
+            if not self._place:
+                return 0
+            return self.layout.ms_of(((self._place - 1) >> self.layout.sequence_bits) + 1) - 1
 
     # -- taking places --------------------------------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ class Generator:
         with self._guard:
             if self._orphaned:
                 self.term, self._orphaned = self._again(), False
+                self.term.made_by(self.last_ms)
 
     def _forked(self) -> None:
         self._guard = threading.Lock()  # the parent's may have been taken at that moment

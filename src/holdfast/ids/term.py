@@ -9,6 +9,7 @@ clock being right; a wrong one makes ids that are late, or none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Term(Protocol):
 
     worker: int
     window: Window
+
+    def made_by(self, last_ms: Callable[[], int]) -> None:
+        """Whoever makes ids under it tells how to ask it for the time of its last one, which is asked at the end."""
+        ...
 
     def now_ms(self) -> float:
         """Store time now: that of the grant, and what has passed since then on a clock that counts suspended time."""

@@ -25,6 +25,10 @@ class Hold:
         self.worker, self.ms = worker, float(now_ms)
         self.window = Window(first_ms, last_ms)
         self.slept = []
+        self.makers = []
+
+    def made_by(self, last_ms):
+        self.makers.append(last_ms)
 
     def now_ms(self):
         return self.ms
@@ -106,7 +110,7 @@ def test_no_id_lies_outside_of_the_window():
         on()
     assert min(times(DEFAULT, ids)) >= BEGIN + 50, "the predecessor may have made what is before it"
     assert max(times(DEFAULT, ids)) == BEGIN + 99, "guard: not_after"
-    assert made.last_ms == BEGIN + 99
+    assert hold.makers[0]() == BEGIN + 99
     hold.window = Window(BEGIN + 50, BEGIN + 200)
     hold.ms = BEGIN + 150.0
     assert times(DEFAULT, [made.strict_id()]) == [BEGIN + 150], "an extended window goes on"

@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- store_time.lua: a time that never goes back, for the scripts of worker ids. Put before them; it does nothing by itself.
+-- KEYS  none of its own: they come as arguments
+-- ARGV  none of its own
+-- returns nothing
+local function text(number) return string.format('%.0f', number) end
+
+-- The server's time and what was added to it so far. A server whose clock has gone back, or that is another one and
+-- behind, adds what is missing: an empty window would be given otherwise. Another server may have lost grants: windows
+-- that are new begin behind the longest one that was ever given, counted from when it was met. Returns now, barrier.
+local function store_time(clock_key, run_id, lease_ms)
+  local clock = redis.call('TIME')
+  local server = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local seen = redis.call('HMGET', clock_key, 'run_id', 'offset', 'latest', 'longest', 'barrier')
+  local offset, latest = tonumber(seen[2] or '0'), tonumber(seen[3] or '0')
+  local longest, barrier = math.max(tonumber(seen[4] or '0'), lease_ms), tonumber(seen[5] or '0')
+  if server + offset < latest then offset = latest - server end -- guard: an offset that only grows
+  local now = server + offset
+  if seen[1] and seen[1] ~= run_id then barrier = now + longest end -- guard: another server
+  redis.call('HSET', clock_key, 'run_id', run_id, 'offset', text(offset), 'latest', text(now), 'longest', text(longest),
+    'barrier', text(barrier))
+  return now, barrier
+end
+

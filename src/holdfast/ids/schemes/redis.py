@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worker ids on Redis or Valkey: windows of the server's time, in one script each.
+
+With ``replicas`` a window counts once so many replicas have confirmed it. Without, a failover can lose the newest
+windows; then the server that takes over is met with another run id, and what it gives begins behind the longest window
+that was ever given: for so long nobody new makes ids, and nobody makes one twice. That holds as long as the record of
+the server before had reached it, which it has since the first claim of all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..._redis.keys import WorkerKeys
+from ..._redis.open import open_server
+from ..._redis.scripts import load_script
+from ...errors import LeaseLost, ServerError, ServerRefused, WorkerIdsExhausted, WorkerIdTaken
+from ..scheme import Grant, Holding, Owner
+from ..term import Window
+
+if TYPE_CHECKING:
+    from ..._redis.link import Link
+    from ..._redis.scripts import Script
+    from ..._redis.server import Server
+
+_CLAIM = load_script("holdfast.ids", "claim_worker", "store_time")
+_RENEW = load_script("holdfast.ids", "renew_worker", "store_time")
+_RELEASE = load_script("holdfast.ids", "release_worker")
+#: Longest wait for one answer, and for replicas.
+ANSWER_S = 2.0
+CONFIRM_S = 1.0
+
+
+class RedisWorkers:
+    """Fulfils ``Scheme``. pool: whoever shares it shares ``workers`` ids. replicas: how many confirm each window."""
+
+    name = "redis"
+
+    def __init__(self, url: str, *, pool: str = "default", workers: int = 1024, replicas: int = 0,
+                 prefix: str = "hf") -> None:
+        self.workers, self.pool = workers, pool
+        self._url, self._prefix, self._replicas = url, prefix, replicas
+        self._keys = WorkerKeys(prefix, pool)
+        self._server: Server | None = None
+        self._own: Link | None = None
+
+    async def claim(self, owner: Owner, lease_ms: int) -> Grant:
+        """See ``Scheme``."""
+        wanted = "" if owner.wanted is None else str(owner.wanted)
+        said, worker, first, last, now = await self._run(
+            _CLAIM, (self._keys.worker_clock, self._keys.workers, self._keys.worker_owners),
+            lambda run_id: (owner.id, owner.name, lease_ms, run_id, self.workers, wanted))
+        if said == b"taken":
+            raise WorkerIdTaken(f"worker id {worker} of pool {self.pool!r} is held by {first.decode()!r} for another "
+                                f"{int(last) - int(now)} ms: two processes were given the same one")
+        if said == b"exhausted":
+            raise WorkerIdsExhausted(f"all {self.workers} worker ids of pool {self.pool!r} are held; the first one is "
+                                     f"free in {int(last) - int(now)} ms")
+        return Grant(int(worker), Window(int(first), int(last)), float(now))
+
+    async def renew(self, owner: Owner, grant: Grant, lease_ms: int) -> Grant:
+        """See ``Scheme``."""
+        last, now = await self._run(
+            _RENEW, (self._keys.worker_clock, self._keys.workers, self._keys.worker_owners),
+            lambda run_id: (owner.id, grant.worker, lease_ms, run_id, grant.window.last_ms))
+        if not last:
+            raise LeaseLost(f"worker id {grant.worker} of pool {self.pool!r} is not ours any more: somebody else has "
+                            "it, or a failover lost it")
+        return Grant(grant.worker, Window(grant.window.first_ms, int(last)), float(now))
+
+    async def release(self, owner: Owner, grant: Grant, last_ms: int) -> None:
+        """See ``Scheme``."""
+        await self._run(_RELEASE, (self._keys.workers, self._keys.worker_owners),
+                        lambda _: (owner.id, grant.worker, last_ms))
+
+    async def holders(self) -> list[Holding]:
+        """See ``Scheme``."""
+        link = await self._link()
+        ends, owners, (seconds, micros) = await link.pipeline((
+            ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES"), ("HGETALL", self._keys.worker_owners), ("TIME",)))
+        now = int(seconds) * 1000 + int(micros) // 1000
+        said = dict(zip(owners[::2], map(msgspec.json.decode, owners[1::2]), strict=True))
+        found = [_holding(worker, int(last), said.get(worker, {}), now)
+                 for worker, last in zip(ends[::2], ends[1::2], strict=True)]
+        return sorted(found, key=lambda holding: holding.worker)
+
+    async def close(self) -> None:
+        """See ``Scheme``."""
+        server, self._server, self._own = self._server, None, None
+        if server is not None:
+            await server.close()
+
+    async def _run(self, script: Script, keys: tuple[bytes, ...], args: Any) -> Any:
+        """Runs it on a connection of its own, whose run id goes along; confirmed by replicas where that is wanted."""
+        link = await self._link()
+        words = args(link.run_id)
+        if not self._replicas:
+            return await link.run(script, keys, words, timeout_s=ANSWER_S)
+        wait = ("WAIT", self._replicas, int(CONFIRM_S * 1000))
+        answer, confirmed = await link.run_confirmed(script, keys, words, wait, ANSWER_S + CONFIRM_S)
+        if isinstance(confirmed, ServerError):
+            raise confirmed
+        if confirmed < self._replicas:  # guard: a window counts once it is confirmed
+            raise ServerRefused(f"{confirmed} of {self._replicas} replicas confirmed a window of worker ids within "
+                                f"{CONFIRM_S:g} s", code="NOREPLICAS")
+        return answer
+
+    async def _link(self) -> Link:
+        if self._server is None:
+            self._server = await open_server(self._url, prefix=self._prefix)
+        if self._own is None:
+            self._own = await self._server.link(self._keys.workers, name="hf-ids", timeout_s=ANSWER_S)
+        return self._own
+
+
+def _holding(worker: bytes, last: int, said: dict[str, str], now: int) -> Holding:
+    return Holding(int(worker), said.get("name", ""), int(said.get("first", 0)), last, live=last >= now)
