@@ -58,7 +58,8 @@ def keys_of(text: str) -> dict[int, str]:
 
 def has_key_function(name: str) -> bool:
     """Is there one function for this key in ``_redis/keys.py``?"""
-    return any(hasattr(keys, name) for keys in (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys))
+    classes = (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys)
+    return any(hasattr(keys, name) for keys in classes)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=named)

@@ -53,7 +53,7 @@ def test_windows_of_one_id_follow_each_other_without_overlap(backend, pool, arun
         for n in range(5):
             grant = await workers.claim(owner(n), 200)
             assert grant.window.first_ms > ends, "guard: behind the last one"
-            renewed = await workers.renew(owner(n), grant, 400)
+            renewed = await workers.renew(owner(n), grant, 1000)
             assert renewed.window.last_ms > grant.window.last_ms
             ends = grant.window.first_ms + 50
             await workers.release(owner(n), renewed, ends)
