@@ -51,6 +51,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Locks around handlers": (
         Panel("Given back, busy", {"lost: {{lost}}": rate("holdfast_locks_released_total", "by (lost)"),
                                    "busy": rate("holdfast_lock_busy_total", "")}, "ops"),
+        Panel("Renewals", {"{{outcome}}": rate("holdfast_lock_renewals_total", "by (outcome)")}, "ops"),
         Panel("Waiting for a lock", quantiles("holdfast_lock_wait_seconds"), "s"),
         Panel("Holding a lock", quantiles("holdfast_lock_hold_seconds"), "s"),
     ),

@@ -443,6 +443,30 @@ def test_a_slow_handler_keeps_its_lock_for_many_leases(backend, stream, arun):
     arun(scenario())
 
 
+def test_renewals_are_told_and_the_one_that_finds_the_lock_lost_as_well(backend, stream, arun):
+    async def scenario():
+        service = Service(backend.url)
+        hands = Hands(service, stream)
+
+        def outcomes() -> list[str]:
+            return [event.outcome for event in service.told.of(ev.LockRenewal)]
+
+        async with service, desk_at(backend.url, stream) as desk:
+            await service.hf.publish(stream, Order("o-1"), id="o-1")
+            await hands.running()
+            await eventually(lambda: outcomes().count("extended") >= 3, "it is renewed while the handler runs")
+            assert "refused" not in outcomes()
+            await take(desk, "o-1")
+            await eventually(lambda: outcomes()[-1] == "refused", "the next renewal finds another's")
+            await eventually(lambda: [e for e in service.told.of(ev.LockReleased) if e.lost], "and the lock is lost")
+            assert all((e.stream, e.group) == (stream, GROUP) for e in service.told.of(ev.LockRenewal))
+            await let_go(desk, "o-1")
+            hands.let.set()
+            await eventually(desk.is_through, "it runs again")
+
+    arun(scenario())
+
+
 # -- with an effect that records itself ------------------------------------------------------------------------------
 
 

@@ -46,6 +46,10 @@ def certain_s(lease_ms: float) -> float:
     return (lease_ms * (1 - DRIFT) - SLACK_MS) / 1000
 
 
+def nobody(_: str) -> None:
+    """Nobody asks what becomes of beats."""
+
+
 class Pulse:
     """One lease kept alive: an incarnation in one leases set."""
 
@@ -56,6 +60,8 @@ class Pulse:
         self.member = member
         self.lease_ms = lease_ms
         self._on_lost = on_lost
+        #: Told what became of each beat: ``extended``, ``refused``, or ``failed`` for want of an answer.
+        self.on_beat: Callable[[str], object] = nobody
         self.lost = False
         self.expires = False
         now = clock.now()
@@ -134,16 +140,18 @@ class Heart:
         return self.clock.now() - self._tick_at
 
     def add(self, leases: bytes, door: bytes, member: str, lease_ms: int, on_lost: Callable[[str], None], *,
-            expires: bool = False) -> Pulse:
+            expires: bool = False, on_beat: Callable[[str], object] = nobody) -> Pulse:
         """Keeps ``member`` of ``leases`` alive from now on. ``on_lost(cause)`` is called in the loop, once.
 
-        expires: the set is one of many, and goes by itself when nobody beats for it any more.
+        expires: the set is one of many, and goes by itself when nobody beats for it any more. ``on_beat(outcome)`` is
+        called in the heart's thread after each beat: ``extended``, ``refused``, or ``failed`` for want of an answer.
         """
         loop = asyncio.get_running_loop()
         self._tick_s = min(self._tick_s, lease_ms / 10_000)
         pulse = Pulse(self.clock, (leases, door), member, lease_ms,
                       lambda cause: loop.call_soon_threadsafe(on_lost, cause))
         pulse.expires = expires
+        pulse.on_beat = on_beat
         self._pulses = [*self._pulses, pulse]
         self._wake.set()
         return pulse
@@ -186,8 +194,10 @@ class Heart:
         except HoldfastError as error:  # unconfirmed: the deadline stays where it is
             self._trouble.warn(f"lease {pulse.member} could not be extended", error)
             pulse.next_at = Instant(sent_at + pulse.period_s / 3)
+            pulse.on_beat("failed")
             return
         pulse.next_at = Instant(sent_at + pulse.period_s)
+        pulse.on_beat("extended" if alive else "refused")
         if alive:
             pulse.confirm(sent_at, left_ms, server_ms)
         else:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from .._base.chance import Chance
 from .._base.clock import Clock
 from .._base.events import log
 from ..errors import LeaseLost, ServerError, ServerUnreachable
-from .heart import Heart, Pulse
+from .heart import Heart, Pulse, nobody
 from .keys import LeaseKeys
 from .scripts import load_script
 from .steps import ClockWatch
@@ -76,12 +76,15 @@ class Family:
 class Lease:
     """Claims and holds the lease ``name``. One object a process and name, or one a claim in a family.
 
-    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long.
+    lease_ms: how long a holder may be silent; shorter hands over sooner, and loses it to a pause as long. on_beat: as
+    of ``Heart.add``.
     """
 
     def __init__(self, server: Server, heart: Heart, name: str, member: str, *, lease_ms: int = 10_000,
-                 clock: Clock, chance: Chance, family: Family | None = None) -> None:
+                 clock: Clock, chance: Chance, family: Family | None = None,
+                 on_beat: Callable[[str], object] = nobody) -> None:
         self.name, self.member, self.lease_ms = name, member, lease_ms
+        self._on_beat = on_beat
         self._heart, self._clock, self._chance = heart, clock, chance
         self._keys = LeaseKeys(server.prefix, name, family.name if family is not None else "")
         self._link = server.shared(self._keys.lease)
@@ -105,7 +108,7 @@ class Lease:
         told: list[Term] = []
         pulse = self._heart.add(keys.lease, keys.door, self.member, self.lease_ms,
                                 lambda cause: told[0].lose(cause),  # noqa: PLW0108 - made below
-                                expires=self._of_many)
+                                expires=self._of_many, on_beat=self._on_beat)
         pulse.joined(sent_at)
         told.append(Term(int(epoch), pulse))
         return told[0]

@@ -16,7 +16,7 @@ who holds thousands at once needs a longer lease.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from .._base.clock import Clock, Instant
 from .._base.events import log
 from .._base.lock import Held, HoldState
 from ..errors import LeaseLost, ServerError
-from .heart import Heart
+from .heart import Heart, nobody
 from .lease import Family, Lease, Term
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ class _HeldLease:
 
 class LeaseLocks:
     """Gives a lock for each name. family: what these locks are called together, such as the group whose handlers they
-    are around."""
+    are around. on_beat: told of every renewal, as of ``Heart.add``."""
 
     def __init__(self, server: Server, heart: Heart, family: str, *, lease_ms: int = 10_000, clock: Clock,
-                 chance: Chance) -> None:
+                 chance: Chance, on_beat: Callable[[str], object] = nobody) -> None:
+        self._on_beat = on_beat
         self._server, self._heart = server, heart
         self._clock, self._chance = clock, chance
         self._family = Family(family, lease_ms, clock)
@@ -69,7 +70,8 @@ class LeaseLocks:
         """A lock for one acquisition of ``name``."""
         family = self._family
         lease = Lease(self._server, self._heart, f"{family.name}:{name}", f"lock-{self._chance.getrandbits(64):016x}",
-                      lease_ms=family.lease_ms, clock=self._clock, chance=self._chance, family=family)
+                      lease_ms=family.lease_ms, clock=self._clock, chance=self._chance, family=family,
+                      on_beat=self._on_beat)
         return LeaseLock(lease, self._clock, self._chance)
 
 

@@ -4,8 +4,8 @@
 ``publish`` gives every message an id that survives retries, parking, burial and replay, so by default a message takes
 effect once. Two messages about the same payment are two effects then. Who wants one says how the payment is named::
 
-    once.redis(by=lambda paid: paid.payment_id)                                # one type of message
-    once.sql(by={"paid": lambda m: m.payment_id, "refunded": lambda m: m.request_id})
+    in_redis(by=lambda paid: paid.payment_id)                                  # one type of message
+    in_sql(by={"paid": lambda m: m.payment_id, "refunded": lambda m: m.request_id})
 
 A business id counts within its message type and group: payment 7 and order 7 are two things. A message without one is
 refused (buried at once: no attempt will give it one) or falls back to its own id, as the handler says.

@@ -57,7 +57,12 @@ def leases(wiring: Wiring) -> LockFor:
     if server is None or heart is None:
         raise BadHandler("a lock around handlers needs a server")
     family = f"once:{wiring.stream}:{wiring.group}"
-    return LeaseLocks(server, heart, family, lease_ms=wiring.lease_ms, clock=wiring.clock, chance=wiring.chance).of
+
+    def renewal(outcome: str) -> None:
+        wiring.events.emit(ev.LockRenewal(stream=wiring.stream, group=wiring.group, outcome=outcome))
+
+    return LeaseLocks(server, heart, family, lease_ms=wiring.lease_ms, clock=wiring.clock, chance=wiring.chance,
+                      on_beat=renewal).of
 
 
 class _Given:

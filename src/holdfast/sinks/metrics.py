@@ -109,6 +109,8 @@ _STRATEGIES = ("redis", "sql", "outside", "lock", "memory")
 #: Why a lock asked for by name was not had (``LockRefused``), and why one was lost (``LockLost``).
 _REFUSALS = ("TimeoutError", "LockUnconfirmed", "ServerUnreachable", "ServerRefused")
 _LOSSES = ("server", "unreachable", "lease", "max_hold", "renew_while", "deadline")
+#: What became of a renewal.
+_RENEWALS = ("extended", "refused", "failed")
 _ENDS = ("first", "repeated", "taken_over", "busy", "failed")
 
 
@@ -242,6 +244,9 @@ EFFECTS = (
 LOCKS = (
     _count("holdfast_lock_busy_total", "LockBusy", ONE,
            "Messages parked, uncounted, because somebody else held the lock of their business id."),
+    _count("holdfast_lock_renewals_total", "LockRenewal", ONE,
+           "Renewals of leases of locks around handlers: extended; refused, the lock being lost; failed, to be tried "
+           "again. Of the lock that ``locked()`` brings along.", closed={"outcome": _RENEWALS}),
     _count("holdfast_locks_released_total", "LockReleased", ONE,
            "Locks around handlers that were given back. lost: it had been lost before, and its handler was stopped.",
            closed={"lost": _BOOL}),
@@ -278,7 +283,7 @@ NAMED_LOCKS = (
            (Feed("LocksRenewed", "count", {"outcome": "extended"}),
             Feed("LocksRenewed", "refused", {"outcome": "refused"}),
             Feed("RenewalFailed", "count", {"outcome": "failed"})),
-           closed={"outcome": ("extended", "refused", "failed")}),
+           closed={"outcome": _RENEWALS}),
     _seconds("holdfast_locks_renewal_late_seconds", "LocksRenewed", "late_s",
              "Time from when a renewal was due until it was sent. A lease is renewed after a third of it.",
              labels=_KIND, buckets=_LEASE_SECONDS),

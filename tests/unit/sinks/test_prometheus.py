@@ -155,6 +155,7 @@ def test_counters_of_a_group_are_born_at_zero():
     assert value(sink, "holdfast_publish_failed_total", stream="orders", in_doubt="true") == 0
     assert value(sink, "holdfast_loop_blocked_seconds_count") == 0
     assert value(sink, "holdfast_locks_released_total", **OF, lost="true") == 0
+    assert value(sink, "holdfast_lock_renewals_total", **OF, outcome="refused") == 0
     assert value(sink, "holdfast_effects_unconfirmed_total", **OF) == 0
     assert value(sink, "holdfast_effect_records_pruned_total", **OF, where="redis") == 0
 
@@ -206,6 +207,14 @@ def test_a_lock_that_was_lost_is_told_from_one_that_was_given_back():
     assert value(sink, "holdfast_locks_released_total", **OF, lost="true") == 1
     assert value(sink, "holdfast_lock_hold_seconds_sum", **OF) == 120
     assert value(sink, "holdfast_lock_wait_seconds_bucket", **OF, le="0.3") == 3
+
+
+def test_renewals_of_a_handlers_lock_are_counted_by_what_became_of_them():
+    sink = PrometheusSink()
+    for outcome in ("extended", "extended", "failed", "refused"):
+        sink(ev.LockRenewal(**OF, outcome=outcome))
+    counted = [value(sink, "holdfast_lock_renewals_total", **OF, outcome=o) for o in ("extended", "failed", "refused")]
+    assert counted == [2, 1, 1]
 
 
 LOCK = {"kind": "fair", "lock": "report:7"}
