@@ -472,6 +472,40 @@ class Guarded(Event, frozen=True, kw_only=True):
     level: int = logging.DEBUG
 
 
+class OfWorkerId(Event, frozen=True, kw_only=True):
+    """Base of events about worker ids. ``scheme``: redis, sql, etcd, …"""
+
+    scheme: str
+
+
+class WorkerIdClaimed(OfWorkerId, frozen=True, kw_only=True):
+    """A worker id was given to this process, ``seconds`` after it was asked for."""
+
+    worker: int
+    seconds: float
+
+
+class WorkerIdRefused(OfWorkerId, frozen=True, kw_only=True):
+    """No worker id was given. ``error``: WorkerIdTaken (a conflict), WorkerIdsExhausted, ServerUnreachable, …"""
+
+    error: str
+    level: int = logging.ERROR
+
+
+class WorkerIdRenewed(OfWorkerId, frozen=True, kw_only=True):
+    """The window of a worker id was extended."""
+
+    worker: int
+    level: int = logging.DEBUG
+
+
+class WorkerIdLost(OfWorkerId, frozen=True, kw_only=True):
+    """A worker id is somebody else's by now: ids are made until its window ends, and then refused."""
+
+    worker: int
+    level: int = logging.ERROR
+
+
 class OutboxRelayed(Event, frozen=True, kw_only=True):
     """``count`` rows of the outbox went into a stream; the oldest was written ``oldest_s`` before. ``repeated``: how
     many of them had been there already, since a relay died before it could say so."""
