@@ -26,6 +26,7 @@ from holdfast._base.lock import HoldState
 from holdfast.errors import LeaseLost
 from holdfast.testing import FencedMutex, Mutex, NotReached, Operation, Way, check_linearizable, wait_until_async
 from tests.contract.lock_benches import BENCHES
+from tests.house.tree import ROOT
 
 #: For what happens by itself; a busy machine needs more than an idle one.
 SOON_S = 8.0
@@ -135,7 +136,7 @@ def test_one_holder_at_a_time(bench, doors, stream):
 
 async def _python(*words):
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.contract.lock_holder", *words,
-                                                stdout=asyncio.subprocess.PIPE)
+                                                stdout=asyncio.subprocess.PIPE, cwd=ROOT)
 
 
 def test_one_holder_among_processes(bench, site, arun, stream, tmp_path):
