@@ -88,6 +88,26 @@ def test_with_confirmation_nothing_is_granted_that_a_failover_forgets(arun):
             judge(history)
 
 
+def test_every_replica_has_to_confirm_it_even_one_that_is_gone(arun, monkeypatch):
+    """It may be the one that is promoted: with the number of those that are connected, WAIT would be content."""
+    async def main(made):
+        async with locks_at(made.url, ttl_s=TTL_S, replicas="all", confirm_s=0.2) as every, \
+                locks_at(made.url, ttl_s=TTL_S, replicas=1) as any_one:
+            async with every.lock("nightly").hold(wait_s=0) as held:
+                held.check()
+            made.replicas[0].kill()
+            wait_until(lambda: made.admin.info("replication")["connected_slaves"] == 1, 10, "the master knows it")
+            monkeypatch.setattr("holdfast.locks.confirm.LOOK_S", 0.0)  # it looks again now
+            with pytest.raises(LockUnconfirmed, match="1 of 2 replicas"):
+                await every.lock("nightly").acquire(wait_s=0)
+            async with any_one.lock("nightly").hold(wait_s=0):
+                pass
+
+    with Replicated(replicas=2) as made:
+        made.wait_in_sync()
+        arun(main(made))
+
+
 def test_a_master_that_is_killed_with_its_link_open_shows_nothing(arun):
     """The kernel still delivers what was sent. So this passes for locks that are broken, and proves nothing."""
     with pair() as made:
