@@ -122,9 +122,11 @@ class Opened:
 
 
 def test_one_is_opened_for_all_and_anew_when_it_is_over_and_a_cancelled_opening_is_not_left_behind(arun):
-    made = []
+    made, begun, began = [], [], asyncio.Event()
 
     async def make():
+        begun.append(1)
+        began.set()
         await asyncio.sleep(0.01)
         made.append(Opened())
         return made[-1]
@@ -132,9 +134,11 @@ def test_one_is_opened_for_all_and_anew_when_it_is_over_and_a_cancelled_opening_
     async def main():
         doors = Reopening(make, lambda opened: opened.over)
         first = asyncio.create_task(doors.alive())
-        await asyncio.sleep(0)
+        await began.wait()
         first.cancel()
-        assert await asyncio.gather(doors.alive(), doors.alive()) == [made[0]] * 2, "guard: opened all the same"
+        await asyncio.wait((first,))
+        assert await asyncio.gather(doors.alive(), doors.alive()) == [made[0]] * 2
+        assert len(begun) == 1, "guard: opened all the same"
         made[0].over = True
         assert await doors.alive() is made[1]
         await doors.close()
