@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import os
 import statistics
-import sys
 import time
 import warnings
 
@@ -24,30 +23,18 @@ import pytest
 
 from holdfast._base.lock import HoldState
 from holdfast.errors import LeaseLost
-from holdfast.testing import FencedMutex, Mutex, NotReached, Operation, Way, check_linearizable, wait_until_async
+from holdfast.testing import FencedMutex, Mutex, Operation, Way, check_linearizable, wait_until_async
 from tests.contract.lock_benches import BENCHES
-from tests.house.tree import ROOT
+from tests.contract.lock_doors import SOON_S, Doors, granted_and_not_told, marks, python
 
-#: For what happens by itself; a busy machine needs more than an idle one.
-SOON_S = 8.0
 #: A lease that no test outlives.
 LONG_S = 20.0
-#: A fault shows in one of these ways, and not in any other.
-FAILS_BY = (AssertionError, LeaseLost, TimeoutError)
 
 
 def pytest_generate_tests(metafunc):
     claim = metafunc.function.__name__.removeprefix("test_")
-    metafunc.parametrize("bench", [pytest.param(name, marks=_marks(bench.back_end, claim))
+    metafunc.parametrize("bench", [pytest.param(name, marks=marks(bench.back_end, claim))
                                    for name, bench in BENCHES.items()], indirect=True, scope="function")
-
-
-def _marks(back_end, claim):
-    if claim in back_end.lacks:
-        return [pytest.mark.skip(reason=f"not supported: {back_end.lacks[claim]}")]
-    if claim in back_end.faults:
-        return [pytest.mark.xfail(strict=True, raises=FAILS_BY, reason=back_end.faults[claim])]
-    return []
 
 
 @pytest.fixture(scope="module")
@@ -75,27 +62,6 @@ def bench(request):
 @pytest.fixture
 def site(bench, sites):
     return sites(bench)
-
-
-class Doors:
-    """What several processes would have. ``await doors()`` opens another one."""
-
-    def __init__(self, bench, site, stack):
-        self._bench, self._site, self._stack = bench, site, stack
-
-    async def __call__(self, *, urls=None, ttl_s=None):
-        return await self._stack.enter_async_context(
-            self._bench.open(urls or self._site.urls, ttl_s or self._bench.back_end.ttl_s))
-
-    async def refused(self, door, name):
-        """Is it held by somebody else, as ``door`` sees it?"""
-        lock = self._bench.lock(door, name)
-        try:
-            held = await lock.acquire(wait_s=0)
-        except TimeoutError:
-            return True
-        await lock.release(held)
-        return False
 
 
 @pytest.fixture
@@ -134,15 +100,10 @@ def test_one_holder_at_a_time(bench, doors, stream):
     assert len(rounds) == 15
 
 
-async def _python(*words):
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.contract.lock_holder", *words,
-                                                stdout=asyncio.subprocess.PIPE, cwd=ROOT)
-
-
 def test_one_holder_among_processes(bench, site, arun, stream, tmp_path):
     async def main():
         words = ("take", bench.back_end.name, stream, str(tmp_path / "inside"), "8", *site.urls)
-        several = [await _python(*words) for _ in range(2)]
+        several = [await python(*words) for _ in range(2)]
         for one in several:
             printed, _ = await one.communicate()
             assert one.returncode == 0, "somebody else was inside"
@@ -326,7 +287,7 @@ def test_a_cancelled_wait_leaves_nothing(bench, doors, stream):
 
 def test_a_killed_holder_is_succeeded(bench, site, arun, stream, record_property):
     async def main():
-        holder = await _python("hold", bench.back_end.name, stream, *site.urls)
+        holder = await python("hold", bench.back_end.name, stream, *site.urls)
         try:
             assert holder.stdout
             async with asyncio.timeout(SOON_S * 2):
@@ -425,29 +386,13 @@ def test_release_after_loss_says_so(bench, doors, stream):
 # -- answers that are lost, and processes that fork ---------------------------------------------------------------
 
 
-async def _granted_and_not_told(lock, refused, line):
-    """An acquisition whose answer is on its way, and does not come. Where something else was being said on the same
-    connection just then, the question itself was held up: that is healed, and tried again."""
-    for attempt in range(5):
-        line.stall(Way.DOWN)
-        asking = asyncio.create_task(lock.acquire(wait_s=SOON_S))
-        try:
-            await wait_until_async(refused, 1.0 + attempt, "it is granted, and nobody is told")
-        except NotReached:
-            line.heal()
-            await lock.release(await asking)
-        else:
-            return asking
-    raise AssertionError("the answer could not be held up")
-
-
 def test_a_lost_answer_to_acquire(bench, site, doors, stream):
     async def claim(opened):
         door, other = await opened(urls=line.urls, ttl_s=LONG_S), await opened(ttl_s=LONG_S)
         lock = bench.lock(door, stream)
         async with lock.hold():
             pass  # connected, and the scripts known
-        asking = await _granted_and_not_told(lock, lambda: opened.refused(other, stream), line)
+        asking = await granted_and_not_told(lock, lambda: opened.refused(other, stream), line)
         began = time.monotonic()
         line.cut()
         line.heal()
