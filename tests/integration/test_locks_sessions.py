@@ -549,6 +549,22 @@ def test_a_release_whose_answer_is_lost_says_what_the_deadline_says_and_leaves_n
     run(main())
 
 
+def test_a_release_that_never_arrives_is_said_again_when_the_way_is_whole(ground, proxy, stream, run):
+    async def main():
+        async with ground.door(proxy) as one, ground.door() as other:
+            held = await one.lock(stream).acquire()
+            proxy.stall(Way.UP)
+            releasing = asyncio.create_task(one.lock(stream).release(held))
+            await asyncio.wait((releasing,), timeout=0.2)
+            proxy.cut()
+            proxy.resume()
+            await ground.in_line(other, stream, 0)
+            assert await releasing is True
+            assert held.session.cause == "", "guard: the session is alive, and the place gone all the same"
+
+    run(main())
+
+
 def test_one_look_while_the_server_is_away_is_an_error_and_leaves_no_place(ground, proxy, stream, run):
     """kazoo issue 732: a call during SUSPENDED left its node behind."""
 
