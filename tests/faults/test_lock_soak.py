@@ -50,10 +50,10 @@ def test_a_wrong_history_is_shrunk_to_the_holds_that_make_it_wrong(rng):
     history, at = [], 0.0
     for hold in range(40):
         began, at = at, at + 1
-        history.append(Operation("a", "m", "acquire", hold, hold + 1, began, began + 0.4))
+        history.append(Operation("a", "m", "acquire", hold, 10 * hold + 10, began, began + 0.4))
         history.append(Operation("a", "m", "release", hold, True, began + 0.6, began + 0.8))
     assert not wrong(history)
-    history.append(Operation("b", "m", "acquire", "rival", 1000, 17.45, 17.5))  # while 17 is held
+    history.append(Operation("b", "m", "acquire", "rival", 185, 17.45, 17.5))  # while 17 is held
     history.append(Operation("b", "m", "release", "rival", True, 17.52, 17.55))
     assert wrong(history)
     left = shrunk(rng.sample(history, len(history)))
