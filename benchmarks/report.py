@@ -250,10 +250,10 @@ _TOP = """# Results
 
 How each figure is measured, and what it does not say: [Performance](../../docs/explanation/performance.md).
 """
-_CROWDS = """A hand-over takes us a message, a question and two processes waking up, however many wait. Who polls looks every
-100 ms: while 64 wait, one of them looks every 1.6 ms, so that its hand-over comes close to ours, and the server answers
-the 640 questions a second that it costs. A twentieth can be had beside few who wait, and beside so many that their
-polls hold up the server.
+_CROWDS = """A hand-over takes us a message, a question and two processes waking up, however many wait.
+Who polls looks every 100 ms: while 64 wait, one of them looks every 1.6 ms, so that its hand-over comes close to ours,
+and the server answers the 640 questions a second that it costs. A twentieth can be had beside few who wait, and beside
+so many that their polls hold up the server.
 
 """
 _SERIES = {"none": "Without persistence", "everysec": "Append-only file, synced every second"}
