@@ -72,7 +72,7 @@ def rendered(cells: Cells, figures: dict[str, dict[str, float]]) -> str:
     counts = {name: Counter(cells[name].values()) for name in names}
     lines += ["", *(line(text, [str(counts[name][word]) for name in names]) for word, text in WORDS.items())]
     measured = sorted({key for name in names for key in figures.get(name, {})})
-    lines += ["", *(line(key, [str(figures[name].get(key, "")) for name in names]) for key in measured)]
+    lines += ["", *(line(key, [str(figures.get(name, {}).get(key, "")) for name in names]) for key in measured)]
     return "\n".join(one.rstrip() for one in lines) + "\n"
 
 
