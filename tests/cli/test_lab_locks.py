@@ -143,12 +143,12 @@ def test_costs_are_of_the_named_server_and_nothing_stays_there(arun, server):
 
     from holdfast.labs import Place
     from holdfast.labs.locks_cost import Costs
-    from holdfast.labs.locks_schemes import Addresses, named
+    from holdfast.labs.locks_schemes import Addresses, present
 
     async def main():
         place = Place(url=server.url)
         at = Addresses(main=server.url, others=[], prefix=place.own)
-        costs = Costs(at, named(["holdfast-no-wait", "holdfast+wait", "minimal"]), Random(1))
+        costs = Costs(at, present(at), Random(1))
         await costs.free(1, 20, lambda: None)
         await costs.handed(2)
         async with place.holdfast() as hf:
@@ -161,6 +161,7 @@ def test_costs_are_of_the_named_server_and_nothing_stays_there(arun, server):
     found = Cells(costs.cells())
     bare, full = (found.value(scheme, "uncontended", "commands") for scheme in ("minimal", "holdfast-no-wait"))
     assert 0 < bare < full
+    assert "quorum" not in found.schemes  # one server makes none
     assert server.admin.keys("*") == [b"neighbour"]
 
 

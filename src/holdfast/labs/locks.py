@@ -24,6 +24,7 @@ there is the sequence of fencing tokens.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -124,8 +125,8 @@ class _Lab:
     async def _costs(self) -> tuple[list[Cell], Costs]:
         at = self.town.addresses()
         if self.place is not None and self.place.url:
-            at = msgspec.structs.replace(at, main=self.place.url, prefix=self.place.own)
-        costs = Costs(at, self._schemes, self.rng)
+            at = msgspec.structs.replace(at, main=self.place.url, prefix=self.place.own, others=[])
+        costs = Costs(at, present(at), self.rng)
         try:
             await costs.free(self.plan.cost_rounds, self.plan.pairs, self._step)
             await costs.handed(self.plan.hands)
@@ -143,8 +144,7 @@ class _Lab:
         deadlocks = Deadlocks(self.town.addresses(), self.plan.ttl_s)
         hurts = Hurts(self.town, self._schemes, self.plan.ttl_s, self.rng, self.say)
         try:
-            await deadlocks.ab_ba(self.plan.circles)
-            await deadlocks.forgotten()
+            await asyncio.gather(deadlocks.ab_ba(self.plan.circles), deadlocks.forgotten())
             self._step()
             for _ in range(self.plan.rounds):
                 await hurts.pause()

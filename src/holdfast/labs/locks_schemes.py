@@ -149,7 +149,7 @@ SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (
     Scheme("holdfast-no-wait", "Holdfast on Redis, as it comes", _redis),
     Scheme("fair", "Holdfast on Redis, fair=True", partial(_redis, fair=True)),
     Scheme("minimal", "SET NX PX and a comparing delete", _minimal, renewed=False),
-    Scheme("quorum", "Holdfast's quorum lock on three masters", _quorum),
+    Scheme("quorum", "Holdfast's quorum lock on three masters", _quorum, needs="others"),
     Scheme("zookeeper", "Holdfast on ZooKeeper", _zookeeper, needs="zookeeper", fails_over=False),
     Scheme("etcd", "Holdfast on etcd", _etcd, needs="etcd", fails_over=False),
     Scheme("postgres", "Holdfast on PostgreSQL", _postgres, needs="sql", fails_over=False),
