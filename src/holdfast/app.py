@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
     from .locks import Locks, LockSettings
+    from .locks.authority import TokenAuthority
     from .once import Guard, Outbox, Relay
     from .once.guard.store import DedupStore
 
@@ -287,15 +288,16 @@ class Holdfast:
 
     # -- life -----------------------------------------------------------------------------------------------------
 
-    async def locks(self, settings: LockSettings | None = None, *, who: str = "") -> Locks:
+    async def locks(self, settings: LockSettings | None = None, *, who: str = "",
+                    authority: TokenAuthority | None = None) -> Locks:
         """Gives locks by name: ``async with locks.lock("nightly").hold() as held``. See ``Locks`` and ``LockSettings``.
 
         Closed with this object. Make one and keep it: each has a renewer and connections of its own.
         """
         from .locks import Locks
 
-        made = Locks(await self.open(), settings, who=who or self._site.service, clock=self._clock,
-                     chance=self._chance, events=self.events)
+        made = Locks(await self.open(), settings, who=who or self._site.service, authority=authority,
+                     clock=self._clock, chance=self._chance, events=self.events)
         self._locks.append(made)
         return made
 

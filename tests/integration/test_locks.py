@@ -338,7 +338,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(backend, stream, arun):
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
             assert not other.held
-            assert not other.lock(stream)._keeper._lines
+            assert not other.lock(stream)._keeper._turns._lines
             assert not any(listener._waiting for listener in other._listeners.values())
         assert key_of(stream) not in keys(backend)
 
@@ -376,6 +376,17 @@ def test_a_child_process_owns_nothing(backend, stream, arun):
 
     with contextlib.suppress(DeprecationWarning):
         arun(main())
+
+
+def test_a_child_that_closes_its_locks_gives_nothing_of_its_parents_back(backend, stream, arun):
+    async def main():
+        async with locks_at(backend.url) as locks:
+            held = await locks.lock(stream).acquire()
+            held.forked = True  # what a fork says in the child
+            await locks.ledger.close()
+            assert backend.admin.exists(key_of(stream)), "guard: its parent's to give back"
+
+    arun(main())
 
 
 @pytest.mark.kinds("valkey")

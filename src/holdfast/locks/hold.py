@@ -122,6 +122,8 @@ class Ledger:
         """Gives back all that is held."""
         for held, keeper in tuple(self._keepers.items()):
             self.left(held)
+            if held.forked:  # guard: its parent's to give back
+                continue
             self.report(held, held.let_go())
             self.later(keeper.give_back(held))
         if self._giving_back:

@@ -8,15 +8,13 @@ more.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
 from .asking import RELEASED_KEPT_MS, Asking, Question
 from .held import Acquisition, Renewal
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .redis import Locks
@@ -36,8 +34,7 @@ class Mutex:
 
     def __init__(self, locks: Locks, names: tuple[str, ...] = ()) -> None:
         self._locks, self._names = locks, names
-        self._lines: dict[str, asyncio.Lock] = {}
-        self._waiting: dict[str, int] = {}
+        self._turns = Turns()
 
     def new(self, name: str, lease_s: float | None) -> Acquisition:
         """An acquisition that nobody was asked for yet."""
@@ -51,7 +48,7 @@ class Mutex:
         if wait_s == 0:
             await asking.look()
         else:
-            await asking.wait(wait_s, self._in_line(held.name))
+            await asking.wait(wait_s, self._turns.turn(held.name))
 
     def keep(self, held: Acquisition) -> None:
         """Renews it from now on."""
@@ -74,15 +71,3 @@ class Mutex:
         found = self._keys(name)
         keys = (found[0].lock_clock, *(key for each in found for key in (each.lock, each.lock_token)))
         return Question(_ACQUIRE, keys, tuple(each.channel for each in found), self.give_back)
-
-    @contextlib.asynccontextmanager
-    async def _in_line(self, name: str) -> AsyncIterator[None]:
-        """First come, first served among the tasks of this process; one of them at a time asks the server."""
-        self._waiting[name] = self._waiting.get(name, 0) + 1
-        try:
-            async with self._lines.setdefault(name, asyncio.Lock()):
-                yield
-        finally:
-            self._waiting[name] -= 1
-            if not self._waiting[name]:
-                del self._waiting[name], self._lines[name]

@@ -16,7 +16,7 @@ local function store_time(clock_key, run_id, lease_ms)
   local longest, barrier = math.max(tonumber(seen[4] or '0'), lease_ms), tonumber(seen[5] or '0')
   if server + offset < latest then offset = latest - server end -- guard: an offset that only grows
   local now = server + offset
-  if seen[1] and seen[1] ~= run_id then barrier = now + longest end -- guard: another server
+  if seen[1] and seen[1] ~= run_id then barrier = now + longest + 1 end -- guard: another server
   redis.call('HSET', clock_key, 'run_id', run_id, 'offset', text(offset), 'latest', text(now), 'longest', text(longest),
     'barrier', text(barrier))
   return now, barrier
