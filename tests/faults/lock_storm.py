@@ -87,6 +87,8 @@ class Storm:
             self.done[what] += 1
         for member in self.members:
             member.proxy.heal()
+        for member in self.members:
+            member.worker.wait_line(lambda line: line["ready"])
         time.sleep(TTL_S)  # a quiet end: locks are had again
         for member in self.members:
             member.killed_at = now()

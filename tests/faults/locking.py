@@ -54,6 +54,7 @@ async def take(lock: Lock, hold: str, say: Say, *, wait_s: float | None = 5.0, w
         await asyncio.sleep(min(left_s, 0.05))
         say({**said, "step": "holds", "until": held.deadline})
     began = now()
+    say({**said, "step": "gives back", "at": began})  # whoever dies in the midst of it may have given it back
     kept = await lock.release(held)
     say({**said, "step": "released" if kept else "lost", "began": began, "at": now(),
          "until": min([held.deadline, *told])})
@@ -81,6 +82,8 @@ class Told:
             granted = steps["granted"]
             yield done(acquire, granted["token"] if fenced else True, self.asked["at"], granted["at"])
             yield self._end(done, side, killed_at)
+            if "gives back" in steps and not steps.keys() & {"released", "lost"}:
+                yield done(f"{side}release", True, steps["gives back"]["at"], None)
         else:
             yield done(acquire, True, self.asked["at"], None)
             yield done("expire", True, self.asked["at"], None)
