@@ -56,8 +56,8 @@ class LockSettings:
     ttl_s: lease of a lock that is renewed; shorter hands over a dead holder's lock sooner, and loses it to a pause as
     long. poll_s: longest wait between two looks, if a message was missed. replicas: how many must confirm a grant and
     each renewal (``WAIT``) within confirm_s; 0 trusts the master, and a failover may grant the lock twice: then only
-    the fence helps; ``"all"``: every replica that the master has shown so far, see ``confirm``. on_blocked: what becomes
-    of a lock whose event loop hangs, see ``renewer``.
+    the fence helps; ``"all"``: every replica that the master has shown so far, see ``confirm``. on_blocked: what is to
+    become of a lock whose event loop hangs, see ``renewer``.
     """
 
     ttl_s: float = 10.0
