@@ -73,9 +73,8 @@ class Field:
 
 def fields_in_sql(mode: str, owned: tuple[str, ...]) -> list[Field]:
     """Every database beside every server; the ways of a handler take turns."""
-    ways: list[Mapping[str, Any]] = [{}, {"side": "plain"}]
-    rows: list[Mapping[str, Any]] = [{"stock": "rows"}, {"side": "plain", "stock": "rows"}]
-    told = {"postgres": rows, "mariadb": [*reversed(rows)], "sqlite": ways}  # SQLite locks no rows
+    rows, plain = {"stock": "rows"}, {"side": "plain"}
+    told = {"postgres": (rows, plain), "mariadb": (plain, rows), "sqlite": ({}, plain)}  # SQLite locks no rows
     return [Field(f"{mode}-{database}-{server}", mode, owned, server, database, told[database][n])
             for database in told for n, server in enumerate(SERVERS)]
 
