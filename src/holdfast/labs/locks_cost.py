@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..locks import Acquisition
 
 FREE, HANDED = "uncontended", "handover"
-TTL_S = 10.0
+TTL_S = 3.0
 #: A scheme that is not granted its first lock by then cannot work here.
 FIRST_S = 5.0
 #: A lock that nobody else wants and that takes longer is not had at all.
@@ -108,12 +108,15 @@ class Costs:
 
 
 async def _first(door: Door, name: str) -> None:
-    """Raises what makes it impossible, and does not wait for a replica that is not there."""
+    """Raises what makes it impossible: a replica that is not there is told by a look, and not by waiting in vain."""
     lock = door.lock(name)
     try:
         held = await lock.acquire(wait_s=0)
-    except (TimeoutError, ServerError):  # it may only have been late
-        held = await lock.acquire(wait_s=FIRST_S)
+    except (HoldfastError, TimeoutError) as error:  # it may only be early: a quorum does not count a young server
+        try:
+            held = await lock.acquire(wait_s=FIRST_S)
+        except TimeoutError:
+            raise error from None
     await lock.release(held)
 
 
