@@ -70,8 +70,8 @@ async def nothing_left(backend, locks, name):
     """Of any lock of this name: keys, places, messages that are waited for, renewals."""
     await asyncio.gather(*locks.ledger._giving_back, return_exceptions=True)
     assert locks.held == ()
-    assert not locks._mutex._lines
-    assert not locks._mutex._waiting
+    assert not locks._mutex._turns._lines
+    assert not locks._mutex._turns._waiting
     assert not any(listener._waiting or listener._confirmed for listener in locks._listeners.values())
     assert not [held for *_, held in locks.renewer._due if not held.over], "something is still renewed"
     keys = {key for key in backend.admin.keys("*")

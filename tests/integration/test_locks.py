@@ -378,6 +378,17 @@ def test_a_child_process_owns_nothing(backend, stream, arun):
         arun(main())
 
 
+def test_locks_of_before_a_fork_say_so_in_the_child(backend, stream, arun, monkeypatch):
+    async def main():
+        async with locks_at(backend.url) as locks:
+            monkeypatch.setattr(locks, "_pid", -1)
+            with pytest.raises(ConfigurationError, match="made before a fork"):
+                await locks.lock(stream).acquire()
+            monkeypatch.undo()
+
+    arun(main())
+
+
 def test_a_child_that_closes_its_locks_gives_nothing_of_its_parents_back(backend, stream, arun):
     async def main():
         async with locks_at(backend.url) as locks:
@@ -395,6 +406,8 @@ def test_without_replicas_to_confirm_it_it_is_not_granted(backend, stream, arun)
         async with locks_at(backend.url, replicas=1, confirm_s=0.1) as locks:
             with pytest.raises(LockUnconfirmed, match="0 of 1 replicas"):
                 await locks.lock(stream).acquire(wait_s=0)
+            with pytest.raises(LockUnconfirmed, match="0 of 1 replicas"):
+                await locks.lock(stream).acquire(wait_s=0.5)
             assert key_of(stream) not in keys(backend), "guard: fail-closed"
 
     arun(main())

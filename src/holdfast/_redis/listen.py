@@ -69,8 +69,7 @@ class Listener:
                 await self._subscribed(channel)
             yield event
         finally:
-            for channel in channels:
-                await self._left(channel, event)
+            await self._left(channels, event)
 
     async def close(self) -> None:
         """Lets go of the connection; whoever still waits is woken."""
@@ -93,14 +92,16 @@ class Listener:
             self._hang_up()
             raise ServerUnreachable(f"cannot listen on {self._server.url}: {str(error) or 'no answer'}") from error
 
-    async def _left(self, channel: bytes, event: asyncio.Event) -> None:
-        others = self._waiting[channel]
-        others.discard(event)
-        if not others:
-            del self._waiting[channel]
-            if self._confirmed.pop(channel, None) is not None and self._connection is not None:
-                with contextlib.suppress(RedisError, OSError):  # the connection's end is its reader's to notice
-                    await self._say(b"UNSUBSCRIBE", channel)
+    async def _left(self, channels: tuple[bytes, ...], event: asyncio.Event) -> None:
+        alone = []
+        for channel in channels:  # all of them before anything is awaited, where a cancellation may come
+            self._waiting[channel].discard(event)
+            if not self._waiting[channel]:
+                del self._waiting[channel]
+                alone += [channel] if self._confirmed.pop(channel, None) is not None else []
+        for channel in alone if self._connection is not None else ():
+            with contextlib.suppress(RedisError, OSError):  # the connection's end is its reader's to notice
+                await self._say(b"UNSUBSCRIBE", channel)
 
     async def _say(self, command: bytes, channel: bytes) -> None:
         word = b"S" + command if self._sharded else command

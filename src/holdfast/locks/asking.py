@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._base.events import log
-from ..errors import LockUnconfirmed, ServerError, ServerUnreachable
+from ..errors import LockUnconfirmed, ServerUnreachable
 
 if TYPE_CHECKING:
     from .._redis.scripts import Script
@@ -46,7 +46,7 @@ class Asking:
 
     def __init__(self, locks: Locks, question: Question, held: Acquisition) -> None:
         self._locks, self._question, self._held = locks, question, held
-        self._trouble: ServerError | None = None
+        self._trouble: ServerError | LockUnconfirmed | None = None
         self._again_ms = 0
 
     async def look(self) -> None:
@@ -70,13 +70,13 @@ class Asking:
                 if await self._asked() or await self._heard():
                     return
             except (ServerUnreachable, LockUnconfirmed) as error:
-                self._trouble = error if isinstance(error, ServerError) else self._trouble
+                self._trouble = error
                 log.warning("waiting for lock %s: %s", self._held.name, error)
                 await asyncio.sleep(self._locks.again_s())
 
     async def _asked(self) -> bool:
         again_ms = await self._locks.ask(self._question, self._held)
-        self._again_ms = again_ms or 0
+        self._again_ms, self._trouble = again_ms or 0, None
         return again_ms is None
 
     async def _heard(self) -> bool:

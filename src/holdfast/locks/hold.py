@@ -205,10 +205,14 @@ class Lock:
         if held.forked or not was_held:
             return certain and not held.forked
         self._ledger.report(held, certain)
-        giving_back = self._ledger.later(self._keeper.give_back(held))
         if not certain:  # whoever lost it is told at once, however long the server is away
+            self._ledger.later(self._keeper.give_back(held))
             return False
-        answer = await asyncio.shield(giving_back)
+        try:
+            answer = await self._keeper.give_back(held)
+        except asyncio.CancelledError:  # guard: said once more where no cancellation reaches; twice is as good as once
+            self._ledger.later(self._keeper.give_back(held))
+            raise
         return certain if answer is None else answer
 
     async def _obtained(self, held: Acquisition, wait_s: float | None) -> None:

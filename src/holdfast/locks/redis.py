@@ -96,7 +96,8 @@ class Locks:
         self.events = events or ev.Events()
         self.ledger = Ledger(self.clock, self.events)
         self._chance = chance or system_chance()
-        self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+        self._pid = os.getpid()
+        self._who = {"host": socket.gethostname(), "pid": self._pid, "who": who}
         self._confirmations = Confirmations(self.settings.replicas, self.clock)
         self.renewer = Renewer(server, self.clock, self._chance, self.events, on_blocked=self.settings.on_blocked,
                                confirmations=self._confirmations)
@@ -244,6 +245,9 @@ class Locks:
 
     async def _link(self, key: bytes) -> Link:
         """A connection of the locks' own: ``WAIT`` on a shared one would hold up everybody."""
+        if os.getpid() != self._pid:
+            raise ConfigurationError("these locks were made before a fork, on connections of the parent's: call "
+                                     "hf.locks() again in the child")
         slot = self.server.place_of(key)
         if slot not in self._links:
             async with self._opening:
