@@ -455,6 +455,26 @@ def test_what_was_granted_to_a_cancelled_question_is_given_back(backend, stream,
 
 
 @pytest.mark.kinds("valkey")
+def test_a_release_that_is_cancelled_before_it_was_sent_is_said_all_the_same(backend, stream, arun):
+    async def main():
+        with Proxy(backend.server.address) as proxy:
+            async with locks_at(proxy.through(backend.url), ttl_s=60) as locks:
+                held = await locks.lock(stream).acquire()
+                proxy.refuse()
+                proxy.cut()
+                releasing = asyncio.create_task(locks.lock(stream).release(held))
+                await asyncio.sleep(0.01)
+                releasing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await releasing
+                proxy.heal()
+                await wait_until_async(lambda: not backend.admin.exists(key_of(stream)), 10,
+                                       "guard: said once more where no cancellation reaches")
+
+    arun(main())
+
+
+@pytest.mark.kinds("valkey")
 def test_a_server_that_is_away_makes_it_suspect_and_then_lost(backend, stream, arun):
     async def main():
         with Proxy(backend.server.address) as proxy:

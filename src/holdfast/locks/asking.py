@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._base.events import log
-from ..errors import LockUnconfirmed, ServerUnreachable
+from ..errors import LockUnconfirmed, ServerError, ServerUnreachable
 
 if TYPE_CHECKING:
     from .._redis.scripts import Script
