@@ -88,10 +88,10 @@ FIELDS = {found.name: found for found in [
     Field("outside-redis70", "outside", (*APPLYING, *OUTSIDE), server="redis70", told={"side": "plain"}),
     *fields_in_sql("locked", (*IN_SQL, *LOCKED, *APPLYING)),
 ]}
-#: Each mode on each server, and each database; the others wait for the soak.
+#: Each mode on each server, and with each database; the other pairs wait for the soak.
 WITH_THE_TESTS = ("redis-valkey", "redis-redis70", "redis-cluster", "sql-postgres-valkey", "sql-mariadb-redis70",
                   "sql-sqlite-valkey", "outside-valkey", "outside-redis70", "locked-postgres-redis70",
-                  "locked-sqlite-valkey")
+                  "locked-mariadb-valkey", "locked-sqlite-valkey")
 
 
 def other_slot(stream: str) -> str:
@@ -135,16 +135,18 @@ def test_every_step_of_the_code_has_a_mode_that_is_killed_there():
 
 
 def test_every_mode_is_besieged_on_every_server_and_with_every_database():
-    """With the tests every mode meets both servers and walks every step; in the soak every database as well."""
+    """With the tests every mode meets both servers and each database, and walks every step; in the soak every pair."""
     modes = {"redis", "sql", "outside", "locked"}
     tested = [FIELDS[name] for name in WITH_THE_TESTS]
     assert {(found.mode, found.server) for found in tested} >= set(product(modes, SERVERS))
-    assert {found.database for found in tested if found.mode == "sql"} == {"postgres", "mariadb", "sqlite"}
+    databases = {"postgres", "mariadb", "sqlite"}
+    assert {(found.mode, found.database) for found in tested if found.database} == set(
+        product({"sql", "locked"}, databases))
     for mode in modes:
         walked = {step for found in tested if found.mode == mode for step in plan_of(found)}
         assert walked >= {*INNER, *next(found.owned for found in tested if found.mode == mode)}
     assert {(found.mode, found.database, found.server) for found in FIELDS.values() if found.database} == set(
-        product({"sql", "locked"}, {"postgres", "mariadb", "sqlite"}, SERVERS))
+        product({"sql", "locked"}, databases, SERVERS))
 
 
 def test_at_least_sixty_are_killed_with_the_tests():
