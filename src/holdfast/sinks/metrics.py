@@ -88,7 +88,7 @@ _STREAM = ("stream",)
 _GROUP = ("stream", "group")
 _KIND = ("kind",)
 #: Labels that say whose a series is; its counters are born when these are first seen.
-WHOSE = ("stream", "group", "namespace", "machine", "kind")
+WHOSE = ("stream", "group", "namespace", "machine", "kind", "scheme")
 
 #: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
 _SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -303,6 +303,22 @@ FENCES = (
            closed={"where": ("sql", "redis", "file", "memory")}),
 )
 
+_SCHEME = ("scheme",)
+WORKER_IDS = (
+    _seconds("holdfast_worker_id_claim_seconds", "WorkerIdClaimed", "seconds",
+             "Time from asking for a worker id to having it, without the wait for its window.", labels=_SCHEME,
+             buckets=_CALL_SECONDS),
+    Metric("holdfast_worker_id_refused_total", "counter",
+           "Claims in vain: WorkerIdTaken is a conflict, two processes that were given one id.",
+           (*_SCHEME, "error_type"), (Feed("WorkerIdRefused", renamed={"error_type": "error"}),),
+           closed={"error_type": ("WorkerIdTaken", "WorkerIdsExhausted", "ServerUnreachable")}),
+    _count("holdfast_worker_id_renewals_total", "WorkerIdRenewed", ONE, "Windows of worker ids that were extended.",
+           labels=_SCHEME),
+    _count("holdfast_worker_id_lost_total", "WorkerIdLost", ONE,
+           "Worker ids that were somebody else's at their renewal: no id is made behind their window.",
+           labels=_SCHEME),
+)
+
 GUARDS = (
     _count("holdfast_guarded_total", "Guarded", ONE, "Guarded calls that ended, by how.", labels=("namespace",),
            closed={"outcome": _ENDS}),
@@ -393,6 +409,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Locks around handlers": LOCKS,
     "Locks by name": NAMED_LOCKS,
     "Guards of locks": FENCES,
+    "Worker ids": WORKER_IDS,
     "Guarded calls": GUARDS,
     "The outbox": OUTBOX,
     "State machines": MACHINES,

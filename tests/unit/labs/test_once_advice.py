@@ -108,7 +108,7 @@ def test_a_record_that_comes_after_its_effect_is_named_as_such():
 
 @pytest.mark.parametrize(("config", "seconds", "words"), [
     ({"appendonly": "yes", "appendfsync": "always"}, 0.0, "together (nothing)"),
-    ({"appendonly": "yes", "appendfsync": "everysec"}, 1.0, "together (up to 1 s)"),
+    ({"appendonly": "yes", "appendfsync": "everysec"}, 2.0, "together (up to 2 s)"),
     ({"appendonly": "yes", "appendfsync": "no"}, None, "together (what that says)"),
     ({"appendonly": "no", "save": ""}, None, "loses every message"),
     ({}, None, "for the provider to say"),

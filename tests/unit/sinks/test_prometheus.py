@@ -73,8 +73,8 @@ def test_every_label_is_found_on_the_event_that_feeds_it():
 def test_no_label_can_hold_a_message_or_a_consumer():
     used = {name for metric in METRICS for name in metric.labels}
     assert used == {"at", "breaker", "cause", "error_type", "group", "in_doubt", "kind", "lost", "machine", "move",
-                    "namespace", "new_server", "outcome", "reason", "service", "stage", "strategy", "stream", "verdict",
-                    "where", "why"}
+                    "namespace", "new_server", "outcome", "reason", "scheme", "service", "stage", "strategy", "stream",
+                    "verdict", "where", "why"}
 
 
 def test_every_event_feeds_a_metric():
