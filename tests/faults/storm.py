@@ -141,9 +141,10 @@ def needless(callee: Callee, published: dict[str, Order], workers: Sequence[Work
         before, known = first.get(name, (0, key))
         if known != key:
             faults.append(f"{name} was called for with two keys")
-        if before and last_word.get(before, 0.0) > at and name not in excused:
-            faults.append(f"{name} was called for again by {pid} while {before}, who had called, was alive")
-        excused -= {name} if before else set()
+        if before and last_word.get(before, 0.0) > at:
+            if name not in excused:
+                faults.append(f"{name} was called for again by {pid} while {before}, who had called, was alive")
+            excused.discard(name)  # it fails once in its life; a death before that does not use it up
         first[name] = (pid, key)
     return faults
 
