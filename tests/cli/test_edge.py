@@ -15,9 +15,10 @@ import pytest
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
-GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["lab"], ["lock"], ["machine"], ["once"],
+GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["id"], ["lab"], ["lock"], ["machine"], ["once"],
           ["outbox"])
-COMMANDS = (["demo"], ["doctor"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
+COMMANDS = (["demo"], ["doctor"], ["id", "next"], ["id", "decode"], ["id", "layouts"],
+            ["id", "workers"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
             ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
             ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
             ["dlq", "lint"], ["lab", "locks"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],

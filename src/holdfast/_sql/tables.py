@@ -7,6 +7,7 @@
 ``holdfast_guard``: one row per guarded key, for effects outside of streams.
 ``holdfast_lock_fence``: one row per resource that is written to under a lock, with the holder that wrote last.
 ``holdfast_lock_token``: one row per lock whose fencing tokens are drawn here, with the last of them.
+``holdfast_worker_pool``: one row per pool of worker ids, with its time; ``holdfast_worker``: one row per worker id.
 
 They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
 autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
@@ -111,10 +112,13 @@ class Tables:
         self.guard = _guard(self.metadata, prefix, schema)
         self.lock_fence = _lock_fence(self.metadata, prefix, schema)
         self.lock_token = _lock_token(self.metadata, prefix, schema)
+        self.worker_pool = _worker_pool(self.metadata, prefix, schema)
+        self.worker = _worker(self.metadata, prefix, schema)
 
     @property
     def all(self) -> list[sa.Table]:
-        return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence, self.lock_token]
+        return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence, self.lock_token, self.worker_pool,
+                self.worker]
 
 
 #: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
@@ -203,6 +207,33 @@ def _lock_token(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Ta
         metadata,
         sa.Column("name", Name(MESSAGE_ID_BYTES), primary_key=True, comment="the lock"),
         sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token given last; only grows"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _worker_pool(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}worker_pool",
+        metadata,
+        sa.Column("pool", Name(GROUP_BYTES), primary_key=True),
+        sa.Column("offset_ms", sa.BigInteger, nullable=False, comment="added to the database's clock; only grows"),
+        sa.Column("latest_ms", sa.BigInteger, nullable=False, comment="the latest time that was told"),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _worker(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}worker",
+        metadata,
+        sa.Column("pool", Name(GROUP_BYTES), primary_key=True),
+        sa.Column("worker", sa.Integer, primary_key=True, autoincrement=False, comment="the worker id"),
+        sa.Column("owner", Name(ACQUISITION_BYTES), nullable=False, comment="hold; empty when it was given back"),
+        sa.Column("name", Name(MESSAGE_ID_BYTES), nullable=False, comment="who has or had it"),
+        sa.Column("first_ms", sa.BigInteger, nullable=False, comment="beginning of the window"),
+        sa.Column("last_ms", sa.BigInteger, nullable=False, comment="its end; the next one begins behind it"),
         schema=schema,
         **_OPTIONS,
     )

@@ -182,7 +182,7 @@ def test_prefix_and_schema_name_the_tables(postgres):
         connection.execute(sa.text("CREATE SCHEMA infra"))
         assert missing_tables(connection, database.tables) == [
             "infra.hf_inbox", "infra.hf_fence", "infra.hf_outbox", "infra.hf_guard",
-            "infra.hf_lock_fence", "infra.hf_lock_token"]
+            "infra.hf_lock_fence", "infra.hf_lock_token", "infra.hf_worker_pool", "infra.hf_worker"]
         create_all(connection, database.tables)
         assert missing_tables(connection, database.tables) == []
 

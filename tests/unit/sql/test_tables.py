@@ -65,4 +65,5 @@ def test_the_tables_stand_on_the_users_own_metadata():
     metadata = sa.MetaData()
     Tables(prefix="hf_", schema="infra", metadata=metadata)
     assert set(metadata.tables) == {"infra.hf_inbox", "infra.hf_fence", "infra.hf_outbox", "infra.hf_guard",
-                                    "infra.hf_lock_fence", "infra.hf_lock_token"}
+                                    "infra.hf_lock_fence", "infra.hf_lock_token", "infra.hf_worker_pool",
+                                    "infra.hf_worker"}

@@ -9,6 +9,7 @@ the server before had reached it, which it has since the first claim of all.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,6 +46,7 @@ class RedisWorkers:
         self._keys = WorkerKeys(prefix, pool)
         self._server: Server | None = None
         self._own: Link | None = None
+        self._opening = asyncio.Lock()
 
     async def claim(self, owner: Owner, lease_ms: int) -> Grant:
         """See ``Scheme``."""
@@ -108,12 +110,14 @@ class RedisWorkers:
         return answer
 
     async def _link(self) -> Link:
-        if self._server is None:
-            self._server = await open_server(self._url, prefix=self._prefix)
-        if self._own is None:
-            self._own = await self._server.link(self._keys.workers, name="hf-ids", timeout_s=ANSWER_S)
-        return self._own
+        async with self._opening:
+            if self._server is None:
+                self._server = await open_server(self._url, prefix=self._prefix)
+            if self._own is None:
+                self._own = await self._server.link(self._keys.workers, name="hf-ids", timeout_s=ANSWER_S)
+            return self._own
 
 
 def _holding(worker: bytes, last: int, said: dict[str, str], now: int) -> Holding:
-    return Holding(int(worker), said.get("name", ""), int(said.get("first", 0)), last, live=last >= now)
+    return Holding(int(worker), said.get("name", ""), int(said.get("first", 0)), last,
+                   live=bool(said.get("id")) and last >= now)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast id``, as a person and a script use it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from holdfast.ids.layout import DEFAULT, LAYOUTS
+from holdfast.testing.ports import free_port
+
+
+def test_next_prints_ids_one_a_line_and_gives_its_worker_id_back(at, stream):
+    said = at("id", "next", "--count", "25000", "--pool", stream)
+    ids = [int(line) for line in said.out.split()]
+    assert said.code == 0
+    assert len(ids) == len(set(ids)) == 25_000
+    assert ids == sorted(ids)
+    assert abs(DEFAULT.decode(ids[0]).timestamp_ms - time.time() * 1000) < 60_000
+    (row,) = at("id", "workers", "--pool", stream, "--json").json
+    assert (row["worker"], row["owner"]) == (0, "holdfast id next")
+    assert row["window_end_ms"] == DEFAULT.decode(ids[-1]).timestamp_ms
+    again = [int(line) for line in at("id", "next", "--count", "10", "--pool", stream).out.split()]
+    assert min(again) > max(ids), "the next one begins behind it"
+    assert "holdfast id next" in at("id", "workers", "--pool", stream).out
+
+
+@pytest.mark.parametrize("form", ["base32", "base36", "base58", "base62", "friendly"])
+def test_what_is_printed_in_a_form_is_read_in_it(at, holdfast, stream, form):
+    (text,) = at("id", "next", "--form", form, "--pool", stream, "--layout", "sonyflake").out.split()
+    said = holdfast("id", "decode", text, "--form", form, "--layout", "sonyflake", "--json")
+    assert said.code == 0
+    assert (said.json["worker"], said.json["layout"]) == (0, "sonyflake")
+    assert abs(said.json["timestamp_ms"] - time.time() * 1000) < 60_000
+
+
+def test_decode_says_when_who_and_which(holdfast):
+    made = DEFAULT.encode(91_000_000_123, 42, 7)
+    said = holdfast("id", "decode", str(made), "--json")
+    assert said.json == {"timestamp_ms": 1_795_067_200_123, "time": "2026-11-19T05:46:40.123+00:00", "worker": 42,
+                         "sequence": 7, "layout": "snowflake", "datacenter": 0}
+    assert "2026-11-19T05:46:40.123+00:00" in holdfast("id", "decode", str(made)).out
+
+
+@pytest.mark.parametrize(("words", "advice"), [
+    (("seven",), "is no decimal id"), (("-7",), ""), ((str(1 << 63),), "it has 63 bits and no sign"),
+    (("7", "--layout", "snow"), "no layout is called 'snow'"), (("7", "--form", "roman"), "is none of decimal"),
+    (("000000000000U", "--form", "base32"), "is none of its digits"),
+])
+def test_what_is_no_id_is_refused_with_advice(holdfast, words, advice):
+    said = holdfast("id", "decode", *words)
+    assert said.code == 2
+    assert advice in said.err
+    assert not said.out
+
+
+def test_layouts_say_how_long_they_last(holdfast):
+    found = {row["layout"]: row for row in holdfast("id", "layouts", "--json").json}
+    assert set(found) == set(LAYOUTS)
+    assert found["snowflake"]["ids_per_s"] == 4_096_000
+    assert 60 < found["snowflake"]["years_left"] < 70
+    assert "sonyflake" in holdfast("id", "layouts").out
+
+
+def test_a_server_that_is_not_there_is_code_3(holdfast):
+    said = holdfast("--url", f"redis://127.0.0.1:{free_port()}/0", "id", "next")
+    assert said.code == 3
+    assert not said.out
