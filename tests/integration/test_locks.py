@@ -495,6 +495,29 @@ def test_a_server_that_is_away_makes_it_suspect_and_then_lost(backend, stream, a
     arun(main())
 
 
+def test_an_authority_is_asked_for_a_grant_and_for_nothing_else(backend, stream, arun):
+    """Drawn before the grant, tokens would not follow the order of the grants."""
+    class Counting:
+        drawn = 0
+
+        async def next(self, name):
+            self.drawn += 1
+            return self.drawn
+
+    async def main():
+        authority = Counting()
+        async with locks_at(backend.url) as one, locks_at(backend.url) as other:
+            one.authority = other.authority = authority
+            async with one.lock(stream).hold() as held:
+                assert held.fencing_token == 1
+                with pytest.raises(TimeoutError):
+                    await other.lock(stream).acquire(wait_s=0.2)
+            async with other.lock(stream).hold() as held:
+                assert held.fencing_token == authority.drawn == 2, "guard: drawn after the grant"
+
+    arun(main())
+
+
 def test_settings_that_cannot_be_are_refused(backend, stream, arun):
     async def main():
         async with locks_at(backend.url) as locks:

@@ -14,11 +14,12 @@
 
 from __future__ import annotations
 
+from .client import LockSettings
 from .election import Election
 from .held import Acquisition
 from .hold import Lock
 from .latch import Latch
-from .redis import Locks, LockSettings, ReadWrite
+from .redis import Locks, ReadWrite
 from .together import HeldTogether, Together
 
 __all__ = ["Acquisition", "Election", "HeldTogether", "Latch", "Lock", "LockSettings", "Locks", "ReadWrite", "Together"]

@@ -9,43 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._base.events import log
 from ..errors import LockUnconfirmed, ServerError, ServerUnreachable
 
 if TYPE_CHECKING:
-    from .._redis.scripts import Script
+    from .client import Client, Question
     from .held import Acquisition
-    from .redis import Locks
-
-
-#: For so long a server remembers what it said to a release: longer than asking again can take.
-RELEASED_KEPT_MS = 30_000
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a server is asked. Before ``args`` come acquisition, lease in ms, run id, who asks, largest token seen.
-
-    channels: where whoever waits is told. queues: being refused leaves a place in a queue. undo: gives back a grant.
-    """
-
-    script: Script
-    keys: tuple[bytes, ...]
-    channels: tuple[bytes, ...]
-    undo: Callable[[Acquisition], Awaitable[object]]
-    args: tuple[str | int | bytes, ...] = ()
-    queues: bool = False
 
 
 class Asking:
     """One acquisition that is asked for."""
 
-    def __init__(self, locks: Locks, question: Question, held: Acquisition) -> None:
-        self._locks, self._question, self._held = locks, question, held
+    def __init__(self, client: Client, question: Question, held: Acquisition) -> None:
+        self._client, self._question, self._held = client, question, held
         self._trouble: ServerError | LockUnconfirmed | None = None
         self._again_ms = 0
 
@@ -72,20 +50,20 @@ class Asking:
             except (ServerUnreachable, LockUnconfirmed) as error:
                 self._trouble = error
                 log.warning("waiting for lock %s: %s", self._held.name, error)
-                await asyncio.sleep(self._locks.again_s())
+                await asyncio.sleep(self._client.again_s())
 
     async def _asked(self) -> bool:
-        again_ms = await self._locks.ask(self._question, self._held)
+        again_ms = await self._client.ask(self._question, self._held)
         self._again_ms, self._trouble = again_ms or 0, None
         return again_ms is None
 
     async def _heard(self) -> bool:
-        listener = await self._locks.listener(self._question.keys[0])
+        listener = await self._client.listener(self._question.keys[0])
         async with listener.listening(*self._question.channels) as heard:
             while True:
                 heard.clear()
                 if await self._asked():  # guard: freed before we listened
                     return True
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(self._locks.poll_s(), max(self._again_ms, 0) / 1000 + 0.001)):
+                    async with asyncio.timeout(min(self._client.poll_s(), max(self._again_ms, 0) / 1000 + 0.001)):
                         await heard.wait()

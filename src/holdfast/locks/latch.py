@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
 from ..errors import ConfigurationError, ServerUnreachable
-from .asking import RELEASED_KEPT_MS
+from .client import RELEASED_KEPT_MS
 
 if TYPE_CHECKING:
-    from .redis import Locks
+    from .client import Client
 
 _LATCH = load_script("holdfast.locks", "latch")
 #: Counting down is tried so often.
@@ -27,22 +27,22 @@ TRIES = 3
 class Latch:
     """One latch. Made by ``Locks.latch``."""
 
-    def __init__(self, locks: Locks, name: str, count: int, keep_s: float) -> None:
+    def __init__(self, client: Client, name: str, count: int, keep_s: float) -> None:
         if not name or count < 1 or keep_s <= 0:
             raise ConfigurationError(f"latch {name!r} needs a name, a count of 1 or more, and seconds to be kept for")
         self.name, self.count, self.keep_s = name, count, keep_s
-        self._locks = locks
-        self._keys = LockKeys(locks.server.prefix, name, locks.server.clustered)
+        self._client = client
+        self._keys = LockKeys(client.server.prefix, name, client.server.clustered)
 
     async def count_down(self, by: int = 1) -> int:
         """Counts down; what is left. Safe to be sent twice: a lost answer counts nothing again."""
         if by < 1:
             raise ConfigurationError(f"a latch is counted down by 1 or more, not by {by}")
-        request = self._locks.an_id()
+        request = self._client.an_id()
         for _ in range(TRIES - 1):
             with contextlib.suppress(ServerUnreachable):
                 return await self._ask(by, request)
-            await asyncio.sleep(self._locks.again_s())
+            await asyncio.sleep(self._client.again_s())
         return await self._ask(by, request)
 
     async def left(self) -> int:
@@ -62,19 +62,19 @@ class Latch:
             with contextlib.suppress(ServerUnreachable):
                 if await self._heard():
                     return
-            await asyncio.sleep(self._locks.again_s())
+            await asyncio.sleep(self._client.again_s())
 
     async def _heard(self) -> bool:
-        listener = await self._locks.listener(self._keys.latch)
+        listener = await self._client.listener(self._keys.latch)
         async with listener.listening(self._keys.channel) as heard:
             while await self.left():  # guard: it may have opened before we listened
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._locks.poll_s()):
+                    async with asyncio.timeout(self._client.poll_s()):
                         await heard.wait()
                 heard.clear()
         return True
 
     async def _ask(self, by: int, request: str) -> int:
         args = (self.count, by, int(self.keep_s * 1000), RELEASED_KEPT_MS, self._keys.channel,
-                await self._locks.publish_word())
-        return int(await self._locks.say(_LATCH, (self._keys.latch, self._keys.lock_released(request)), args))
+                await self._client.publish_word())
+        return int(await self._client.say(_LATCH, (self._keys.latch, self._keys.lock_released(request)), args))

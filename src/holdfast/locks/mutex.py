@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
-from .asking import RELEASED_KEPT_MS, Asking, Question
+from .asking import Asking
+from .client import RELEASED_KEPT_MS, Question
 from .held import Acquisition, Renewal
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from .redis import Locks
+    from .client import Client
 
 _ACQUIRE = load_script("holdfast.locks", "acquire", "token")
 _RELEASE = load_script("holdfast.locks", "release")
@@ -32,19 +33,19 @@ class Mutex:
     again: tuple[str, ...] = ("mutex",)
     never_under: tuple[str, ...] = ()
 
-    def __init__(self, locks: Locks, names: tuple[str, ...] = ()) -> None:
-        self._locks, self._names = locks, names
+    def __init__(self, client: Client, names: tuple[str, ...] = ()) -> None:
+        self._client, self._names = client, names
         self._turns = Turns()
 
     def new(self, name: str, lease_s: float | None) -> Acquisition:
         """An acquisition that nobody was asked for yet."""
-        held = self._locks.new(name, lease_s, self.kind)
+        held = self._client.new(name, lease_s, self.kind)
         held.renewal = Renewal(_RENEW, tuple(keys.lock for keys in self._keys(name)))
         return held
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
         """Asks the server, and waits in this process's line and then for the server."""
-        asking = Asking(self._locks, self._question(held.name), held)
+        asking = Asking(self._client, self._question(held.name), held)
         if wait_s == 0:
             await asking.look()
         else:
@@ -53,18 +54,18 @@ class Mutex:
     def keep(self, held: Acquisition) -> None:
         """Renews it from now on."""
         if held.renewed:
-            self._locks.renewer.add(held)
+            self._client.renewer.add(held)
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the server had it as ours."""
         found = self._keys(held.name)
         keys = (found[0].lock_released(held.acquisition), *(each.lock for each in found))
-        word = await self._locks.publish_word()
+        word = await self._client.publish_word()
         args: list[str | int | bytes] = [held.acquisition, RELEASED_KEPT_MS, word, *(each.channel for each in found)]
-        return await self._locks.tell(held.name, _RELEASE, keys, args)
+        return await self._client.tell(held.name, _RELEASE, keys, args)
 
     def _keys(self, name: str) -> list[LockKeys]:
-        server = self._locks.server
+        server = self._client.server
         return [LockKeys(server.prefix, each, server.clustered) for each in self._names or (name,)]
 
     def _question(self, name: str) -> Question:

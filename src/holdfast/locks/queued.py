@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
-from .asking import RELEASED_KEPT_MS, Asking, Question
+from .asking import Asking
+from .client import RELEASED_KEPT_MS, Question
 from .held import Acquisition, Renewal
 
 if TYPE_CHECKING:
-    from .redis import Locks
+    from .client import Client
 
 _ACQUIRE = load_script("holdfast.locks", "acquire_queued", "token", "queue")
 _RELEASE = load_script("holdfast.locks", "release_queued", "token", "queue")
@@ -59,19 +60,19 @@ WRITE = Share("rw", "write", MANY, MANY, again=("write",), never_under=("read",)
 class Queued:
     """Fulfils ``Keeper``."""
 
-    def __init__(self, locks: Locks, share: Share) -> None:
-        self._locks, self._share = locks, share
+    def __init__(self, client: Client, share: Share) -> None:
+        self._client, self._share = client, share
         self.kind, self.again, self.never_under = share.kind, share.again, share.never_under
 
     def new(self, name: str, lease_s: float | None) -> Acquisition:
         """An acquisition that nobody was asked for yet."""
-        held, keys = self._locks.new(name, lease_s, self.kind), self._keys(name)
+        held, keys = self._client.new(name, lease_s, self.kind), self._keys(name)
         held.renewal = Renewal(_RENEW, (keys.lock_holders, keys.lock_about))
         return held
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
         """Asks the server, and waits in its queue."""
-        asking = Asking(self._locks, await self._question(held, waits=wait_s != 0), held)
+        asking = Asking(self._client, await self._question(held, waits=wait_s != 0), held)
         if wait_s == 0:
             await asking.look()
         else:
@@ -80,24 +81,24 @@ class Queued:
     def keep(self, held: Acquisition) -> None:
         """Renews it from now on."""
         if held.renewed:
-            self._locks.renewer.add(held)
+            self._client.renewer.add(held)
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the server had it as ours. Gives back a place in the queue as well."""
         keys = self._keys(held.name)
-        args = (held.acquisition, RELEASED_KEPT_MS, await self._locks.publish_word())
-        return await self._locks.tell(
+        args = (held.acquisition, RELEASED_KEPT_MS, await self._client.publish_word())
+        return await self._client.tell(
             held.name, _RELEASE,
             (keys.lock_released(held.acquisition), keys.lock_holders, keys.lock_queue, keys.lock_about), args)
 
     def _keys(self, name: str) -> LockKeys:
-        return LockKeys(self._locks.server.prefix, name, self._locks.server.clustered, self._share.sort)
+        return LockKeys(self._client.server.prefix, name, self._client.server.clustered, self._share.sort)
 
     async def _question(self, held: Acquisition, *, waits: bool) -> Question:
         keys, channel = self._keys(held.name), self._keys(held.name).lock_place(held.acquisition)
-        place_ms = int(PLACE_POLLS * self._locks.settings.poll_s * 1000) if waits else 0
+        place_ms = int(PLACE_POLLS * self._client.settings.poll_s * 1000) if waits else 0
         needed = (keys.lock_clock, keys.lock_holders, keys.lock_queue, keys.lock_about, keys.lock_token)
         return Question(
             _ACQUIRE, needed, (channel,), self.give_back,
-            args=(self._share.units, self._share.capacity, place_ms, channel, await self._locks.publish_word()),
+            args=(self._share.units, self._share.capacity, place_ms, channel, await self._client.publish_word()),
             queues=waits)

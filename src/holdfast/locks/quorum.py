@@ -48,7 +48,7 @@ from .._redis.heart import certain_s
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
 from ..errors import ConfigurationError, ServerUnreachable
-from .asking import RELEASED_KEPT_MS
+from .client import RELEASED_KEPT_MS
 from .held import Acquisition
 from .hold import Ledger, Lock
 from .quorum_keeping import Keeping

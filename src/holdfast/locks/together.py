@@ -25,7 +25,7 @@ from .hold import Lock
 from .mutex import Mutex
 
 if TYPE_CHECKING:
-    from .redis import Locks
+    from .client import Client
 
 #: The worst state of several is the state of all.
 _WORST = (HoldState.LOST, HoldState.RELEASED, HoldState.SUSPECT, HoldState.HELD)
@@ -67,12 +67,12 @@ class HeldTogether:
 class Together:
     """Several names, each a plain lock. Fulfils ``_base.lock.Lock``."""
 
-    def __init__(self, locks: Locks, names: Sequence[str]) -> None:
+    def __init__(self, client: Client, names: Sequence[str]) -> None:
         if not names or not all(names):
             raise ConfigurationError("locks that are held together need a name each")
         self.names = tuple(sorted(set(names)))
-        self._locks = locks
-        self._groups = [(names, _joined(locks, names)) for names in self._by_slot()]
+        self._client = client
+        self._groups = [(names, _joined(client, names)) for names in self._by_slot()]
 
     @contextlib.asynccontextmanager
     async def hold(self, *, wait_s: float | None = None, lease_s: float | None = None,
@@ -83,18 +83,18 @@ class Together:
         itself.
         """
         self._not_ours_already()
-        ends_at = None if wait_s is None else self._locks.clock.now() + wait_s
+        ends_at = None if wait_s is None else self._client.clock.now() + wait_s
         async with contextlib.AsyncExitStack() as stack:
             parts: dict[str, Acquisition] = {}
             for names, lock in self._groups:
-                left_s = _left_s(ends_at, self._locks.clock, first=not parts)
+                left_s = _left_s(ends_at, self._client.clock, first=not parts)
                 held = await stack.enter_async_context(
                     lock.hold(wait_s=left_s, lease_s=lease_s, max_hold_s=max_hold_s))
                 parts |= dict.fromkeys(names, held)
             yield HeldTogether(parts)
 
     def _not_ours_already(self) -> None:
-        ours = [name for name in self.names if self._locks.ledger.mine(Mutex.kind, name)]
+        ours = [name for name in self.names if self._client.ledger.mine(Mutex.kind, name)]
         if ours:
             raise ConfigurationError(f"lock {ours[0]!r} is held by this task already: take all of "
                                      f"{', '.join(self.names)} together from the start")
@@ -102,13 +102,14 @@ class Together:
     def _by_slot(self) -> list[tuple[str, ...]]:
         """Names that lie together, in the order that everybody keeps."""
         by: dict[int, list[str]] = {}
+        server = self._client.server
         for name in self.names:
-            by.setdefault(self._locks.server.place_of(LockKeys(self._locks.server.prefix, name).lock), []).append(name)
+            by.setdefault(server.place_of(LockKeys(server.prefix, name).lock), []).append(name)
         return [tuple(by[slot]) for slot in sorted(by)]  # guard: one order for all
 
 
-def _joined(locks: Locks, names: tuple[str, ...]) -> Lock:
-    return Lock("+".join(names), Mutex(locks, names), locks.ledger)
+def _joined(client: Client, names: tuple[str, ...]) -> Lock:
+    return Lock("+".join(names), Mutex(client, names), client.ledger)
 
 
 def _left_s(ends_at: float | None, clock: Clock, *, first: bool) -> float | None:
