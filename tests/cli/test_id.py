@@ -67,3 +67,12 @@ def test_a_server_that_is_not_there_is_code_3(holdfast):
     said = holdfast("--url", f"redis://127.0.0.1:{free_port()}/0", "id", "next")
     assert said.code == 3
     assert not said.out
+
+
+def test_without_a_url_the_embedded_server_of_the_folder_keeps_them(holdfast):
+    said = holdfast("id", "next", "--count", "3")
+    assert said.code == 0
+    assert len(set(said.out.split())) == 3
+    assert "using the embedded server" in said.err
+    (row,) = holdfast("id", "workers", "--json").json
+    assert row["worker"] == 0

@@ -13,7 +13,6 @@ from .context import opened, run, server_options, settings
 from .output import json_option, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
-    from .._redis.server import Server
     from ..ids.schemes.redis import RedisWorkers
 
 _BATCH = 10_000
@@ -58,14 +57,15 @@ async def _next(count: int, form: str, window_s: float, layout_name: str, pool: 
                 click.echo("\n".join(map(written, some)))
                 left -= len(some)
 
-    async with opened() as server:
-        await asyncio.to_thread(make, _scheme(server, pool, layout.workers))
+    async with opened():  # says which server it is, and keeps an embedded one
+        await asyncio.to_thread(make, _scheme(pool, layout.workers))
 
 
-def _scheme(server: Server, pool: str, workers: int) -> RedisWorkers:
+def _scheme(pool: str, workers: int) -> RedisWorkers:
     from ..ids.schemes.redis import RedisWorkers
 
-    return RedisWorkers(settings().url or server.url, pool=pool, workers=workers, prefix=server.prefix)
+    said = settings()
+    return RedisWorkers(said.url, pool=pool, workers=workers, prefix=said.own_prefix, data_dir=said.data_dir)
 
 
 def _writer(form: str, layout_name: str) -> Any:
@@ -159,8 +159,8 @@ def workers(*, pool: str, as_json: bool) -> None:
 async def _workers(pool: str) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    async with opened() as server:
-        scheme = _scheme(server, pool, 1)
+    async with opened():  # says which server it is, and keeps an embedded one
+        scheme = _scheme(pool, 1)
         try:
             return [asdict(held) for held in await scheme.holders()]
         finally:

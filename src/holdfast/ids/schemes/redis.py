@@ -10,6 +10,7 @@ the server before had reached it, which it has since the first claim of all.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,14 +36,15 @@ CONFIRM_S = 1.0
 
 
 class RedisWorkers:
-    """Fulfils ``Scheme``. pool: whoever shares it shares ``workers`` ids. replicas: how many confirm each window."""
+    """Fulfils ``Scheme``. url: None is the embedded server, of ``data_dir``. pool: whoever shares it shares ``workers``
+    ids. replicas: how many confirm each window."""
 
     name = "redis"
 
-    def __init__(self, url: str, *, pool: str = "default", workers: int = 1024, replicas: int = 0,
-                 prefix: str = "hf") -> None:
+    def __init__(self, url: str | None, *, pool: str = "default", workers: int = 1024, replicas: int = 0,
+                 prefix: str = "hf", data_dir: Path | None = None) -> None:
         self.workers, self.pool = workers, pool
-        self._url, self._prefix, self._replicas = url, prefix, replicas
+        self._url, self._prefix, self._replicas, self._data_dir = url, prefix, replicas, data_dir
         self._keys = WorkerKeys(prefix, pool)
         self._server: Server | None = None
         self._own: Link | None = None
@@ -112,7 +114,7 @@ class RedisWorkers:
     async def _link(self) -> Link:
         async with self._opening:
             if self._server is None:
-                self._server = await open_server(self._url, prefix=self._prefix)
+                self._server = await open_server(self._url, prefix=self._prefix, data_dir=self._data_dir)
             if self._own is None:
                 self._own = await self._server.link(self._keys.workers, name="hf-ids", timeout_s=ANSWER_S)
             return self._own
