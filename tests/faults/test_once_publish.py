@@ -23,6 +23,10 @@ from tests.support.protocol import eventually
 WINDOW_S = 1.0
 
 
+#: The proxy stands in the way of whoever asks one server; behind Sentinel or in a Cluster another address is learnt.
+pytestmark = pytest.mark.kinds("valkey", "redis62", "redis70")
+
+
 @pytest.fixture
 def proxy(backend: Backend) -> Iterator[Proxy]:
     with Proxy(backend.masters[0].address) as started:
