@@ -20,6 +20,11 @@ class Chance(Protocol):
         ...
 
 
+def new_id(chance: Chance) -> str:
+    """An id that nothing else has: 80 random bits, as 20 hexadecimal digits."""
+    return f"{chance.getrandbits(80):020x}"
+
+
 def system_chance() -> random.Random:
     """A generator of its own, seeded by the operating system: a fork does not share its stream with its parent."""
     return random.Random(secrets.randbits(128))

@@ -54,8 +54,7 @@ def chosen(records: Sequence[Record], owner: Owner, now_ms: int, workers: int, p
     if owner.wanted is not None:
         held = by.get(owner.wanted)
         if held is not None and held.live(now_ms):  # guard: two live holders
-            raise WorkerIdTaken(f"worker id {held.worker} of pool {pool!r} is held by {held.name!r} for another "
-                                f"{held.window.last_ms - now_ms} ms: two processes were given the same one")
+            raise taken(held.worker, pool, held.name, held.window.last_ms - now_ms)
         return owner.wanted
     free = sorted((r for r in records if not r.live(now_ms) and r.worker < workers), key=lambda r: r.window.last_ms)
     mine = next((r.worker for r in free if owner.name and r.name == owner.name), None)
@@ -64,8 +63,19 @@ def chosen(records: Sequence[Record], owner: Owner, now_ms: int, workers: int, p
         if worker is not None:
             return worker
     first = min(record.window.last_ms for record in records)
-    raise WorkerIdsExhausted(f"all {workers} worker ids of pool {pool!r} are held; the first one is free in "
-                             f"{first - now_ms} ms")
+    raise exhausted(workers, pool, first - now_ms)
+
+
+def taken(worker: int, pool: str, name: str, left_ms: int) -> WorkerIdTaken:
+    """What is said to the second one that wants a worker id."""
+    return WorkerIdTaken(f"worker id {worker} of pool {pool!r} is held by {name!r} for another {left_ms} ms: two "
+                         "processes were given the same one")
+
+
+def exhausted(workers: int, pool: str, left_ms: int) -> WorkerIdsExhausted:
+    """What is said to whoever comes when all are held."""
+    return WorkerIdsExhausted(f"all {workers} worker ids of pool {pool!r} are held; the first one is free in "
+                              f"{left_ms} ms")
 
 
 def window_behind(last: Record | None, now_ms: int, lease_ms: int, barrier_ms: int = 0) -> Window:

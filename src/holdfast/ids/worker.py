@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, SystemClock
 from .._base.events import Events, WorkerIdClaimed, WorkerIdLost, WorkerIdRefused, WorkerIdRenewed, log
 from .._base.thinned import Thinned
@@ -53,7 +53,7 @@ class WorkerId:
         self._scheme, self._lease_ms = scheme, int(window_s * 1000)
         self._clock, self._events = clock or SystemClock(), events or Events()
         chance = chance or system_chance()
-        self.owner = Owner(f"{chance.getrandbits(80):020x}", name or f"{socket.gethostname()}/{os.getpid()}", wanted)
+        self.owner = Owner(new_id(chance), name or f"{socket.gethostname()}/{os.getpid()}", wanted)
         self.worker = -1
         self.window = Window(0, -1)
         self._now: tuple[float, float] = (0.0, 0.0)

@@ -13,6 +13,7 @@ import msgspec
 
 from .._redis.keys import DEFAULT_PREFIX
 from .._redis.open import open_server
+from .._redis.server import Server
 from ..locks import Acquisition, Lock, Locks, LockSettings
 from ..locks.etcd import EtcdLocks
 from ..locks.minimal import MinimalLocks
@@ -53,6 +54,14 @@ class Door(Protocol):
         ...
 
 
+class Closing(Door, Protocol):
+    """A door that is closed by whoever opened it."""
+
+    async def close(self) -> None:
+        """Gives back what is held."""
+        ...
+
+
 Opening = Callable[[Addresses, float], AbstractAsyncContextManager[Door]]
 
 
@@ -87,61 +96,47 @@ class _Fair:
 
 
 @asynccontextmanager
-async def _redis(at: Addresses, ttl_s: float, *, replicas: int = 0, fair: bool = False) -> AsyncIterator[Door]:
-    server = await open_server(at.main, prefix=at.prefix)
-    locks = Locks(server, LockSettings(ttl_s=ttl_s, replicas=replicas, confirm_s=CONFIRM_S))
+async def _open(locks: Closing) -> AsyncIterator[Door]:
     try:
-        yield _Fair(locks) if fair else locks
+        yield locks
     finally:
         await locks.close()
+
+
+@asynccontextmanager
+async def _on(at: Addresses, made: Callable[[Server], Locks | MinimalLocks], *, fair: bool = False,
+              ) -> AsyncIterator[Door]:
+    server = await open_server(at.main, prefix=at.prefix)
+    try:
+        async with _open(locks := made(server)):
+            yield _Fair(locks) if fair and isinstance(locks, Locks) else locks
+    finally:
         await server.close()
 
 
-@asynccontextmanager
-async def _minimal(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
-    server = await open_server(at.main, prefix=at.prefix)
-    locks = MinimalLocks(server, ttl_s=ttl_s)
-    try:
-        yield locks
-    finally:
-        await locks.close()
-        await server.close()
+def _redis(at: Addresses, ttl_s: float, *, replicas: int = 0, fair: bool = False) -> AbstractAsyncContextManager[Door]:
+    settings = LockSettings(ttl_s=ttl_s, replicas=replicas, confirm_s=CONFIRM_S)
+    return _on(at, lambda server: Locks(server, settings), fair=fair)
 
 
-@asynccontextmanager
-async def _quorum(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
-    locks = QuorumLocks(at.every, QuorumSettings(ttl_s=ttl_s, answer_s=min(ttl_s / 5, CONFIRM_S)))
-    try:
-        yield locks
-    finally:
-        await locks.close()
+def _minimal(at: Addresses, ttl_s: float) -> AbstractAsyncContextManager[Door]:
+    return _on(at, lambda server: MinimalLocks(server, ttl_s=ttl_s))
 
 
-@asynccontextmanager
-async def _zookeeper(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
-    locks = ZooKeeperLocks(at.zookeeper, ttl_s=ttl_s)
-    try:
-        yield locks
-    finally:
-        await locks.close()
+def _quorum(at: Addresses, ttl_s: float) -> AbstractAsyncContextManager[Door]:
+    return _open(QuorumLocks(at.every, QuorumSettings(ttl_s=ttl_s, answer_s=min(ttl_s / 5, CONFIRM_S))))
 
 
-@asynccontextmanager
-async def _etcd(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
-    locks = EtcdLocks([at.etcd], ttl_s=ttl_s)
-    try:
-        yield locks
-    finally:
-        await locks.close()
+def _zookeeper(at: Addresses, ttl_s: float) -> AbstractAsyncContextManager[Door]:
+    return _open(ZooKeeperLocks(at.zookeeper, ttl_s=ttl_s))
 
 
-@asynccontextmanager
-async def _postgres(at: Addresses, ttl_s: float) -> AsyncIterator[Door]:
-    locks = PostgresLocks(at.sql, ttl_s=ttl_s)
-    try:
-        yield locks
-    finally:
-        await locks.close()
+def _etcd(at: Addresses, ttl_s: float) -> AbstractAsyncContextManager[Door]:
+    return _open(EtcdLocks([at.etcd], ttl_s=ttl_s))
+
+
+def _postgres(at: Addresses, ttl_s: float) -> AbstractAsyncContextManager[Door]:
+    return _open(PostgresLocks(at.sql, ttl_s=ttl_s))
 
 
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (

@@ -27,6 +27,13 @@ class Asking:
         self._trouble: ServerError | LockUnconfirmed | None = None
         self._again_ms = 0
 
+    async def obtain(self, wait_s: float | None, turn: contextlib.AbstractAsyncContextManager[object]) -> None:
+        """``wait_s``: 0 looks once; else it waits, within ``turn``."""
+        if wait_s == 0:
+            await self.look()
+        else:
+            await self.wait(wait_s, turn)
+
     async def look(self) -> None:
         """Asks once; TimeoutError when somebody else holds it."""
         if not await self._asked():

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from .._base import events as ev
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, Instant, SystemClock
 from .._base.events import log
 from .._redis.listen import Listener, publish_word, sharded
@@ -26,7 +23,7 @@ from ..errors import ConfigurationError, LockUnconfirmed, ServerError, ServerUnr
 from .authority import TokenAuthority, drawn
 from .confirm import Confirmations, Replicas
 from .held import Acquisition
-from .hold import Ledger, owner
+from .hold import Ledger, Who, owner
 from .renewer import OnBlocked, Renewer
 
 if TYPE_CHECKING:
@@ -95,7 +92,7 @@ class Client:
         self.ledger = Ledger(self.clock, self.events)
         self._chance = chance or system_chance()
         self._pid = os.getpid()
-        self._who = {"host": socket.gethostname(), "pid": self._pid, "who": who}
+        self._who = Who(who)
         self._confirmations = Confirmations(self.settings.replicas, self.clock)
         self.renewer = Renewer(server, self.clock, self._chance, self.events, on_blocked=self.settings.on_blocked,
                                confirmations=self._confirmations)
@@ -126,12 +123,18 @@ class Client:
         ms = int((self.settings.ttl_s if lease_s is None else lease_s) * 1000)
         return Acquisition(name, self.an_id(), ms, self.clock, renewed=lease_s is None, kind=kind)
 
+    def keep(self, held: Acquisition) -> None:
+        """It is held: renews it from now on, unless its lease is fixed."""
+        if held.renewed:
+            self.renewer.add(held)
+
     async def ask(self, question: Question, held: Acquisition) -> int | None:
         """One question. None: it is ours now; else in how many ms it is worth asking again."""
         link = await self._link(question.keys[0])
         wanted = await self._confirmations.wanted(link, self.server.place_of(question.keys[0]))
         sent_at, run_id, held.in_doubt = self.clock.now(), link.run_id, True
-        args = (held.acquisition, held.lease_ms, run_id, self._about(), self._seen, *question.args)
+        about = self._who.about(owner=f"{id(owner()):x}")
+        args = (held.acquisition, held.lease_ms, run_id, about, self._seen, *question.args)
         answer, confirmed = await self._run(link, question, args, wanted)
         granted, ms, token = map(int, answer)
         self._seen = max(self._seen, token)
@@ -185,12 +188,7 @@ class Client:
 
     def an_id(self) -> str:
         """An id that nobody else has."""
-        return f"{self._chance.getrandbits(80):020x}"
-
-    def _about(self) -> str:
-        whose = owner()
-        task = whose.get_name() if isinstance(whose, asyncio.Task) else str(getattr(whose, "name", ""))
-        return msgspec.json.encode(self._who | {"task": task, "owner": f"{id(whose):x}"}).decode()
+        return new_id(self._chance)
 
     async def tell(self, name: str, script: Script, keys: Sequence[bytes], args: Sequence[str | int | bytes],
                    ) -> bool | None:

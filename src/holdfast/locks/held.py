@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._base.clock import Clock, Instant
+from .._base.events import log
 from .._base.lock import HoldState
 from .._redis.heart import certain_s
 from ..errors import LeaseLost
@@ -59,8 +60,6 @@ class Acquisition:
         #: When it must end, renewed or not; None: when its holder ends it.
         self.ends_at: Instant | None = None
         self.renew_while: Callable[[], bool] | None = None
-        #: The task that acquired it.
-        self.holder: asyncio.Task[object] | None = None
         #: How it is renewed; None: by nobody, or with the session that it belongs to.
         self.renewal: Renewal | None = None
         #: The server was asked for it, and what it did is not known.
@@ -108,6 +107,15 @@ class Acquisition:
                 return
         if not self._released:
             tell(self.cause)
+
+    def still_wanted(self, then: str) -> bool:
+        """What ``renew_while`` says. One that raises ends this hold, and ``then`` is what the log says of it."""
+        try:
+            return self.renew_while is None or self.renew_while()
+        except Exception:  # noqa: BLE001 - guard: it is the user's, and whoever asks it is everybody's
+            log.exception("renew_while of lock %s raised: %s", self.name, then)
+            self.lose("renew_while")
+            return False
 
     # -- for the lock and the renewer -----------------------------------------------------------------------------
 

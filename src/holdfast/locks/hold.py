@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Protocol
+
+import msgspec
 
 from .._base import events as ev
 from .._base.clock import Clock, Instant
@@ -33,6 +37,19 @@ def owner() -> object:
     if found is None:
         raise ConfigurationError("a lock is held by a task: call this inside of one")
     return found
+
+
+class Who:
+    """Who asks, for people who look at a lock: host, process, task or thread, and what its owner calls itself."""
+
+    def __init__(self, who: str) -> None:
+        self._said = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+
+    def about(self, **more: str) -> bytes:
+        """What lies beside what the running owner holds or waits for, as JSON."""
+        whose = owner()
+        task = whose.get_name() if isinstance(whose, asyncio.Task) else str(getattr(whose, "name", ""))
+        return msgspec.json.encode(self._said | {"task": task} | more)
 
 
 class Keeper(Protocol):
@@ -66,20 +83,23 @@ class Keeper(Protocol):
         ...
 
 
+#: Kind and name of a lock, and who holds it.
+Place = tuple[str, str, object]
+
+
 class Ledger:
     """What one process holds of one back end, by owner; and what it is still giving back."""
 
     def __init__(self, clock: Clock, events: ev.Events) -> None:
         self.clock, self.events = clock, events
-        self._owners: dict[Acquisition, tuple[str, str, object]] = {}
-        self._mine: dict[tuple[str, str, object], Acquisition] = {}
-        self._keepers: dict[Acquisition, Keeper] = {}
+        self._held: dict[Acquisition, tuple[Place, Keeper]] = {}
+        self._mine: dict[Place, Acquisition] = {}
         self._giving_back: set[asyncio.Task[bool | None]] = set()
 
     @property
     def held(self) -> tuple[Acquisition, ...]:
         """What this process holds now."""
-        return tuple(self._owners)
+        return tuple(self._held)
 
     def mine(self, kind: str, name: str) -> Acquisition | None:
         """What the running owner holds of this lock."""
@@ -88,18 +108,16 @@ class Ledger:
     def took(self, held: Acquisition, keeper: Keeper) -> None:
         """The running owner holds it from now on."""
         place = (keeper.kind, held.name, owner())
-        held.holder = asyncio.current_task()
-        self._owners[held], self._keepers[held] = place, keeper
+        self._held[held] = place, keeper
         self._mine.setdefault(place, held)
 
     def left(self, held: Acquisition) -> bool:
         """It is held no more. Whether it was until now."""
-        place = self._owners.pop(held, None)
-        self._keepers.pop(held, None)
-        if place is None:
+        found = self._held.pop(held, None)
+        if found is None:
             return False
-        if self._mine.get(place) is held:
-            del self._mine[place]
+        if self._mine.get(found[0]) is held:
+            del self._mine[found[0]]
         return True
 
     def later(self, work: Coroutine[Any, Any, bool | None]) -> asyncio.Task[bool | None]:
@@ -120,7 +138,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Gives back all that is held."""
-        for held, keeper in tuple(self._keepers.items()):
+        for held, (_, keeper) in tuple(self._held.items()):
             self.left(held)
             if held.forked:  # guard: its parent's to give back
                 continue

@@ -69,21 +69,8 @@ class InLine:
         if held.ends_at is not None:
             held.end_by(held.ends_at, "max_hold")
         line.mind(held, place)
-        if held.renew_while is not None:
-            self._locks.on_the_side(self._asked_while(held))
-
-    async def _asked_while(self, held: Tied) -> None:
-        """Asks the user's ``renew_while`` every third of a ttl, in a thread; False ends it."""
-        while not held.over and held.renew_while is not None:
-            try:
-                wanted = await asyncio.to_thread(held.renew_while)
-            except Exception:  # noqa: BLE001 - guard: it is the user's
-                log.exception("renew_while of lock %s raised: the lock is given back", held.name)
-                wanted = False
-            if not wanted:
-                held.lose("renew_while")
-                return
-            await asyncio.sleep(self._locks.ttl_s / 3)
+        if held.renew_while is not None and held.session is not None:
+            self._locks.on_the_side(held.ask_while(held.session, self._locks.ttl_s / 3))
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the place was there. A server that is away is asked on, and nobody waits for that longer than

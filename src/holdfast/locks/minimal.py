@@ -25,7 +25,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from .._base import events as ev
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, SystemClock
 from .._base.events import log
 from .._redis.keys import LockKeys
@@ -84,7 +84,7 @@ class Minimal:
     def new(self, name: str, lease_s: float | None) -> Acquisition:
         """An acquisition that nobody was asked for yet; never renewed."""
         lease_ms = int((self._ttl_s if lease_s is None else lease_s) * 1000)
-        return Acquisition(name, f"{self._chance.getrandbits(80):020x}", lease_ms, self._clock, renewed=False,
+        return Acquisition(name, new_id(self._chance), lease_ms, self._clock, renewed=False,
                            kind=self.kind)
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:

@@ -45,16 +45,11 @@ class Mutex:
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
         """Asks the server, and waits in this process's line and then for the server."""
-        asking = Asking(self._client, self._question(held.name), held)
-        if wait_s == 0:
-            await asking.look()
-        else:
-            await asking.wait(wait_s, self._turns.turn(held.name))
+        await Asking(self._client, self._question(held.name), held).obtain(wait_s, self._turns.turn(held.name))
 
     def keep(self, held: Acquisition) -> None:
         """Renews it from now on."""
-        if held.renewed:
-            self._client.renewer.add(held)
+        self._client.keep(held)
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the server had it as ours."""

@@ -43,7 +43,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._base import events as ev
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, Instant, SystemClock
 from .._base.events import log
 from .._coord.session import SessionState
@@ -194,7 +194,7 @@ class AdvisoryMutex:
         if lease_s is not None and lease_s <= 0:
             raise ConfigurationError(f"lease_s={lease_s}: a lease is seconds above 0")
         ms = int((self._locks.ttl_s if lease_s is None else lease_s) * 1000)
-        return Tied(name, f"{self._locks.chance.getrandbits(80):020x}", ms, self._locks.clock, renewed=lease_s is None,
+        return Tied(name, new_id(self._locks.chance), ms, self._locks.clock, renewed=lease_s is None,
                     kind=self.kind)
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
@@ -284,22 +284,7 @@ class AdvisoryMutex:
         if held.session is None or held.session.over:
             held.lose("unreachable" if held.session is None else held.session.cause or "unreachable")
         elif held.renew_while is not None:
-            self._locks.on_the_side(self._asked_while(held, held.session))
-
-    async def _asked_while(self, held: Tied, session: Tenure) -> None:
-        """Asks the user's ``renew_while`` every third of a ttl, in a thread; False ends it."""
-        while not held.over and held.renew_while is not None:
-            try:
-                wanted = await asyncio.to_thread(held.renew_while)
-            except Exception:  # noqa: BLE001 - guard: it is the user's
-                log.exception("renew_while of lock %s raised: the lock is given back", held.name)
-                wanted = False
-            if not wanted:
-                held.lose("renew_while")
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._locks.ttl_s / 3):
-                    await session.lost.wait()
+            self._locks.on_the_side(held.ask_while(held.session, self._locks.ttl_s / 3))
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether it was ours; None when the server did not say. A question under way is waited for."""

@@ -72,16 +72,12 @@ class Queued:
 
     async def obtain(self, held: Acquisition, wait_s: float | None) -> None:
         """Asks the server, and waits in its queue."""
-        asking = Asking(self._client, await self._question(held, waits=wait_s != 0), held)
-        if wait_s == 0:
-            await asking.look()
-        else:
-            await asking.wait(wait_s, contextlib.nullcontext())
+        question = await self._question(held, waits=wait_s != 0)
+        await Asking(self._client, question, held).obtain(wait_s, contextlib.nullcontext())
 
     def keep(self, held: Acquisition) -> None:
         """Renews it from now on."""
-        if held.renewed:
-            self._client.renewer.add(held)
+        self._client.keep(held)
 
     async def give_back(self, held: Acquisition) -> bool | None:
         """Whether the server had it as ours. Gives back a place in the queue as well."""
@@ -95,7 +91,8 @@ class Queued:
         return LockKeys(self._client.server.prefix, name, self._client.server.clustered, self._share.sort)
 
     async def _question(self, held: Acquisition, *, waits: bool) -> Question:
-        keys, channel = self._keys(held.name), self._keys(held.name).lock_place(held.acquisition)
+        keys = self._keys(held.name)
+        channel = keys.lock_place(held.acquisition)
         place_ms = int(PLACE_POLLS * self._client.settings.poll_s * 1000) if waits else 0
         needed = (keys.lock_clock, keys.lock_holders, keys.lock_queue, keys.lock_about, keys.lock_token)
         return Question(

@@ -33,16 +33,12 @@ https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from .._base import events as ev
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, SystemClock
 from .._redis.heart import certain_s
 from .._redis.keys import LockKeys
@@ -50,7 +46,7 @@ from .._redis.scripts import load_script
 from ..errors import ConfigurationError, ServerUnreachable
 from .client import RELEASED_KEPT_MS
 from .held import Acquisition
-from .hold import Ledger, Lock
+from .hold import Ledger, Lock, Who
 from .quorum_keeping import Keeping
 from .quorum_node import CONNECT_S, Node, Told
 from .turns import Turns
@@ -121,7 +117,7 @@ class QuorumLocks:
         self.nodes = [Node(url, self.settings.longest_s, self.clock) for url in urls]
         #: So many make a majority.
         self.majority = len(urls) // 2 + 1
-        self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+        self.who = Who(who)
         self._quorum = Quorum(self, chance or system_chance())
         self._connected = False
 
@@ -145,11 +141,6 @@ class QuorumLocks:
         if not self._connected:
             self._connected = True
             await asyncio.wait([node.open() for node in self.nodes], timeout=CONNECT_S)
-
-    def about(self) -> str:
-        """What people read who ask who holds a lock."""
-        task = asyncio.current_task()
-        return msgspec.json.encode(self._who | {"task": task.get_name() if task else ""}).decode()
 
 
 @dataclass
@@ -238,7 +229,7 @@ class Quorum:
 
     async def _votes(self, held: Acquisition) -> Votes:
         """Asks all, and waits until it is decided; the rest answer beside that."""
-        keys, votes, about = self._keys(held.name), Votes(), self._locks.about()
+        keys, votes, about = self._keys(held.name), Votes(), self._locks.who.about().decode()
         proposed = self._proposed()
 
         def args(run_id: str) -> Sequence[str | int]:
@@ -340,4 +331,4 @@ class Quorum:
         return LockKeys(self._locks.nodes[0].prefix, name)
 
     def _id(self) -> str:
-        return f"{self._chance.getrandbits(80):020x}"
+        return new_id(self._chance)

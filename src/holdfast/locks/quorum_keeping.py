@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from .._base import events as ev
 from .._base.clock import Instant
-from .._base.events import log
 from .._redis.keys import LockKeys
 from .._redis.scripts import load_script
 
@@ -65,7 +64,7 @@ class Keeping:
                 await self._asked_for.wait()
                 part = 3
                 continue
-            wanted = [held for held in self._held if _wanted(held)]
+            wanted = [held for held in self._held if held.still_wanted("the lock is not renewed any more")]
             part = 3 if not wanted or await self._renewed(wanted) else 9
 
     async def _renewed(self, wanted: Sequence[Acquisition]) -> bool:
@@ -123,13 +122,3 @@ class Keeping:
 
     def _keys(self, held: Acquisition) -> LockKeys:
         return LockKeys(self._locks.nodes[0].prefix, held.name)
-
-
-def _wanted(held: Acquisition) -> bool:
-    """False of what is to run out."""
-    try:
-        return held.renew_while is None or held.renew_while()
-    except Exception:  # noqa: BLE001 - guard: it is the user's, and this task is everybody's
-        log.exception("renew_while of lock %s raised: the lock is not renewed any more", held.name)
-        held.lose("renew_while")
-        return False

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._base.clock import Clock, Instant
-from .._base.events import Events, LockHeldTwice, LocksRenewed, LoopBlocked, RenewalFailed, log
+from .._base.events import Events, LockHeldTwice, LocksRenewed, LoopBlocked, RenewalFailed
 from .._base.thinned import Thinned
 from ..errors import ServerError, ServerRefused
 from .confirm import Confirmations
@@ -150,12 +150,7 @@ class Renewer:
         if held.ends_at is not None and self._clock.now() >= held.ends_at:
             held.lose("max_hold")
             return False
-        try:
-            return held.renew_while is None or held.renew_while()
-        except Exception:  # noqa: BLE001 - guard: it is the user's, and this thread is everybody's
-            log.exception("renew_while of lock %s raised: the lock is not renewed any more", held.name)
-            held.lose("renew_while")
-            return False
+        return held.still_wanted("the lock is not renewed any more")
 
     def _renew(self, some: Sequence[Acquisition]) -> None:
         sent_at = self._clock.now()

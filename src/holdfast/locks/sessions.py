@@ -11,21 +11,17 @@ A process that was forked off uses a door of its own.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import msgspec
-
 from .._base import events as ev
-from .._base.chance import Chance, system_chance
+from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, SystemClock
 from .._base.thinned import Thinned
 from .._coord.session import SessionState
 from ..errors import ConfigurationError
-from .hold import Ledger, Lock
+from .hold import Ledger, Lock, Who
 from .in_line import InLine
 from .line import MUTEX, READ, WRITE, Line
 from .redis import ReadWrite
@@ -52,7 +48,7 @@ class SessionLocks:
         self.clock, self.events = clock or SystemClock(), events or ev.Events()
         self.ledger, self.trouble = Ledger(self.clock, self.events), Thinned(self.clock)
         self._chance = chance or system_chance()
-        self._who = {"host": socket.gethostname(), "pid": os.getpid(), "who": who}
+        self._who = Who(who)
         self._lines: Reopening[Line] = Reopening(self._opened, lambda line: line.session.over)
         self._beside: set[asyncio.Task[Any]] = set()
         self._bound: WeakSet[Acquisition] = WeakSet()
@@ -139,10 +135,8 @@ class SessionLocks:
 
     def about(self, acquisition: str) -> bytes:
         """What people read who ask who holds a lock."""
-        task = asyncio.current_task()
-        about = self._who | {"task": task.get_name() if task else "", "acquisition": acquisition}
-        return msgspec.json.encode(about)
+        return self._who.about(acquisition=acquisition)
 
     def new_id(self) -> str:
         """An id that no other acquisition has."""
-        return f"{self._chance.getrandbits(80):020x}"
+        return new_id(self._chance)

@@ -12,6 +12,7 @@ clock then: this process gives it back when that time has come, and if it cannot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -42,6 +43,16 @@ class Tied(Acquisition):
             for act in self._acts:
                 self._loop.call_soon_threadsafe(act)
         return told
+
+    async def ask_while(self, session: Tenure, every_s: float) -> None:
+        """Asks the user's ``renew_while`` so often, in a thread, until False ends this hold; or another end comes."""
+        while not self.over:
+            if not await asyncio.to_thread(self.still_wanted, "the lock is given back"):
+                self.lose("renew_while")
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await session.lost.wait()
 
     def tie(self, session: Tenure, token: int) -> None:
         """Granted to ``session``. A fixed lease counts from now, since it is this process that ends it."""

@@ -18,9 +18,10 @@ import msgspec
 from ..._redis.keys import WorkerKeys
 from ..._redis.open import open_server
 from ..._redis.scripts import load_script
-from ...errors import LeaseLost, ServerError, ServerRefused, WorkerIdsExhausted, WorkerIdTaken
+from ...errors import LeaseLost, ServerError, ServerRefused
 from ..scheme import Grant, Holding, Owner
 from ..term import Window
+from ..windows import exhausted, taken
 
 if TYPE_CHECKING:
     from ..._redis.link import Link
@@ -57,11 +58,9 @@ class RedisWorkers:
             _CLAIM, (self._keys.worker_clock, self._keys.workers, self._keys.worker_owners),
             lambda run_id: (owner.id, owner.name, lease_ms, run_id, self.workers, wanted))
         if said == b"taken":
-            raise WorkerIdTaken(f"worker id {worker} of pool {self.pool!r} is held by {first.decode()!r} for another "
-                                f"{int(last) - int(now)} ms: two processes were given the same one")
+            raise taken(int(worker), self.pool, first.decode(), int(last) - int(now))
         if said == b"exhausted":
-            raise WorkerIdsExhausted(f"all {self.workers} worker ids of pool {self.pool!r} are held; the first one is "
-                                     f"free in {int(last) - int(now)} ms")
+            raise exhausted(self.workers, self.pool, int(last) - int(now))
         return Grant(int(worker), Window(int(first), int(last)), float(now))
 
     async def renew(self, owner: Owner, grant: Grant, lease_ms: int) -> Grant:

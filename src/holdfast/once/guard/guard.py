@@ -37,7 +37,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
-from ..._base.chance import Chance, system_chance
+from ..._base.chance import Chance, new_id, system_chance
 from ..._base.clock import Clock, SystemClock
 from ..._base.events import Events
 from ...errors import BadHandler, BusinessIdMissing, ConfigurationError
@@ -168,7 +168,7 @@ class Guard:
         if self._pid != os.getpid():
             self._pid, self._chance = os.getpid(), system_chance()
         host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:24]
-        return f"{host}-{self._pid}-{self._chance.getrandbits(80):020x}"
+        return f"{host}-{self._pid}-{new_id(self._chance)}"
 
 
 def _check(namespace: str, lease_s: float, retention_s: float, on_error: str, wait_s: float) -> None:
