@@ -4,6 +4,7 @@
 ``backend``     a running server, empty; the test runs once for each kind of ``--servers`` (default: valkey; marked
                 ``everywhere``, all of them)
 ``stream``      a stream name nobody else uses
+``postgres``    a running PostgreSQL, and ``mariadb``: each test has a database of its own there
 ``arun``        runs a coroutine, within a minute
 ``rng, seed``   chance that ``--seed`` repeats
 ``data_dir``    the folder of sample data
@@ -25,6 +26,7 @@ import pytest
 
 from holdfast.testing.binaries import ServerMissing
 from tests.contract.lock_matrix import Matrix
+from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.backend import KINDS, Backend, Pool, versions
 
 T = TypeVar("T")
@@ -126,6 +128,22 @@ def _pool() -> Iterator[Pool]:
     pool = Pool()
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; ``postgres.database()`` is an empty one of its databases. Hurt one of your own instead."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """The same, a MariaDB."""
+    server = MariaDb()
+    yield server
+    server.close()
 
 
 @pytest.fixture

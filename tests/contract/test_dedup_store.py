@@ -22,7 +22,6 @@ from holdfast.once.guard.records import Busy, Done, First, Mark, Repeated, Runni
 from holdfast.once.guard.redis_store import RedisStore
 from holdfast.once.guard.sql_store import SqlStore
 from holdfast.testing import wait_until_async
-from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.backend import KINDS
 
 SOON_S = 10.0
@@ -32,20 +31,6 @@ LONG_MS = 60_000
 SHORT_MS = 100
 
 SQL = ("sqlite", "postgres", "mariadb")
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mariadb():
-    server = MariaDb()
-    yield server
-    server.close()
 
 
 def url_of(kind, request, tmp_path):

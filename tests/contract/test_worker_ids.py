@@ -20,24 +20,9 @@ from holdfast.ids import Generator, WorkerId, layout_called
 from holdfast.ids.scheme import Owner
 from holdfast.ids.schemes.redis import RedisWorkers
 from holdfast.ids.schemes.sql import SqlWorkers
-from tests.integration.sql.servers import MariaDb, Postgres
 
 SCHEMES = ("redis-valkey", "redis-redis70", "redis-cluster", "sql-sqlite", "sql-postgres", "sql-mariadb")
 SOON_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mariadb():
-    server = MariaDb()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=SCHEMES)

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.backend import Pool
 
 
@@ -16,17 +13,3 @@ def servers(request: pytest.FixtureRequest) -> Pool:
     """The servers behind ``backend``: ``servers.get(kind)`` is one of them, running and empty."""
     pool: Pool = request.getfixturevalue("_pool")
     return pool
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDb]:
-    server = MariaDb()
-    yield server
-    server.close()

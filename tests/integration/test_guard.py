@@ -17,20 +17,12 @@ from holdfast.once.guard.guard import Guard
 from holdfast.once.guard.redis_store import RedisStore
 from holdfast.once.guard.sql_store import SqlStore
 from holdfast.testing import Worker, wait_until
-from tests.integration.sql.servers import Postgres
 
 SCRIPT = Path(__file__).with_name("guard_worker.py")
 SOON_S = 20.0
 LEASE_S = 1.0
 
 SIDES = pytest.mark.parametrize("side", ["coroutine", "plain"])
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["valkey", "postgres", "sqlite"])

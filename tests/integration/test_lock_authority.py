@@ -20,7 +20,6 @@ from holdfast.testing import Replicated, Way, wait_until, wait_until_async
 from holdfast.testing.etcd import EtcdServer
 from holdfast.testing.proxy import Proxy
 from holdfast.testing.zookeeper import ZooKeeperServer
-from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.locks import QUICK, key_of
 
 EPOCH_US = 1_600_000_000_000_000
@@ -36,20 +35,6 @@ def etcd():
 def zookeeper():
     with ZooKeeperServer() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mariadb():
-    server = MariaDb()
-    yield server
-    server.close()
 
 
 def with_tables(url):

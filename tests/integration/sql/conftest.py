@@ -5,23 +5,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sql.servers import MariaDb, Postgres
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def mariadb():
-    server = MariaDb()
-    yield server
-    server.close()
-
-
 DATABASES = ["sqlite", "postgres", "mariadb"]
 
 

@@ -18,17 +18,9 @@ from holdfast.errors import ConfigurationError, LeaseLost
 from holdfast.locks.postgres import PostgresLocks, key_of
 from holdfast.testing import wait_until_async
 from tests.contract.lock_claims import BACK_ENDS
-from tests.integration.sql.servers import Postgres
 
 SOON_S = 10.0
 LONG_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
