@@ -98,10 +98,12 @@ class Listener:
             self._waiting[channel].discard(event)
             if not self._waiting[channel]:
                 del self._waiting[channel]
-                alone += [channel] if self._confirmed.pop(channel, None) is not None else []
-        for channel in alone if self._connection is not None else ():
-            with contextlib.suppress(RedisError, OSError):  # the connection's end is its reader's to notice
-                await self._say(b"UNSUBSCRIBE", channel)
+                if self._confirmed.pop(channel, None) is not None:
+                    alone.append(channel)
+        for channel in alone:
+            if self._connection is not None:
+                with contextlib.suppress(RedisError, OSError):  # the connection's end is its reader's to notice
+                    await self._say(b"UNSUBSCRIBE", channel)
 
     async def _say(self, command: bytes, channel: bytes) -> None:
         word = b"S" + command if self._sharded else command

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,14 @@ def load_script(package: str, name: str, *behind: str) -> Script:
     behind: files of functions that are put before it, from the same folder or this room's. A server cannot call one
     script from another, so what two of them share goes with each.
     """
-    before = (_text(package, part) or _text("holdfast._redis", part) for part in behind)
-    return Script.of(name, b"".join((*before, _text(package, name))))
+    files = (*(_shared(package, part) for part in behind), _file(package, name))
+    return Script.of(name, b"".join(file.read_bytes() for file in files))
 
 
-def _text(package: str, name: str) -> bytes:
-    found = resources.files(package).joinpath("lua", f"{name}.lua")
-    return found.read_bytes() if found.is_file() else b""
+def _shared(package: str, name: str) -> Traversable:
+    own = _file(package, name)
+    return own if own.is_file() else _file("holdfast._redis", name)
+
+
+def _file(package: str, name: str) -> Traversable:
+    return resources.files(package).joinpath("lua", f"{name}.lua")
