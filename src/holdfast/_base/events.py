@@ -10,27 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
+from .event import *  # noqa: F403 - the base of all, which events_ids has to reach without this file
+from .event import Event
+from .events_ids import *  # noqa: F403 - events as those below, in a file of their own for their number
+from .events_letters import *  # noqa: F403 - the same
+from .events_logs import *  # noqa: F403 - the same
+from .events_traces import *  # noqa: F403 - the same
 
 log = logging.getLogger("holdfast")
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all events. ``name`` is the class name in snake case; it is what sinks and logs show."""
-
-    level: int = logging.INFO
-
-    @property
-    def name(self) -> str:
-        """The class's name in snake case."""
-        cls = type(self).__name__
-        return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(cls))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name, without ``level``."""
-        return {f: getattr(self, f) for f in self.__struct_fields__ if f != "level"}
 
 
 class OfGroup(Event, frozen=True, kw_only=True):
@@ -72,6 +60,14 @@ class Settled(OfGroup, frozen=True, kw_only=True):
     seconds: float = 0.0
     handle_s: tuple[float, ...] = ()
     attempts: tuple[int, ...] = ()
+    level: int = logging.DEBUG
+
+
+class SettleFailed(OfGroup, frozen=True, kw_only=True):
+    """A settle call had no answer (``why`` unreachable: it is repeated until it has one), or the server refused it
+    (refused: for want of a right it is repeated too; else its deliveries stay pending and come back)."""
+
+    why: str
     level: int = logging.DEBUG
 
 
@@ -470,40 +466,6 @@ class Guarded(Event, frozen=True, kw_only=True):
     outcome: str
     seconds: float
     level: int = logging.DEBUG
-
-
-class OfWorkerId(Event, frozen=True, kw_only=True):
-    """Base of events about worker ids. ``scheme``: redis, sql, etcd, …"""
-
-    scheme: str
-
-
-class WorkerIdClaimed(OfWorkerId, frozen=True, kw_only=True):
-    """A worker id was given to this process, ``seconds`` after it was asked for."""
-
-    worker: int
-    seconds: float
-
-
-class WorkerIdRefused(OfWorkerId, frozen=True, kw_only=True):
-    """No worker id was given. ``error``: WorkerIdTaken (a conflict), WorkerIdsExhausted, ServerUnreachable, …"""
-
-    error: str
-    level: int = logging.ERROR
-
-
-class WorkerIdRenewed(OfWorkerId, frozen=True, kw_only=True):
-    """The window of a worker id was extended."""
-
-    worker: int
-    level: int = logging.DEBUG
-
-
-class WorkerIdLost(OfWorkerId, frozen=True, kw_only=True):
-    """A worker id is somebody else's by now: ids are made until its window ends, and then refused."""
-
-    worker: int
-    level: int = logging.ERROR
 
 
 class OutboxRelayed(Event, frozen=True, kw_only=True):

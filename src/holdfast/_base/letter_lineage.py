@@ -19,7 +19,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +32,8 @@ from .ulid import format_ulid
 
 MAX_DEATHS: Final = 16
 Nested = list[tuple[int, bytes, bytes]]
+#: What is said of one death alone.
+_STAYS: Final = frozenset(name for name, field in BY_NAME.items() if not field.travels)
 
 
 def split(letter_fields: Sequence[bytes], prefix: str = DEFAULT_PREFIX) -> tuple[dict[str, str], list[bytes]]:
@@ -78,7 +81,15 @@ def replay_fields(letter_fields: Sequence[bytes], *, by: str, at_ms: int, job: s
     SHA-256 of the body before and after. Fields that this version does not know travel along.
     """
     metadata, message = split(letter_fields, prefix)
-    lineage = {n: v for n, v in metadata.items() if n not in BY_NAME or BY_NAME[n].travels}
+    return resent(metadata, message, by=by, at_ms=at_ms, job=job, edited_body=edited_body, edit_patch=edit_patch,
+                  redirect_to=redirect_to, prefix=prefix)
+
+
+def resent(metadata: Mapping[str, str], message: list[bytes], *, by: str, at_ms: int, job: str = "",
+           edited_body: bytes | None = None, edit_patch: Any = None, redirect_to: str = "",
+           prefix: str = DEFAULT_PREFIX) -> list[bytes]:
+    """As ``replay_fields``, of a letter that is split already."""
+    lineage = {n: v for n, v in metadata.items() if n not in _STAYS}
     lineage |= {"spec-version": str(SPEC_VERSION), "replayed-from": metadata.get("letter-id", ""), "replay-job": job,
                 "replayed-by": by, "replay-timestamp": iso(at_ms), "redirect-to": redirect_to,
                 "reprocess-count": str(number(metadata.get("reprocess-count")) + 1)}
@@ -86,11 +97,12 @@ def replay_fields(letter_fields: Sequence[bytes], *, by: str, at_ms: int, job: s
         before, message = body_sha256(message), _with_body(message, edited_body)
         lineage["edit-patch"] = _edit(edit_patch, before, body_sha256(message))
     front = ["spec-version", *(name for name in lineage if name != "spec-version")]
+    whole, written = list(message), _written(prefix)
     for name in front:
-        if lineage[name]:
-            cap = BY_NAME[name].max_bytes if name in BY_NAME else 4096
-            message += (utf8(prefix + name), utf8(cut(lineage[name], cap)))
-    return message
+        if value := lineage[name]:
+            raw, (own, cap) = utf8(value), written.get(name) or (utf8(prefix + name), 4096)
+            whole += (own, raw if len(raw) <= cap else utf8(cut(value, cap)))
+    return whole
 
 
 def body_sha256(fields: Sequence[bytes]) -> str:
@@ -121,7 +133,7 @@ def with_death(deaths_json: str, *, group: str, reason: str, fingerprint: str, a
     mine: dict[str, Any] = {"group": cut(group, 128), "reason": reason, "fingerprint": fingerprint, "count": 1,
                             "first": now, "last": now}
     others = []
-    for row in _death_rows(deaths_json):
+    for row in death_rows(deaths_json):
         if all(row[k] == mine[k] for k in ("group", "reason", "fingerprint")):
             mine |= {"count": row["count"] + 1, "first": row["first"]}
         else:
@@ -139,7 +151,7 @@ def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "first": min(row["first"] for row in rows), "last": max(row["last"] for row in rows)}
 
 
-def _death_rows(deaths_json: str) -> Iterator[dict[str, Any]]:
+def death_rows(deaths_json: str) -> Iterator[dict[str, Any]]:
     """Rows that hold what rows must; what a broken or later writer left otherwise is not ours to merge."""
     for row in json_list(deaths_json)[:4 * MAX_DEATHS]:
         if isinstance(row, dict) and isinstance(row.get("count"), int) and not isinstance(row["count"], bool) and all(
@@ -157,15 +169,31 @@ def json_list(text: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+@lru_cache(16)
+def _known(prefix: str) -> dict[bytes, str]:
+    """Names of the specification as they lie in letters."""
+    return {utf8(prefix + name): name for name in BY_NAME}
+
+
+@lru_cache(16)
+def _written(prefix: str) -> dict[str, tuple[bytes, int]]:
+    """By name: as it lies in letters, and how many bytes its value may have."""
+    return {name: (utf8(prefix + name), field.max_bytes) for name, field in BY_NAME.items()}
+
+
 def _parted(fields: Sequence[bytes], prefix: str) -> tuple[dict[str, str], list[bytes]]:
-    head = utf8(prefix)
+    head, known = utf8(prefix), _known(prefix)
     metadata: dict[str, str] = {}
     kept: list[bytes] = []
     for name, value in pairs(fields):
-        if name.startswith(head):
-            metadata.setdefault(readable(name[len(head):]), readable(value))
-        else:
-            kept += (name, value)
+        own = known.get(name)  # most are: this is what reading a hundred thousand letters costs
+        if own is None:
+            if not name.startswith(head):
+                kept += (name, value)
+                continue
+            own = readable(name[len(head):])
+        if own not in metadata:
+            metadata[own] = readable(value)
     return metadata, kept
 
 

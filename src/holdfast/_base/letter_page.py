@@ -29,7 +29,8 @@ def page() -> str:
     for name, values in (("failure-reason", letter.REASONS), ("error-stage", letter.STAGES),
                          ("error-category", letter.CATEGORIES), ("Privacy classes", _PRIVACY)):
         parts += [f"### {name}", _values(values)]
-    parts += ["## The same fields elsewhere", letter_maps.page()]
+    example = {row.name: row.example for row in letter.ROWS} | {"original-offset": "42"}  # which Kafka can say, too
+    parts += ["## The same fields elsewhere", letter_maps.page(example)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last time that has four digits of year
@@ -24,6 +25,7 @@ def readable(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+@lru_cache(256)  # many letters are written in one ms
 def iso(ms: int) -> str:
     """Milliseconds since 1970 as ``2026-11-22T07:13:06.123Z``; before 1970 and after 9999 are taken to those ends."""
     moment = _EPOCH + timedelta(milliseconds=min(max(ms, 0), _LAST_MS))
