@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions on ZooKeeper and etcd: what locks and worker ids stand on where the store is not Redis.
+"""Sessions on ZooKeeper and etcd, objects of Kubernetes: what locks and worker ids stand on that is not Redis.
 
 ::
 
@@ -9,7 +9,9 @@
     etcd_words.py         requests and answers of the gateway as plain values; gateway.py: the way there
     zookeeper.py          a ZooKeeper session: nodes that go with it, a watch
     node.py               a node as a plain value; keeper.py: kazoo behind asyncio
+    kubernetes.py         the Lease objects of a namespace; kubernetes_access.py: where, and as whom
+    kubernetes_words.py   a Lease as a plain value
 
-etcd needs the extra ``http``, ZooKeeper the extra ``zookeeper``; both are imported when the first client is made, and
-a missing one raises ``MissingExtra``.
+etcd and Kubernetes need the extra ``http``, ZooKeeper the extra ``zookeeper``; they are imported when the first client
+is made, and a missing one raises ``MissingExtra``.
 """

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node of ZooKeeper as a plain value."""
+"""A node of ZooKeeper as a plain value, and a name as a part of its path."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -38,3 +39,9 @@ def unless_missing(error: ServerRefused, answer: T) -> T:
     if error.code != "NoNode":
         raise error
     return answer
+
+
+def segment(name: str) -> str:
+    """A name as one part of a path: no slash, no control character, not ``.`` or ``..``, which ZooKeeper refuses."""
+    quoted = quote(name, safe="", errors="surrogatepass")
+    return quoted if quoted.strip(".") else quoted.replace(".", "%2E")

@@ -163,18 +163,22 @@ class ZooKeeperSession(Tenure):
 
     async def _marked(self, parent: str, mark: str) -> Node | None:
         """The node whose name begins so, if it came about."""
-        await self._ask("sync", parent)
+        await self.sync(parent)
         names = [name for name in await self.children(parent) if name.startswith(mark)]
         return await self.get(f"{parent}/{names[0]}") if names else None
 
     async def _own(self, path: str, value: bytes, ephemeral: bool) -> Node | None:
-        await self._ask("sync", path)
+        await self.sync(path)
         node = await self.get(path)
         # guard: asked again, it is ours
         ours = node is not None and (node.owner, node.value) == (self.id if ephemeral else 0, value)
         return node if ours else None
 
     # -- any node -------------------------------------------------------------------------------------------------
+
+    async def sync(self, path: str) -> None:
+        """From now on, what is read here is no older than this question. ``path`` need not be there."""
+        await self._ask("sync", path)
 
     async def get(self, path: str) -> Node | None:
         """The node; None when it is not there. Another server may know of a newer one: ``set`` and ``delete`` do."""

@@ -317,8 +317,33 @@ class WorkerKeys:
     @property
     def worker_clock(self) -> bytes:
         """HASH: ``run_id`` of the server met last, ``offset`` added to its clock, ``latest`` store time, ``longest``
-        window and the ``barrier`` behind which new ones begin (ms). Never deleted."""
+        window, the ``barrier`` behind which new ones begin, and until when it was another server's (``met``, ms). Never
+        deleted."""
         return self.base + b":clock"
+
+
+@dataclass(frozen=True)
+class CounterKeys:
+    """Keys of one counter: whoever shares its tag shares its numbers."""
+
+    prefix: str
+    tag: str
+
+    @property
+    def base(self) -> bytes:
+        return b"%s:{%s}:counter:%s" % (self.prefix.encode(), tag_beside(self.tag.encode()), escape(self.tag).encode())
+
+    @property
+    def counter(self) -> bytes:
+        """HASH: ``last`` number given, ``ceiling`` up to which numbers may be given, ``raised`` behind which a server
+        that takes over goes on, ``server`` (replication id) and ``epoch`` that wrote it, ``part`` and ``parts``. Never
+        deleted, unless ``keep_s`` is given: numbers could be given twice."""
+        return self.base
+
+    @property
+    def floors(self) -> bytes:
+        """ZSET, of all tags: how far each was raised. On another server than the counters."""
+        return b"%s:{hf}:counters::floors" % self.prefix.encode()
 
 
 @dataclass(frozen=True)

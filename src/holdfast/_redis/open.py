@@ -14,7 +14,7 @@ from redis.credentials import CredentialProvider
 
 from .._base.chance import Chance
 from .._base.secret import Resolver
-from ..errors import ConfigurationError, NotAuthorized, ServerRefused
+from ..errors import ConfigurationError, NotAuthorized, ServerRefused, ServerUnreachable
 from .endpoint import Access, Endpoint, Login, Password
 from .keys import DEFAULT_PREFIX
 from .link import ask
@@ -94,13 +94,15 @@ async def _route(
 
 async def is_cluster(access: Access, endpoint: Endpoint, timeout_s: float) -> bool:
     """Whether the server there is a node of a cluster. A user who may not ask is taken to be on a single server."""
-    async with asyncio.timeout(timeout_s):
-        try:
+    try:
+        async with asyncio.timeout(timeout_s):
             await ask(Question(endpoint, access, ("CLUSTER", "SLOTS")), timeout_s)
-        except (ServerRefused, NotAuthorized) as error:
-            if isinstance(error, NotAuthorized) and not str(error).startswith("CLUSTER"):
-                raise
-            return False
+    except TimeoutError as error:
+        raise ServerUnreachable(f"{endpoint} did not answer within {timeout_s:.3g} s") from error
+    except (ServerRefused, NotAuthorized) as error:
+        if isinstance(error, NotAuthorized) and not str(error).startswith("CLUSTER"):
+            raise
+        return False
     return True
 
 

@@ -48,6 +48,7 @@ def trials(scratch: bytes) -> dict[str, Command]:
         "hdel": ("HDEL", key, "f"),
         "hexists": ("HEXISTS", key, "f"),
         "hget": ("HGET", key, "f"),
+        "hgetall": ("HGETALL", key),
         "hmget": ("HMGET", key, "f"),
         "hset": ("HSET", key, "f", "v", "odd"),
         "incr": ("INCR", key, "odd"),

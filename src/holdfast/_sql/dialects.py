@@ -75,6 +75,8 @@ def _from_arrays(table: sa.Table, names: tuple[str, ...]) -> Any:
     def kind(column: sa.Column[Any]) -> Any:
         if isinstance(column.type, sa.LargeBinary):
             return postgresql.ARRAY(postgresql.BYTEA)
+        if isinstance(column.type, sa.Boolean):
+            return postgresql.ARRAY(sa.Boolean)
         return postgresql.ARRAY(sa.BigInteger if isinstance(column.type, sa.Integer) else sa.Text)
 
     arrays = [sa.func.unnest(sa.bindparam(name, type_=kind(table.c[name]))) for name in names]

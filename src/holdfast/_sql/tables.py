@@ -8,6 +8,7 @@
 ``holdfast_lock_fence``: one row per resource that is written to under a lock, with the holder that wrote last.
 ``holdfast_lock_token``: one row per lock whose fencing tokens are drawn here, with the last of them.
 ``holdfast_worker_pool``: one row per pool of worker ids, with its time; ``holdfast_worker``: one row per worker id.
+``holdfast_dead_line``: one row per dead letter of a log line. (``log_table``, for records of logs, is the user's own.)
 
 They are SQLAlchemy Core tables on a ``MetaData``. Hand in your own (``Tables(metadata=Base.metadata)``) and Alembic's
 autogenerate sees them beside yours; or run ``holdfast sql init``, or print ``ddl`` and apply it by hand.
@@ -21,7 +22,7 @@ oldest row format and the 2,704 of a PostgreSQL index row.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -39,6 +40,10 @@ MESSAGE_ID_BYTES = 255
 ACQUISITION_BYTES = 128
 
 DEFAULT_PREFIX = "holdfast_"
+
+#: What databases raise, and what they raise for a row's own sake: names for rooms that import no SQL library.
+DatabaseError = sa.exc.DBAPIError
+RowError = (sa.exc.DataError, sa.exc.IntegrityError)
 
 #: Dialects whose differences are written down in ``dialects.py`` and tried.
 KNOWN_DIALECTS = ("postgresql", "sqlite", "mysql", "mariadb")
@@ -86,6 +91,14 @@ class Name(sa.types.TypeDecorator[str]):
             return dialect.type_descriptor(postgresql.VARCHAR(self.size, collation="C"))
         return dialect.type_descriptor(sa.String(self.size))
 
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """None where a driver takes text as it is: a call for each value would be most of what reading a row costs."""
+        return super().bind_processor(dialect) if dialect.name in ("mysql", "mariadb") else None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """As ``bind_processor``."""
+        return super().result_processor(dialect, coltype) if dialect.name in ("mysql", "mariadb") else None
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
         if value is not None and dialect.name in ("mysql", "mariadb"):
             return value.encode()
@@ -114,11 +127,14 @@ class Tables:
         self.lock_token = _lock_token(self.metadata, prefix, schema)
         self.worker_pool = _worker_pool(self.metadata, prefix, schema)
         self.worker = _worker(self.metadata, prefix, schema)
+        self.counter = _counter(self.metadata, prefix, schema)
+        self.ticket = _ticket(self.metadata, prefix, schema)
+        self.dead_line = _dead_line(self.metadata, prefix, schema)
 
     @property
     def all(self) -> list[sa.Table]:
         return [self.inbox, self.fence, self.outbox, self.guard, self.lock_fence, self.lock_token, self.worker_pool,
-                self.worker]
+                self.worker, self.counter, self.ticket, self.dead_line]
 
 
 #: Only InnoDB has transactions; a MyISAM inbox would keep the row of an effect that was rolled back.
@@ -235,6 +251,87 @@ def _worker(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
         sa.Column("first_ms", sa.BigInteger, nullable=False, comment="beginning of the window"),
         sa.Column("last_ms", sa.BigInteger, nullable=False, comment="its end; the next one begins behind it"),
         schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _counter(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}counter",
+        metadata,
+        sa.Column("scheme", Name(16), primary_key=True, comment="segment, or floor: of a counter kept elsewhere"),
+        sa.Column("tag", Name(MESSAGE_ID_BYTES), primary_key=True),
+        sa.Column("last", sa.BigInteger, nullable=False, comment="the last number that was given; only grows"),
+        sa.Column("part", sa.Integer, nullable=False, comment="id = number * parts + part"),
+        sa.Column("parts", sa.Integer, nullable=False),
+        schema=schema,
+        **_OPTIONS,
+    )
+
+
+def _ticket(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # there only INTEGER counts by itself
+    return sa.Table(
+        f"{prefix}ticket",
+        metadata,
+        sa.Column("number", number, primary_key=True, autoincrement=True, comment="of all tags together"),
+        sa.Column("tag", Name(MESSAGE_ID_BYTES), nullable=False, comment="who took it last"),
+        schema=schema,
+        sqlite_autoincrement=True,  # or the number of a deleted last row would be given again
+        **_OPTIONS,
+    )
+
+
+def _dead_line(metadata: sa.MetaData, prefix: str, schema: str | None) -> sa.Table:
+    return sa.Table(
+        f"{prefix}dead_line",
+        metadata,
+        sa.Column("id", Name(64), primary_key=True, comment="of source, offset and bytes"),
+        sa.Column("first_ms", sa.BigInteger, nullable=False, comment="wall ms at which it failed first"),
+        sa.Column("last_ms", sa.BigInteger, nullable=False, comment="and last"),
+        sa.Column("position", sa.BigInteger, nullable=False, comment="its first byte in the file"),
+        sa.Column("reason", Name(GROUP_BYTES), nullable=False),
+        sa.Column("stage", Name(16), nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False, comment="that it takes here"),
+        sa.Column("raw", _long_binary(), nullable=False, comment="the line as it stands in the file"),
+        sa.Column("line", _long_text(), nullable=False, comment="everything else, as JSON"),
+        sa.Index(f"{prefix}dead_line_age", "first_ms", "position", "id"),
+        schema=schema,
+        mysql_charset="utf8mb4",
+        mariadb_charset="utf8mb4",
+        **_OPTIONS,
+    )
+
+
+def _long_text() -> sa.types.TypeEngine[str]:
+    return sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def _long_binary() -> sa.types.TypeEngine[bytes]:
+    return sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+
+def log_table(name: str, columns: Mapping[str, str], *, schema: str | None = None) -> sa.Table:
+    """A table for records of logs, by their ids. It is the user's: ``sql init`` does not make it, the sink does.
+
+    columns: more of them, each text, integer or boolean.
+    """
+    kinds: dict[str, sa.types.TypeEngine[Any]] = {"text": _long_text(), "integer": sa.BigInteger(),
+                                                  "boolean": sa.Boolean()}
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("id", Name(64), primary_key=True, comment="of source, offset and bytes"),
+        sa.Column("time_ns", sa.BigInteger, nullable=True, comment="the event's own time, ns since 1970"),
+        sa.Column("source", _long_text(), nullable=False, comment="the file"),
+        sa.Column("source_id", Name(MESSAGE_ID_BYTES), nullable=False, comment="its content"),
+        sa.Column("position", sa.BigInteger, nullable=False, comment="first byte of the line"),
+        sa.Column("length", sa.BigInteger, nullable=False, comment="its bytes"),
+        sa.Column("fields", _long_text(), nullable=False, comment="JSON"),
+        *(sa.Column(column, kinds[kind], nullable=True) for column, kind in columns.items()),
+        schema=schema,
+        mysql_charset="utf8mb4",
+        mariadb_charset="utf8mb4",
         **_OPTIONS,
     )
 

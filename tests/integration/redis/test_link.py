@@ -40,6 +40,16 @@ def test_a_command_a_pipeline_and_a_script(node, arun):
     arun(go())
 
 
+def test_a_server_that_swallows_everything_is_unreachable_to_whoever_opens_it(node, arun):
+    async def go():
+        with Proxy(node.address) as proxy:
+            proxy.stall()
+            with pytest.raises(ServerUnreachable, match=r"did not answer within 0\.3 s|went away|cannot be reached"):
+                await open_server(proxy.through(node.url), timeout_s=0.3)
+
+    arun(go())
+
+
 def test_a_script_survives_flush_and_restart(node, arun):
     async def go():
         server = await open_server(node.url)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 import sqlalchemy as sa
@@ -61,12 +62,12 @@ def fill(url, path, size=50):
     asyncio.run(main())
 
 
-def ledger(url, path, *statements):
+def ledger(url, path, *statements, charset=""):
     connection = open_database(url)
     try:
         for statement in statements:
             connection.cursor().execute(statement)
-        return reckon(path, connection)
+        return reckon(path, connection, charset)
     finally:
         connection.rollback()
         connection.close()
@@ -84,6 +85,30 @@ ROW_AGAIN = (
     f" start_time_unix_nano, end_time_unix_nano, duration_us FROM spans WHERE row_id = {ONE}"
 )
 ROW_AS = ROW_AGAIN.replace("SELECT line_id", "SELECT '{}'")
+
+
+MENDED = ("INSERT INTO spans (line_id, trace_id, span_id, parent_id, pod_name, operation_name, start_time_unix_nano,"
+          " end_time_unix_nano, duration_us)"
+          " VALUES ('line-{number:06}', 't', 's', NULL, 'p', '{operation}', 1, 2, {us})")
+COUNTED = "INSERT INTO operations (name, count, sum_us) VALUES ('{operation}', 1, {us})"
+
+
+def test_lines_in_another_charset_are_bad_ones_until_they_are_mended_and_then_each_counts_once(url, log):
+    span = next(span for _, span in good_lines(log))
+    fields = {name: getattr(span, name) for name in span.__struct_fields__} | {"operation_name": "café"}
+    log.write_bytes(log.read_bytes() + json.dumps(fields, ensure_ascii=False).encode("latin-1") + b"\n")
+    fill(url, log)
+    said = {"number": 301, "operation": "café", "us": span.duration_us}
+    row, count = MENDED.format(**said), COUNTED.format(**said)
+    charset = "latin-1"
+    planted = ledger(url, log, charset=charset).good - ledger(url, log).good
+    assert planted == 1 + sum(line.planted == "invalid_utf8" for line in generate(300, 5, 21))
+    plain, before = ledger(url, log), ledger(url, log, charset=charset)
+    after = ledger(url, log, row, count, charset=charset)
+    assert (plain.lost, before.lost, after.lost) == (0, planted, planted - 1)
+    assert after.applied == before.applied + 1
+    assert ledger(url, log, row, row, count, charset=charset).applied_twice == 1
+    assert ledger(url, log, row, count).stray == 1, "a line that nobody mends has no row"
 
 
 def test_the_books_of_a_clean_run_balance(url, log):

@@ -182,7 +182,8 @@ def test_prefix_and_schema_name_the_tables(postgres):
         connection.execute(sa.text("CREATE SCHEMA infra"))
         assert missing_tables(connection, database.tables) == [
             "infra.hf_inbox", "infra.hf_fence", "infra.hf_outbox", "infra.hf_guard",
-            "infra.hf_lock_fence", "infra.hf_lock_token", "infra.hf_worker_pool", "infra.hf_worker"]
+            "infra.hf_lock_fence", "infra.hf_lock_token", "infra.hf_worker_pool", "infra.hf_worker", "infra.hf_counter",
+            "infra.hf_ticket", "infra.hf_dead_line"]
         create_all(connection, database.tables)
         assert missing_tables(connection, database.tables) == []
 

@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from holdfast._sql import Database
 from holdfast.errors import ConfigurationError, MissingExtra
+from tests.support.modules import imported_anew
 
 
 @pytest.mark.parametrize(("url", "asynchronous", "plain"), [
@@ -94,9 +95,8 @@ def test_a_missing_driver_names_the_extra(monkeypatch):
 
 @pytest.mark.parametrize("library", ["sqlalchemy", "greenlet"])
 def test_without_the_extra_the_room_opens_and_its_use_names_the_extra(monkeypatch, library):
-    for name in [n for n in sys.modules if n.startswith(("holdfast._sql", "holdfast.once"))]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    once = importlib.import_module("holdfast.once")
-    with pytest.raises(MissingExtra, match=r"holdfast\[sql\]"):
-        _ = once.SqlOnce
+    with imported_anew("holdfast._sql", "holdfast.once"):
+        once = importlib.import_module("holdfast.once")
+        with pytest.raises(MissingExtra, match=r"holdfast\[sql\]"):
+            _ = once.SqlOnce

@@ -66,4 +66,4 @@ def test_the_tables_stand_on_the_users_own_metadata():
     Tables(prefix="hf_", schema="infra", metadata=metadata)
     assert set(metadata.tables) == {"infra.hf_inbox", "infra.hf_fence", "infra.hf_outbox", "infra.hf_guard",
                                     "infra.hf_lock_fence", "infra.hf_lock_token", "infra.hf_worker_pool",
-                                    "infra.hf_worker"}
+                                    "infra.hf_worker", "infra.hf_counter", "infra.hf_ticket", "infra.hf_dead_line"}
