@@ -22,7 +22,7 @@ import warnings
 import pytest
 
 from holdfast._base.lock import HoldState
-from holdfast.errors import LeaseLost
+from holdfast.errors import LeaseLost, ServerUnreachable
 from holdfast.testing import FencedMutex, Mutex, Operation, Way, check_linearizable, wait_until_async
 from tests.contract.lock_benches import BENCHES
 from tests.contract.lock_doors import SOON_S, Doors, granted_and_not_told, marks, python
@@ -120,8 +120,8 @@ def test_histories_are_those_of_a_lock(bench, doors, stream, rng):
         lock, hold = bench.lock(door, stream), f"{client}-{n}"
         began = time.monotonic()
         try:
-            held = await lock.acquire(wait_s=rng.choice((0, 0.05, SOON_S)))
-        except TimeoutError:
+            held = await lock.acquire(wait_s=rng.choice((0, 0.3, SOON_S)))
+        except (TimeoutError, ServerUnreachable):  # slower than this wait; what it grants is given back
             history.append(Operation(client, stream, "acquire", hold, False, began, time.monotonic()))
             return
         result = held.fencing_token if fenced else True
@@ -243,7 +243,7 @@ def test_a_waiter_goes_on(bench, doors, stream, rng, record_property):
 
 
 def test_first_come_first_served(bench, doors, stream):
-    """Who comes when is the claim: a tenth of a second apart, they have come in this order."""
+    """Who comes when is the claim: three tenths of a second apart, they have come in this order."""
     order = []
 
     async def claim(opened):
@@ -257,7 +257,7 @@ def test_first_come_first_served(bench, doors, stream):
             waiting = []
             for number in range(9):
                 waiting.append(asyncio.create_task(take(number)))
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
         await asyncio.gather(*waiting)
 
     doors(claim)

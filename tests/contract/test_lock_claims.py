@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from tests.contract import lock_matrix, test_lock
+from tests.contract import matrix, test_lock
 from tests.contract.lock_benches import BENCHES
 from tests.contract.lock_claims import BACK_ENDS, CLAIMS, SAFETY, BackEnd
+from tests.contract.lock_matrix import LOCKS
 
 
 def test_claims_and_tests_are_the_same():
@@ -33,16 +34,23 @@ def test_a_claim_that_nobody_knows_is_refused():
 
 
 def test_the_matrix_says_what_came_of_each_and_keeps_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lock_matrix, "BUILD", tmp_path / "build")
-    assert lock_matrix.main() == 3, "there was no run yet"
+    monkeypatch.setattr(matrix, "BUILD", tmp_path / "build")
+    assert LOCKS.main() == 3, "there was no run yet"
     cells = {"valkey": {"tokens_grow": "pass"}, "minimal": {"tokens_grow": "fault"}}
-    text = lock_matrix.rendered(cells, {"valkey": {"hand_over_ms": 0.5}})
+    text = LOCKS.rendered(cells, {"valkey": {"hand_over_ms": 0.5}})
     assert text.splitlines()[0].split() == ["valkey", "minimal"]
     assert ["tokens_grow", "pass", "fault"] in [line.split() for line in text.splitlines()]
-    lock_matrix.keep(cells, {}, text)
-    assert lock_matrix.main() == 0
+    LOCKS.keep(cells, {}, text)
+    assert LOCKS.main() == 0
     cells["minimal"]["tokens_grow"] = "FAIL"  # it passed what it has to fail
-    lock_matrix.keep(cells, {}, text)
-    assert lock_matrix.main() == 1
+    LOCKS.keep(cells, {}, text)
+    assert LOCKS.main() == 1
     assert json.loads((tmp_path / "build" / "lock-matrix.json").read_text())["cells"] == cells
     capsys.readouterr()
+
+
+def test_a_battery_without_a_list_shows_what_was_met():
+    ids = matrix.Battery("ids", "contract/test_ids.py", "ids")
+    lines = ids.rendered({"etcd": {"unique": "pass", "told": "skip"}, "sql": {"told": "pass"}}, {}).splitlines()
+    assert [line.split() for line in lines[:3]] == [["etcd", "sql"], ["unique", "pass"], ["told", "skip", "pass"]]
+    assert ["passed", "1", "1"] in [line.split() for line in lines]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of schemes of worker ids (``ids.scheme``): one battery, every store.
 
-A scheme joins with a branch in ``opened``; the claims do not change. Time is the store's own, so windows are short and
-waited for.
+A scheme joins with a branch in ``made``; the claims do not change. Time is the store's own, so windows are short and
+waited for. The matrix of schemes and claims is printed at the end of a run and kept in ``build/worker-id-matrix.txt``
+and ``.json``; ``python -m tests.contract.worker_id_matrix`` prints it again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,22 @@ from holdfast._sql.install import install
 from holdfast.errors import IdsRefused, LeaseLost, WorkerIdsExhausted, WorkerIdTaken
 from holdfast.ids import Generator, WorkerId, layout_called
 from holdfast.ids.scheme import Owner
+from holdfast.ids.schemes.etcd import EtcdWorkers
+from holdfast.ids.schemes.kubernetes import KubernetesWorkers
 from holdfast.ids.schemes.redis import RedisWorkers
 from holdfast.ids.schemes.sql import SqlWorkers
+from holdfast.ids.schemes.zookeeper import ZooKeeperWorkers
+from holdfast.testing.kubernetes import KubernetesServer
 
-SCHEMES = ("redis-valkey", "redis-redis70", "redis-cluster", "sql-sqlite", "sql-postgres", "sql-mariadb")
+SCHEMES = ("redis-valkey", "redis-redis70", "redis-cluster", "sql-sqlite", "sql-postgres", "sql-mariadb", "etcd",
+           "zookeeper", "kubernetes")
 SOON_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def kubernetes():
+    with KubernetesServer() as server:
+        yield server
 
 
 @pytest.fixture(params=SCHEMES)
@@ -32,6 +44,15 @@ def made(request, tmp_path, stream):
     if kind == "redis":
         url = request.getfixturevalue("_pool").get(where).url
         return lambda **how: RedisWorkers(url, pool=stream, **how)
+    if kind == "etcd":
+        endpoint = request.getfixturevalue("etcd").endpoint
+        return lambda **how: EtcdWorkers([endpoint], pool=stream, **how)
+    if kind == "zookeeper":
+        hosts = request.getfixturevalue("zookeeper").hosts
+        return lambda **how: ZooKeeperWorkers(hosts, pool=stream, **how)
+    if kind == "kubernetes":
+        server = request.getfixturevalue("kubernetes")
+        return lambda **how: KubernetesWorkers(server.url, namespace="default", token=server.token, pool=stream, **how)
     url = f"sqlite:///{tmp_path}/ids.db" if where == "sqlite" else request.getfixturevalue(where).database()
     asyncio.run(install(url))
     return lambda **how: SqlWorkers(url, pool=stream, **how)
@@ -191,7 +212,7 @@ def test_ids_are_made_while_it_is_renewed_and_none_behind_its_end(made):
             assert worker.ready
             time.sleep(0.05)
     assert len(set(found)) == 3000
-    with pytest.raises(IdsRefused, match="its window has ended"):
+    with pytest.raises(IdsRefused, match="given back"):
         ids.next_id()
 
     async def ends():

@@ -137,7 +137,7 @@ def test_a_worker_id_is_renewed_and_given_back_with_its_last_time(backend, pool,
             ids += made.next_ids(10)
         last = layout_called("snowflake").decode(max(ids)).timestamp_ms
     assert len(ids) == len(set(ids))
-    with pytest.raises(IdsRefused, match="its window has ended"):
+    with pytest.raises(IdsRefused, match="its worker id was given back"):
         made.next_id()
 
     async def end_of(worker):

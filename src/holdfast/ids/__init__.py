@@ -15,9 +15,13 @@ Inside::
     layout.py      what the bits mean: time, worker, sequence. Open this first
     forms.py       ids as text that sorts; obscure.py: numbers for strangers
     term.py        what a generator may do: a worker id for a window of store time
-    generator.py   a place that only moves on, and blocks that threads draw from; sweeper.py: what lies too long
+    generator.py   a place that only moves on; blocks.py: what threads draw from; sweeper.py: what lies too long
     scheme.py      what a store of worker ids is; schemes/: those there are; named.py: those given from outside
+    windows.py     which one is given, and for which window; clockless.py: where the store has no clock; sessions.py:
+                   where a session says who lives
     worker.py      holding a worker id: claimed, renewed, given back
+    remembered.py  keeping it through a restart while the store is away; memory.py: when that is sound
+    hold_file.py   a worker id in a file: one process holds it, another one makes ids by it
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ costs waiting, and neither costs uniqueness.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .term import Window
 
@@ -48,13 +49,19 @@ class Holding:
 
 
 class Scheme(Protocol):
-    """Worker ids from 0 to ``workers`` - 1. All times are the store's, in ms since 1970."""
+    """Worker ids from 0 to ``workers`` - 1. All times are the store's, in ms since 1970.
+
+    One may also have ``identity``, a text that says which store and which pool it is, without a password: for whoever
+    remembers what it gave (``remembered.py``).
+    """
 
     name: str
     workers: int
 
     async def claim(self, owner: Owner, lease_ms: int) -> Grant:
         """Gives a worker id and its first window. Asked again by the same owner, it answers with the same one.
+
+        A window that begins later may be short, or empty (it ends before it begins), until it is renewed.
 
         Raises WorkerIdTaken when the wanted one is somebody else's, WorkerIdsExhausted when all are.
         """
@@ -74,4 +81,13 @@ class Scheme(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A scheme that learns by itself that what it gave is lost: its session ended."""
+
+    def lost(self, tell: Callable[[str], None]) -> None:
+        """``tell(cause)`` is called for it, in the loop that claimed, before a renewal could say so."""
         ...

@@ -9,9 +9,8 @@ clock being right; a wrong one makes ids that are late, or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True)
@@ -22,17 +21,46 @@ class Window:
     last_ms: int
 
 
-class Term(Protocol):
-    """One hold of a worker id.
-
-    worker: the id. window: what may be used now; a renewal replaces it, a loss leaves it as it is.
-    """
+class Held(NamedTuple):
+    """A worker id and its window: read together and replaced together, or an id could have one of each."""
 
     worker: int
     window: Window
 
-    def made_by(self, last_ms: Callable[[], int]) -> None:
-        """Whoever makes ids under it tells how to ask it for the time of its last one, which is asked at the end."""
+
+class Maker(Protocol):
+    """Whoever makes ids under a term. made: how many so far, in bulk and in blocks that were not used up, too."""
+
+    made: int
+
+    def last_ms(self) -> int:
+        """The time of the last id: whoever has the worker id next begins after it."""
+        ...
+
+    def drop(self) -> None:
+        """Throws away what was prepared: the worker id is lost, or given back."""
+        ...
+
+
+class Term(Protocol):
+    """One hold of a worker id.
+
+    A renewal replaces what is held; a loss ends its window.
+    """
+
+    @property
+    def held(self) -> Held:
+        """What may be used now."""
+        ...
+
+    @property
+    def cause(self) -> str:
+        """Why nothing may be used any more; empty while something may."""
+        ...
+
+    def made_by(self, maker: Maker) -> None:
+        """Whoever makes ids under it says so: it is asked for its last one at the end, and told when there is one.
+        There is one: two would make the same ids."""
         ...
 
     def now_ms(self) -> float:

@@ -13,6 +13,7 @@ import pytest
 from holdfast.errors import IdsRefused
 from holdfast.ids import Generator, Pace, Window
 from holdfast.ids.layout import DEFAULT, LAYOUTS
+from holdfast.ids.term import Held
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 BEGIN = DEFAULT.epoch_ms + 90_000_000_000
@@ -24,11 +25,16 @@ class Hold:
     def __init__(self, worker=5, now_ms=BEGIN, first_ms=0, last_ms=1 << 62):
         self.worker, self.ms = worker, float(now_ms)
         self.window = Window(first_ms, last_ms)
+        self.cause = ""
         self.slept = []
         self.makers = []
 
-    def made_by(self, last_ms):
-        self.makers.append(last_ms)
+    @property
+    def held(self):
+        return Held(self.worker, self.window)
+
+    def made_by(self, maker):
+        self.makers.append(maker)
 
     def now_ms(self):
         return self.ms
@@ -103,14 +109,13 @@ def test_no_id_lies_outside_of_the_window():
     ids = []
 
     def on():
-        while True:
-            ids.append(made.strict_id())
+        ids.extend(made.strict_id() for _ in range(DEFAULT.sequences * 60))
 
     with pytest.raises(IdsRefused, match="its window has ended"):
         on()
     assert min(times(DEFAULT, ids)) >= BEGIN + 50, "the predecessor may have made what is before it"
     assert max(times(DEFAULT, ids)) == BEGIN + 99, "guard: not_after"
-    assert hold.makers[0]() == BEGIN + 99
+    assert hold.makers[0].last_ms() == BEGIN + 99
     hold.window = Window(BEGIN + 50, BEGIN + 200)
     hold.ms = BEGIN + 150.0
     assert times(DEFAULT, [made.strict_id()]) == [BEGIN + 150], "an extended window goes on"

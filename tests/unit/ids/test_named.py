@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.errors import ConfigurationError
-from holdfast.ids.named import from_ordinal, from_variable
+from holdfast.ids.named import from_ordinal, from_variable, wanted
 
 
 def test_a_variable_is_a_number_within_the_layout():
@@ -50,3 +50,27 @@ def test_two_sets_do_not_run_into_each_other():
             from_ordinal({"HOSTNAME": "web-0"}, 1024, offset=offset, count=count)
     with pytest.raises(ConfigurationError, match="POD_INDEX='a' is no number"):
         from_ordinal({"POD_INDEX": "a"}, 1024)
+
+
+@pytest.mark.parametrize(("environ", "number"), [
+    ({}, None), ({"HOSTNAME": "web-7d9f8-x2x4z"}, None), ({"HOSTNAME": "web-3"}, None), ({"WORKER_ID": "7"}, 7),
+    ({"POD_INDEX": "3"}, 3), ({"POD_INDEX": "3", "WORKER_ID_OFFSET": "512", "WORKER_ID_COUNT": "512"}, 515),
+    ({"WORKER_ID_OFFSET": "512", "POD_NAME": "web-3"}, 515), ({"WORKER_ID_COUNT": "4", "HOSTNAME": "web-3"}, 3),
+])
+def test_an_environment_says_which_one_is_wanted_or_that_any_will_do(environ, number):
+    assert wanted(environ, 1024) == number
+
+
+@pytest.mark.parametrize(("environ", "why"), [
+    ({"WORKER_ID": ""}, "a number from 0 to 1023 is wanted there"),
+    ({"WORKER_ID": "7", "POD_INDEX": "7"}, "WORKER_ID and POD_INDEX are both set"),
+    ({"WORKER_ID": "7", "WORKER_ID_OFFSET": "7"}, "WORKER_ID and WORKER_ID_OFFSET are both set"),
+    ({"POD_INDEX": "3", "WORKER_ID_OFFSET": "many"}, "WORKER_ID_OFFSET='many' is no number"),
+    ({"POD_INDEX": "3", "WORKER_ID_COUNT": "-1"}, "WORKER_ID_COUNT='-1' is no number"),
+    ({"POD_INDEX": "4", "WORKER_ID_COUNT": "4"}, "pod 4 of this set is beyond its 4 worker ids, 0 to 3"),
+    ({"POD_INDEX": "0", "WORKER_ID_COUNT": "0"}, "0 worker ids from 0 on"),
+    ({"WORKER_ID_OFFSET": "5", "POD_NAME": "web-7d9f8-x2x4z"}, "is no pod of a StatefulSet"),
+])
+def test_an_environment_that_says_two_things_or_nonsense_is_refused(environ, why):
+    with pytest.raises(ConfigurationError, match=why):
+        wanted(environ, 1024)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.errors import IdError, WorkerIdsExhausted, WorkerIdTaken
+from holdfast.errors import IdError, IdsRefused, WorkerIdsExhausted, WorkerIdTaken
 from holdfast.ids.scheme import Owner
 from holdfast.ids.term import Window
-from holdfast.ids.windows import Record, StoreTime, chosen, window_behind
+from holdfast.ids.windows import Record, StoreTime, chosen, refuse_behind, window_behind
 
 WORKERS = 3
 steps = st.lists(st.one_of(
@@ -93,3 +93,38 @@ def test_what_is_taken_and_what_is_exhausted_is_said():
     assert chosen(live, Owner("new", "pod"), 1001, WORKERS, "eu") == 0
     assert chosen(live, Owner("new", "pod-1"), 1003, WORKERS, "eu") == 1
     assert chosen([], Owner("new", "pod"), 0, WORKERS, "eu") == 0
+
+
+def test_who_came_too_late_takes_another_one_of_those_that_are_free():
+    held = Record(0, "somebody", "pod-0", Window(1000, 2000))
+    free = Record(1, "", "pod-9", Window(1000, 1200))
+    asks = Owner("me", "pod-9")
+    lots = [chosen([held, free], asks, 1500, 4, "pool", lot=lot) for lot in range(8)]
+    assert lots[:3] == [1, 2, 3], "its own, and then those that nobody ever had"
+    assert set(lots) == {1, 2, 3}
+
+
+def held_until(*ends_ms):
+    return [Record(n, f"hold-{n}", f"pod-{n}", Window(0, end)) for n, end in enumerate(ends_ms)]
+
+
+def test_a_clock_that_most_others_are_far_ahead_of_is_refused():
+    hour = 3_600_000
+    with pytest.raises(IdsRefused, match="2 of the 3 worker ids of pool 'web' that are held end 3630 s from now"):
+        refuse_behind(held_until(hour + 30_000, hour + 31_000, 20_000), 0, 60_000, "web")
+    refuse_behind(held_until(hour, hour, hour), hour - 60_000, 60_000, "web")  # as far as is allowed
+
+
+def test_a_long_window_is_not_a_clock_that_is_ahead():
+    """Where it is kept when a window was given: a fleet goes back from windows of ten minutes to such of one."""
+    long = [Record(n, f"hold-{n}", f"pod-{n}", Window(0, 600_000), at_ms=n) for n in range(3)]
+    refuse_behind(long, 0, 60_000, "web")
+    with pytest.raises(IdsRefused, match=r"3 of the 3 worker ids .* that are held were extended 61 s from now"):
+        refuse_behind(long, -61_000, 60_000, "web")
+
+
+def test_one_clock_that_is_ahead_keeps_nobody_away():
+    hour = 3_600_000
+    for ends in ((hour,), (hour, 30_000), (hour, hour, 30_000, 30_000), (hour, -5, -5)):
+        refuse_behind(held_until(*ends), 0, 60_000, "web")
+    refuse_behind([], 0, 60_000, "web")

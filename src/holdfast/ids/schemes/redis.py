@@ -3,8 +3,11 @@
 
 With ``replicas`` a window counts once so many replicas have confirmed it. Without, a failover can lose the newest
 windows; then the server that takes over is met with another run id, and what it gives begins behind the longest window
-that was ever given: for so long nobody new makes ids, and nobody makes one twice. That holds as long as the record of
-the server before had reached it, which it has since the first claim of all.
+that was ever given, and a second: for so long nobody new makes ids, and nobody makes one twice. That holds as long as
+its clock is less than that second behind, and the record of the server before had reached it: which it has since the
+first claim of all, but for that of a longer window than any before it, and for what a second failover in a row forgot
+of the first. ``tests/sim/ids_model.py`` shows what each of these leads to. A server that comes back empty knows of no
+window and of no other server: keep it on disk, or have replicas.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import msgspec
 from ..._redis.keys import WorkerKeys
 from ..._redis.open import open_server
 from ..._redis.scripts import load_script
+from ..._redis.urls import parse_url
 from ...errors import LeaseLost, ServerError, ServerRefused
 from ..scheme import Grant, Holding, Owner
 from ..term import Window
@@ -38,15 +42,18 @@ CONFIRM_S = 1.0
 
 class RedisWorkers:
     """Fulfils ``Scheme``. url: None is the embedded server, of ``data_dir``. pool: whoever shares it shares ``workers``
-    ids. replicas: how many confirm each window."""
+    ids. replicas: how many confirm each window. Anything else goes to ``open_server``: username, password, tls_ca, …"""
 
     name = "redis"
 
     def __init__(self, url: str | None, *, pool: str = "default", workers: int = 1024, replicas: int = 0,
-                 prefix: str = "hf", data_dir: Path | None = None) -> None:
+                 prefix: str = "hf", data_dir: Path | None = None, **connection: Any) -> None:
         self.workers, self.pool = workers, pool
         self._url, self._prefix, self._replicas, self._data_dir = url, prefix, replicas, data_dir
+        self._connection = connection
         self._keys = WorkerKeys(prefix, pool)
+        #: Which store and pool this is, for ``Remembered``: without a password.
+        self.identity = f"redis {_shown(url, data_dir)} {prefix} {pool}"
         self._server: Server | None = None
         self._own: Link | None = None
         self._opening = asyncio.Lock()
@@ -113,10 +120,20 @@ class RedisWorkers:
     async def _link(self) -> Link:
         async with self._opening:
             if self._server is None:
-                self._server = await open_server(self._url, prefix=self._prefix, data_dir=self._data_dir)
+                self._server = await open_server(self._url, prefix=self._prefix, data_dir=self._data_dir,
+                                                 **self._connection)
             if self._own is None:
                 self._own = await self._server.link(self._keys.workers, name="hf-ids", timeout_s=ANSWER_S)
             return self._own
+
+
+def _shown(url: str | None, data_dir: Path | None) -> str:
+    if url is None:
+        from ..._redis.embedded import DEFAULT_DIR
+
+        return str((data_dir or DEFAULT_DIR).resolve())
+    parsed = parse_url(url)
+    return f"{parsed.shown} db {parsed.options.get('db', 0)}"
 
 
 def _holding(worker: bytes, last: int, said: dict[str, str], now: int) -> Holding:

@@ -10,19 +10,17 @@ SQLite has no clock but that of the machine, which all who share the file have i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
 from ..._sql.engine import Database, DatabaseSource
+from ..._sql.steps import clock_ms, stepped
 from ..._sql.tables import GROUP_BYTES, MESSAGE_ID_BYTES, Tables, fit
-from ..._sql.transient import is_transient
-from ...errors import LeaseLost, ServerUnreachable
+from ...errors import LeaseLost
 from ..scheme import Grant, Holding, Owner
 from ..term import Window
 from ..windows import Record, StoreTime, chosen, window_behind
@@ -43,6 +41,8 @@ class SqlWorkers:
         self.workers, self.pool = workers, pool
         self._database = Database(source, tables=tables, pool_size=2)
         self._pool = fit(pool, GROUP_BYTES)
+        #: Which store and pool this is, for ``Remembered``; empty for a session maker, which does not say it.
+        self.identity = f"sql {url} {pool}" if (url := _shown(source)) else ""
         self._of_pool, self._of_worker = self._database.tables.worker_pool, self._database.tables.worker
 
     async def claim(self, owner: Owner, lease_ms: int) -> Grant:
@@ -114,26 +114,18 @@ class SqlWorkers:
         connection.execute(_unless_there(connection, table), {"pool": self._pool, "offset_ms": 0, "latest_ms": 0})
         query = sa.select(table).where(table.c.pool == self._pool)
         row = connection.execute(query.with_for_update()).one()
-        now = StoreTime(row.offset_ms, row.latest_ms).at(_clock_ms(connection))
+        now = StoreTime(row.offset_ms, row.latest_ms).at(clock_ms(connection))
         connection.execute(table.update().where(table.c.pool == self._pool),
                            {"offset_ms": now.offset_ms, "latest_ms": now.latest_ms})
         return now.latest_ms
 
     async def _step(self, step: Callable[[Connection], T]) -> T:
-        try:
-            if self._database.has_async:
-                async with self._database.async_engine.begin() as connection:
-                    return await connection.run_sync(step)
-            return await asyncio.to_thread(self._plainly, step)
-        except DBAPIError as error:
-            if is_transient(error):
-                raise ServerUnreachable(f"the database of worker ids does not answer: {error.orig}",
-                                        maybe_done=True) from error
-            raise
+        return await stepped(self._database, step, what="the database of worker ids")
 
-    def _plainly(self, step: Callable[[Connection], T]) -> T:
-        with self._database.plain_engine.begin() as connection:
-            return step(connection)
+
+def _shown(source: DatabaseSource) -> str:
+    url = source if isinstance(source, str | sa.URL) else getattr(source, "url", None)
+    return "" if url is None else sa.make_url(url).render_as_string(hide_password=True)
 
 
 def _unless_there(connection: Connection, table: sa.Table) -> sa.Insert:
@@ -143,15 +135,3 @@ def _unless_there(connection: Connection, table: sa.Table) -> sa.Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
-
-
-_CLOCKS = {
-    "postgresql": "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)",
-    "sqlite": "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-}
-_MYSQL_CLOCK = "SELECT floor(unix_timestamp(sysdate(3)) * 1000)"
-
-
-def _clock_ms(connection: Connection) -> int:
-    """The database's own clock, of this moment and not of the transaction's beginning."""
-    return int(connection.execute(sa.text(_CLOCKS.get(connection.dialect.name, _MYSQL_CLOCK))).scalar_one())
