@@ -135,15 +135,20 @@ class Settler:
                 if self.failing_since is None:
                     ev.log.error("settling %s for %s: %s; trying again", self.origin.stream, self.origin.group, error)
                 self.failing_since = self.failing_since or started
+                self._failed("unreachable" if isinstance(error, ServerUnreachable) else "refused")
                 attempt += 1
                 await asyncio.sleep(min(1.0, 0.02 * 2 ** min(attempt, 6)) * (0.5 + self._chance.random() / 2))
                 continue
             except ServerError as error:  # the whole call was refused: pending it stays, and it will be found there
                 ev.log.error("settling %s for %s: %s", self.origin.stream, self.origin.group, error)
+                self._failed("refused")
                 refused = [(d, Settled.OTHER) for d in acks] + [(s.delivery, Settled.OTHER) for s in others]
             self.failing_since = None
             self._settled(acks, others, refused, times, time.monotonic() - started, repeated=attempt > 0)
             return
+
+    def _failed(self, why: str) -> None:
+        self._events.emit(ev.SettleFailed(stream=self.origin.stream, group=self.origin.group, why=why))
 
     def _settled(self, acks: list[Delivery], others: Sequence[Settlement], refused: Sequence[tuple[Delivery, Settled]],
                  times: list[float], seconds: float, *, repeated: bool) -> None:

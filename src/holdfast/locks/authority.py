@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from .._base.clock import Clock, Instant
+from .._base.reopening import Reopening
 from .._coord.etcd import Etcd
 from .._coord.zookeeper import ZooKeeperSession, open_session
 from .._redis.heart import certain_s
 from ..errors import ServerUnreachable
-from .reopening import Reopening
 
 if TYPE_CHECKING:
     from .held import Acquisition

@@ -18,6 +18,7 @@ from weakref import WeakSet
 from .._base import events as ev
 from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, SystemClock
+from .._base.reopening import Reopening
 from .._base.thinned import Thinned
 from .._coord.session import SessionState
 from ..errors import ConfigurationError
@@ -25,7 +26,6 @@ from .hold import Ledger, Lock, Who
 from .in_line import InLine
 from .line import MUTEX, READ, WRITE, Line
 from .redis import ReadWrite
-from .reopening import Reopening
 from .standing import Standing, standing
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from .._coord.node import segment
 from .._coord.zookeeper import ZooKeeperSession, open_session
 from ..errors import LeaseLost
 from .in_line import removed
@@ -64,12 +64,6 @@ class ZooKeeperLocks(SessionLocks):
     def folder(self, name: str, line: str = "mutex") -> str:
         """The node under which the places of a lock lie."""
         return f"{self.root}/{line}/{segment(name)}"
-
-
-def segment(name: str) -> str:
-    """A name as one part of a path: no slash, no control character, not ``.`` or ``..``, which ZooKeeper refuses."""
-    quoted = quote(name, safe="", errors="surrogatepass")
-    return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
 def in_order(names: list[str]) -> list[str]:

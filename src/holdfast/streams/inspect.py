@@ -44,6 +44,7 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
 
     pending: delivered and not settled, parked ones included; lag: not yet delivered, -1 when the server cannot say;
     retries_due: parked entries whose time has come; parked: entries waiting for their time, near and far.
+    settled: what consumers of ours ever settled, whatever became of it. buried: letters ever written; None before 7.0.
     """
 
     stream: str
@@ -54,6 +55,8 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     dead: int
     replay: int
+    settled: int
+    buried: int | None
     oldest_pending_s: float
     last_delivered: str
     low_water: str
@@ -61,10 +64,12 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """One physical stream. ``later``: messages published for later that are not in it yet."""
+    """One physical stream. added: entries ever, None before 7.0. later: messages published for later that are not in it
+    yet."""
 
     stream: str
     length: int
+    added: int | None
     first: str
     last: str
     later: int
@@ -93,7 +98,7 @@ async def stream_state(server: Server, stream: str) -> StreamState | None:
     now = await link.time_ms()
     first, last = info.get("first-entry"), info.get("last-entry")
     return StreamState(
-        stream=stream, length=info["length"], first=first[0].decode() if first else "",
+        stream=stream, length=info["length"], added=info.get("entries-added"), first=first[0].decode() if first else "",
         last=last[0].decode() if last else info["last-generated-id"].decode(), later=later,
         schema=int(meta[0] or 0), partitions=int(meta[1] or 0),
         groups=[await _group_state(link, keys.group(g["name"].decode()), g, info, now) for g in groups])
@@ -105,17 +110,26 @@ async def _group_state(link: Link, keys: GroupKeys, info: dict[str, Any], stream
     replies = await link.pipeline([
         ("XINFO", "CONSUMERS", key, group), ("ZRANGE", keys.leases, 0, -1, "WITHSCORES"), ("ZCARD", keys.due),
         ("ZCOUNT", keys.due, "-inf", now), ("XLEN", keys.dead), ("XLEN", keys.replay), ("XLEN", keys.parked),
-        ("HGET", keys.low, "id"), ("ZCOUNT", keys.parked_due, "-inf", now), ("ZCOUNT", keys.replay_due, "-inf", now),
-        ("ZCARD", keys.replay_due)])
-    consumers, leases, parked, due, dead, replay, stowed, low, due_far, due_replay, parked_replay = (
+        ("HMGET", keys.low, "id", "settled", "settled-replays"), ("ZCOUNT", keys.parked_due, "-inf", now),
+        ("ZCOUNT", keys.replay_due, "-inf", now), ("ZCARD", keys.replay_due), ("XINFO", "STREAM", keys.dead)])
+    consumers, leases, parked, due, dead, replay, stowed, low, due_far, due_replay, parked_replay, shelf = (
         [] if isinstance(r, Exception) and i < 2 else r for i, r in enumerate(replies))
     till = {leases[i]: float(leases[i + 1]) for i in range(0, len(leases), 2)}
     listed = [_consumer(_pairs(c), till, now) for c in consumers]
     return GroupState(
         stream=keys.stream, group=keys.group, pending=info["pending"], lag=await _lag(link, key, info, stream),
         retries_due=due + due_far + due_replay, parked=parked + stowed + parked_replay, dead=dead, replay=replay,
+        settled=int(low[1] or 0) + int(low[2] or 0), buried=_buried(shelf),
         oldest_pending_s=max((c.idle_s for c in listed if c.pending), default=0.0),
-        last_delivered=info["last-delivered-id"].decode(), low_water=(low or b"").decode(), consumers=listed)
+        last_delivered=info["last-delivered-id"].decode(), low_water=(low[0] or b"").decode(), consumers=listed)
+
+
+def _buried(shelf: Any) -> int | None:
+    """Letters ever written, by what the server says of their stream; an error where there is none yet."""
+    if isinstance(shelf, Exception):
+        return 0
+    found = _pairs(shelf).get("entries-added")
+    return found if isinstance(found, int) else None
 
 
 def _consumer(info: dict[str, Any], till: dict[bytes, float], now: int) -> ConsumerInfo:

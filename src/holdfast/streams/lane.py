@@ -319,6 +319,13 @@ class Lane:
                                         check_lease=False)
         return refused[0][1] if refused else Settled.OK
 
+    async def acknowledge_missing(self, missing: Missing) -> None:
+        """Acknowledges an entry whose payload is gone, whoever holds it."""
+        owner = missing.owner.decode()
+        delivery = Delivery(self, missing.entry_id, Message(self.stream, missing.entry_id, ()),
+                            Fence(owner, missing.count, self.epoch))
+        await self._settle_as(owner, self.epoch, [delivery], [], check_lease=False)
+
     async def _settle_as(self, incarnation: str, epoch: int | None, acks: list[Delivery], others: Sequence[Settlement],
                          *, check_lease: bool = True) -> list[tuple[Delivery, Settled]]:
         if self.stow_ms is not None and others:

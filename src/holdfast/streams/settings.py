@@ -33,6 +33,9 @@ class StreamSettings:
         reported (``EffectUnconfirmed``). It narrows the window of a failover and does not close it; each settle costs
         the wait, over a connection of its own. Under ``appendfsync everysec`` Valkey 9.1 confirms up to a second before
         it syncs (redis/redis#13793): there the file's word is worth something with ``always``.
+    gone_is_done: an entry that others removed, delivered or not, was dealt with by them: it is acknowledged, and no
+        letter says that its payload is missing. For streams that are read beside somebody who empties them, as dead
+        letters are; anywhere else a message could be lost without a word.
     letters_max, letters_days: how many dead letters are kept, and for how long; 0: no limit. Trimmed letters are gone.
     """
 
@@ -44,6 +47,7 @@ class StreamSettings:
     foreign_idle_ms: int = 0
     stow_ms: int = 3_600_000
     take_max: int = 200
+    gone_is_done: bool = False
     letters_max: int = 100_000
     letters_days: float = 30.0
     letter_prefix: str = DEFAULT_PREFIX

@@ -188,6 +188,9 @@ class Sweeper:
     async def _bury(self, lane: Lane, missing: list[Missing]) -> None:
         s = self._source
         for one in missing:
+            if s.settings.gone_is_done:  # guard: what others dealt with is no death
+                await lane.acknowledge_missing(one)
+                continue
             letter = s.entomb(lane, one)
             if not await lane.bury_missing(one, letter.fields, letter.id):
                 s.events.emit(ev.Buried(
@@ -254,7 +257,8 @@ class Sweeper:
         points.reached("low.after")
         if trimmed:
             s.events.emit(ev.Trimmed(stream=s.stream, count=trimmed, before=edge.decode()))
-        if missed and not any(is_foreign(name) for name, _, _, _ in swept.consumers):  # others settle uncounted
+        # Foreign consumers settle uncounted.
+        if missed and not s.settings.gone_is_done and not any(is_foreign(name) for name, _, _, _ in swept.consumers):
             s.events.emit(ev.EntriesMissing(stream=s.stream, group=s.group, count=missed))
         for i in range(0, len(others), 2):
             idle_ms = int(others[i + 1])

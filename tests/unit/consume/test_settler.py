@@ -7,7 +7,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from holdfast._base.chance import system_chance
-from holdfast._base.events import Events, Settled
+from holdfast._base.events import Events, Settled, SettleFailed
 from holdfast.consume import settler as room
 from holdfast.consume.contract import Settled as Answer
 from holdfast.consume.contract import Settlement, Verb
@@ -100,6 +100,7 @@ def test_without_an_answer_the_same_is_asked_again():
             assert origin.calls == [([b"1-0", b"2-0"], [])] * 3
             assert settler.refused == []
             assert settler.failing_since is None
+            assert [e.why for e in settler.told if isinstance(e, SettleFailed)] == ["unreachable"] * 2
 
     asyncio.run(scenario())
 
@@ -135,6 +136,7 @@ def test_a_call_that_is_refused_as_a_whole_leaves_everything_to_be_found():
             assert settler.held == set()
             (event,) = [e for e in settler.told if isinstance(e, Settled)]
             assert (event.acked, event.buried, event.refused) == (0, 0, 2)
+            assert [e.why for e in settler.told if isinstance(e, SettleFailed)] == ["refused"]
 
     asyncio.run(scenario())
 

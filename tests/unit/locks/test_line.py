@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._base.lock import HoldState
+from holdfast._base.reopening import Reopening
+from holdfast._coord.node import segment
 from holdfast._coord.tenure import Tenure
 from holdfast.errors import ConfigurationError, LeaseLost
 from holdfast.locks.line import Displaced
-from holdfast.locks.reopening import Reopening
 from holdfast.locks.tied import Tied
-from holdfast.locks.zookeeper import before, segment
+from holdfast.locks.zookeeper import before
 from holdfast.testing import ManualClock
 
 
