@@ -57,6 +57,8 @@ class LetterInfo(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.fields:
             return self.metadata.get("original-message-id", "")
+        if self.fields[0] == F_ID and self.fields[1]:  # ours begin with it
+            return self.fields[1].decode("utf-8", "replace")
         return Message(self.source_stream, utf8(self.source_id), self.fields).id
 
     @property

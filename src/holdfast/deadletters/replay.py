@@ -23,30 +23,22 @@ import msgspec
 from .._base import events as ev
 from .._base import points
 from .._base.clock import Clock, SystemClock
-from .._base.letter_lineage import replay_fields
-from .._base.letter_text import utf8
-from .._base.message import F_IDENTITY, F_NOTE
 from .._redis.keys import StreamKeys
 from .._redis.scripts import load_script
-from ..consume.contract import Note
 from ..errors import AlreadyApplied, LetterError, LetterNotFound
 from ..streams.inspect import partitions_of
-from ..streams.notes import pack
 from ..streams.producer import partition_of, physical
 from .applied import Applied
 from .discard import remove
 from .letters import Choice, LetterInfo
+from .outgoing import REPLAY, entry_of, links_of, names_of, noted, part_of
 from .rules import ReplayRules, refusal
 from .shelf import Shelf
 
 if TYPE_CHECKING:
     from .._redis.keys import GroupKeys
 
-_REPLAY = load_script("holdfast.deadletters", "replay")
 _ONCE = load_script("holdfast.streams", "publish_once")
-
-#: Field of a redirected message that names the letter it came from.
-F_LETTER = b"hf:letter"
 #: For how long a redirect of the same letter to the same stream is recognised.
 REDIRECT_WINDOW_MS = 86_400_000
 
@@ -163,7 +155,7 @@ class Replayer:
         target = await self._place(letter, order.redirect_to) if order.redirect_to else keys.replay.decode()
         if order.dry_run:
             return _sent(letter, "would replay", target)
-        links = _links(letter)
+        links = links_of(letter.metadata.get("trace-links", ""))
         with self._traced(letter, links, order.by) as place:
             fields = self._fields(letter, order, target)
             if order.redirect_to:
@@ -171,23 +163,15 @@ class Replayer:
             else:
                 if place is not None:
                     links.append(place)
-                note = (F_NOTE, pack(Note(links=links))) if links else ()
-                entry = await self._back(keys, letter, [*fields, *note])
+                entry = await self._back(keys, letter, noted(fields, links))
         if not entry:
             return _sent(letter, "gone")
         self._events.emit(ev.Replayed(stream=letter.stream, group=letter.group, letter_id=letter.id, by=order.by))
         return _sent(letter, "replayed", target, entry.decode())
 
     def _fields(self, letter: LetterInfo, order: Order, target: str) -> list[bytes]:
-        """The entry that goes out: the message, what names it elsewhere, and its lineage."""
-        extra: list[bytes] = []
-        if letter.identity and not letter.has_own_identity:
-            extra += (F_IDENTITY, utf8(letter.identity))  # guard: identity survives the move
-        if order.redirect_to:
-            extra += (F_LETTER, utf8(letter.id))
-        return replay_fields([*letter.raw, *extra], by=order.by, at_ms=self._clock.wall_ms(), job=order.job,
-                             edited_body=order.body, redirect_to=target if order.redirect_to else "",
-                             prefix=self._shelf.prefix)
+        return entry_of(letter, by=order.by, at_ms=self._clock.wall_ms(), job=order.job, body=order.body,
+                        redirect_to=target if order.redirect_to else "", prefix=self._shelf.prefix)
 
     def _traced(self, letter: LetterInfo, links: Sequence[str], by: str) -> AbstractContextManager[str | None]:
         if self._tracing is None:
@@ -196,11 +180,10 @@ class Replayer:
 
     async def _back(self, keys: GroupKeys, letter: LetterInfo, fields: list[bytes]) -> bytes:
         points.reached("replay.before")
-        entry: bytes = await self._shelf.link(keys).run(
-            _REPLAY, (keys.dead, keys.letters, keys.replay, keys.door),
-            (keys.group, letter.id, letter.entry_id, *fields))
+        entries: list[bytes] = await self._shelf.link(keys).run(
+            REPLAY, names_of(keys), (keys.group, *part_of(letter.id, letter.entry_id, fields)))
         points.reached("replay.after")
-        return entry
+        return entries[0]
 
     async def _redirect(self, keys: GroupKeys, letter: LetterInfo, target: str, fields: list[bytes]) -> bytes:
         if not await self._shelf.link(keys).call("XRANGE", keys.dead, letter.entry_id, letter.entry_id):
@@ -216,14 +199,6 @@ class Replayer:
         partitions = await partitions_of(self._shelf.server, stream)
         key = letter.key or letter.message_id
         return physical(stream, partition_of(key, partitions), partitions) if partitions else stream
-
-
-def _links(letter: LetterInfo) -> list[str]:
-    """Places of the attempts that led to the letter."""
-    try:
-        return msgspec.json.decode(letter.metadata.get("trace-links") or "[]", type=list[str])
-    except msgspec.MsgspecError:  # written by somebody else; a trace is no reason to refuse a replay
-        return []
 
 
 def _sent(letter: LetterInfo, outcome: Outcome, to: str = "", entry_id: str = "", why: str = "") -> Sent:

@@ -23,86 +23,36 @@ metric without feeds is written by somebody else than the sink: ``by`` says who.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
-from .._base import events, letter
+from .._base import letter
+from .metric import CALL_SECONDS as _CALL_SECONDS
+from .metric import GROUP as _GROUP
+from .metric import NOW, ONE, WHOSE, Across, Feed, Kind, Metric
+from .metric import REASONS as _REASONS
+from .metric import STREAM as _STREAM
+from .metric import count as _count
+from .metric import gauge as _gauge
+from .metric import kinds as _kinds
+from .metric import seconds as _seconds
+from .metrics_letters import LETTER_SERVICE
+from .metrics_logs import LOG_PIPELINES
+from .metrics_traces import TRACES
 
-#: In place of a field: one each time the event occurs.
-ONE = "1"
-#: In place of a field: the wall time of the event in seconds since 1970.
-NOW = "now"
+__all__ = [
+    "CHAPTERS", "LETTERS_CHECKED", "LETTERS_CHECKED_AT", "METRICS", "NOW", "ONE", "SERIES_REFUSED", "WHOSE", "Across",
+    "Feed", "Kind", "Metric",
+]
 
-Kind = Literal["counter", "gauge", "histogram"]
-Across = Literal["latest", "max", "sum"]
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """One event that feeds a metric. ``value`` is a field of it, ``ONE`` or ``NOW``.
-
-    ``fixed`` are labels the event does not carry; ``renamed`` maps a label to the field it is read from. ``moves``: a
-    gauge goes up or down by so much with each event, instead of being set to ``value``.
-    """
-
-    event: str
-    value: str = ONE
-    fixed: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    moves: int = 0
-
-    @property
-    def type(self) -> type[events.Event] | None:
-        """The event's class; None while there is none of this name."""
-        return getattr(events, self.event, None)
-
-    @property
-    def waits(self) -> bool:
-        """Is the event, or what is asked of it, not there yet?"""
-        found = self.type
-        return found is None or self.value not in {ONE, NOW, *found.__struct_fields__}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Metric:
-    """One metric. ``closed`` lists the values of labels that have few; only such series can be born at zero.
-
-    ``codes`` turns a field's text into a number. ``across`` joins the gauges of processes on one machine. ``by``: who
-    writes it, where no event does.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...]
-    feeds: tuple[Feed, ...]
-    unit: str = ""
-    across: Across = "latest"
-    buckets: tuple[float, ...] = ()
-    closed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    codes: Mapping[str, float] = field(default_factory=dict)
-    by: str = ""
-
-
-_STREAM = ("stream",)
-_GROUP = ("stream", "group")
 _KIND = ("kind",)
-#: Labels that say whose a series is; its counters are born when these are first seen.
-WHOSE = ("stream", "group", "namespace", "machine", "kind", "scheme")
 
-#: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
-_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-#: One call to the server.
-_CALL_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 #: What is left of a lease, and how late its renewal is: leases last from a tenth of a second to minutes.
 _LEASE_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 _HOLD_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 _BLOCKED_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _ATTEMPTS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
 
-#: Why an incarnation ended (``IncarnationLost``), and why a message was buried.
+#: Why an incarnation ended (``IncarnationLost``).
 _CAUSES = ("loop_blocked", "paused", "server", "unreachable")
-_REASONS = tuple(letter.REASONS)
 _BOOL = ("false", "true")
 #: What knew that an effect was in (``DuplicateSuppressed``), and how guarded calls end (``Guarded``).
 _STRATEGIES = ("redis", "sql", "outside", "lock", "memory")
@@ -112,27 +62,6 @@ _LOSSES = ("server", "unreachable", "lease", "max_hold", "renew_while", "deadlin
 #: What became of a renewal.
 _RENEWALS = ("extended", "refused", "failed")
 _ENDS = ("first", "repeated", "taken_over", "busy", "failed")
-
-
-def _count(name: str, event: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP,
-           closed: Mapping[str, tuple[str, ...]] | None = None, unit: str = "") -> Metric:
-    return Metric(name, "counter", help, (*labels, *(closed or ())), (Feed(event, value),), unit, closed=closed or {})
-
-
-def _kinds(name: str, help: str, label: str, feeds: Mapping[str, tuple[str, str]]) -> Metric:
-    """A counter with one label that says which of several feeds raised it."""
-    fed = tuple(Feed(event, value, {label: kind}) for kind, (event, value) in feeds.items())
-    return Metric(name, "counter", help, (*_GROUP, label), fed, closed={label: tuple(feeds)})
-
-
-def _gauge(name: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP, across: Across = "latest",
-           unit: str = "", event: str = "Sweep") -> Metric:
-    return Metric(name, "gauge", help, labels, (Feed(event, value),), unit, across)
-
-
-def _seconds(name: str, event: str, value: str, help: str, *, labels: tuple[str, ...] = _GROUP,
-             buckets: tuple[float, ...] = _SECONDS) -> Metric:
-    return Metric(name, "histogram", help, labels, (Feed(event, value),), "seconds", buckets=buckets)
 
 
 PUBLISHING = (
@@ -173,6 +102,9 @@ SETTLING = (
            "at", {"run": ("Settled", "handed_back"), "stop": ("ConsumerStopped", "handed_back")}),
     _count("holdfast_settle_refused_total", "Settled", "refused",
            "Deliveries whose settling was refused: this incarnation no longer owned them."),
+    _count("holdfast_settle_failed_total", "SettleFailed", ONE,
+           "Settle calls in vain: the script had no answer and is called again, or the server refused it.",
+           closed={"why": ("unreachable", "refused")}),
     _seconds("holdfast_settle_seconds", "Settled", "seconds",
              "Time of one settle call, however many deliveries it carries.", buckets=_CALL_SECONDS),
     _seconds("holdfast_handle_seconds", "Settled", "handle_s",
@@ -315,8 +247,84 @@ WORKER_IDS = (
     _count("holdfast_worker_id_renewals_total", "WorkerIdRenewed", ONE, "Windows of worker ids that were extended.",
            labels=_SCHEME),
     _count("holdfast_worker_id_lost_total", "WorkerIdLost", ONE,
-           "Worker ids that were somebody else's at their renewal: no id is made behind their window.",
+           "Worker ids that were somebody else's at their renewal, or whose session ended: no id is made under them.",
            labels=_SCHEME),
+    Metric("holdfast_worker_id_unrenewed_total", "counter",
+           "Windows of worker ids that could not be extended this time. Ids are made until they end.",
+           (*_SCHEME, "error_type"), (Feed("WorkerIdUnrenewed", renamed={"error_type": "error"}),)),
+    _gauge("holdfast_worker_id_left_seconds", "left_s",
+           "How much of the window was left when it could not be extended last.", labels=_SCHEME, unit="seconds",
+           event="WorkerIdUnrenewed"),
+    _count("holdfast_worker_id_remembered_total", "WorkerIdRemembered", ONE,
+           "Starts that went on under a worker id by a file, since its store did not answer.", labels=_SCHEME),
+    _count("holdfast_worker_id_rewound_total", "WorkerIdRewound", ONE,
+           "Windows from a store that had gone back: they began before what was used. That part was left out.",
+           labels=_SCHEME),
+    _gauge("holdfast_worker_ids_held", "held",
+           "Worker ids of the pool that have a holder. One of them looks now and then.", labels=_SCHEME,
+           event="WorkerIdsHeld"),
+    _gauge("holdfast_worker_ids_capacity", "capacity", "Worker ids that the pool has.", labels=_SCHEME,
+           event="WorkerIdsHeld"),
+)
+
+IDS = (
+    _count("holdfast_ids_made_total", "IdsMade", "count",
+           "Ids made under worker ids, those in blocks that were not used up, too. Told when a window is extended.",
+           labels=_SCHEME),
+    _count("holdfast_ids_refused_total", "IdRefused", ONE,
+           "Times no id was made: the window had ended, the clock went back too far, a burst, no bits left.", labels=(),
+           closed={"why": ("window", "clock", "burst", "layout")}),
+    _count("holdfast_ids_clock_back_total", "IdClockBack", ONE, "Times the clock of ids went back.", labels=()),
+    _seconds("holdfast_ids_clock_back_seconds", "IdClockBack", "back_s", "How far the clock of ids went back.",
+             labels=(), buckets=_LEASE_SECONDS),
+)
+
+#: Tags are not among the labels: there may be one a customer. Events name them.
+COUNTERS = (
+    Metric("holdfast_counter_ids_total", "counter",
+           "Ids taken from counters: whole segments when they are fetched, used up or not, and those asked one by one.",
+           _SCHEME, (Feed("SegmentTaken", "count"), Feed("NumbersTaken", "count"))),
+    _seconds("holdfast_counter_take_seconds", "NumbersTaken", "seconds",
+             "Time of asking a store for ids directly, without a segment.", labels=_SCHEME, buckets=_CALL_SECONDS),
+    _count("holdfast_counter_jumps_total", "CounterJumped", ONE,
+           "Times a counter had gone back, by why, and numbers were left out so that none is given twice.",
+           labels=_SCHEME, closed={"why": ("server", "lost", "behind")}),
+    _count("holdfast_counter_jumped_ids_total", "CounterJumped", "numbers", "Numbers left out for that.",
+           labels=_SCHEME),
+    _seconds("holdfast_segment_seconds", "SegmentTaken", "seconds", "Time of fetching a segment, ahead of its use.",
+             labels=_SCHEME, buckets=_CALL_SECONDS),
+    Metric("holdfast_segment_failed_total", "counter",
+           "Segments that could not be fetched this time, by class of error.",
+           (*_SCHEME, "error_type"), (Feed("SegmentFailed", renamed={"error_type": "error"}),)),
+    Metric("holdfast_segment_left_ratio", "histogram",
+           "What was left of the segment in use when the next one came, or could not be fetched. 0.9 is as it should "
+           "be; near 0 callers are about to wait.",
+           _SCHEME, (Feed("SegmentTaken", "left_ratio"), Feed("SegmentFailed", "left_ratio")),
+           buckets=(0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.85, 0.9, 1.0)),
+    _count("holdfast_segment_empty_total", "SegmentsEmpty", ONE,
+           "Calls that were given no id: both segments used up, and the store gave no other in time.", labels=_SCHEME),
+)
+
+_TAG = ("tag",)
+ID_SERVICE = (
+    _count("holdfast_id_service_ids_total", "IdsIssued", "count", "Ids that the id service gave.", labels=_TAG),
+    _seconds("holdfast_id_service_seconds", "IdsIssued", "seconds",
+             "Time of one request that was given ids, however many.", labels=_TAG, buckets=_CALL_SECONDS),
+    _count("holdfast_id_service_refused_total", "IdRequestRefused", ONE,
+           "Requests that were given none, by why. Tag ?: no tag of the service.", labels=_TAG,
+           closed={"why": ("quota", "busy", "no-ids", "slow", "count", "unknown-tag")}),
+    _gauge("holdfast_id_service_ready", "ready", "Whether the id service can give ids of every tag: 1, or 0.",
+           labels=(), event="IdServiceReady"),
+    _count("holdfast_remote_ids_total", "RemoteIdsFetched", "count", "Ids that clients of the id service were given.",
+           labels=_TAG),
+    _seconds("holdfast_remote_ids_seconds", "RemoteIdsFetched", "seconds",
+             "Time of one request to the id service, as its client saw it.", labels=_TAG, buckets=_CALL_SECONDS),
+    Metric("holdfast_remote_ids_failed_total", "counter", "Requests to the id service in vain, by class of error.",
+           (*_TAG, "error_type"), (Feed("RemoteIdsFailed", renamed={"error_type": "error"}),),
+           closed={"error_type": ("ServerUnreachable", "IdsRefused", "OverQuota", "NotAuthorized",
+                                  "ConfigurationError")}),
+    Metric("holdfast_remote_ids_left", "gauge", "Ids that a client had in hand when it was last answered, or not.",
+           _TAG, (Feed("RemoteIdsFetched", "left"), Feed("RemoteIdsFailed", "left")), across="sum"),
 )
 
 GUARDS = (
@@ -405,14 +413,20 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Backlog": BACKLOG,
     "Settling": SETTLING,
     "Failures and dead letters": (*FAILURES, LETTERS_CHECKED, LETTERS_CHECKED_AT),
+    "The dead-letter service": LETTER_SERVICE,
     "Effects that happen once": EFFECTS,
     "Locks around handlers": LOCKS,
     "Locks by name": NAMED_LOCKS,
     "Guards of locks": FENCES,
     "Worker ids": WORKER_IDS,
+    "Making ids": IDS,
+    "Ids from counters": COUNTERS,
+    "The id service": ID_SERVICE,
     "Guarded calls": GUARDS,
     "The outbox": OUTBOX,
     "State machines": MACHINES,
+    "Log pipelines": LOG_PIPELINES,
+    "Traces that are followed": TRACES,
     "Recovery": RECOVERY,
     "Liveness": LIVENESS,
     "The metrics themselves": (SERIES_REFUSED,),
