@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dead lines in a broker's queue, by the consumption contract: each is published, and looking at them is to be given
+all of them and to hand them back.
+
+A queue cannot be looked into. So ``list``, ``get``, ``remove`` and ``stock`` take what is there until nothing more
+comes for ``quiet_s``, and hand back what they do not remove; somebody else who consumes the queue meanwhile takes part
+of it away, for as long as it is in his hands. It is meant for a queue that is drained by a service of its own, and for
+a few thousand lines; who wants to work with dead lines has an easier time with the table or the files.
+
+Tried with the broker in memory, and with consumers of a real server's streams. RabbitMQ and Kafka come with their
+rooms; on RabbitMQ every look counts as a delivery, and quorum queues drop a message at their delivery limit: set it to
+none there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from ...consume.contract import Delivery, Origin, Settled, Source
+from ...errors import ServerError
+from ..dead_lines import DeadChoice, DeadLine, DeadStock
+from ..sink import SinkDown
+from .entries import entry_of, line_of
+from .lookup import the_one
+from .merge import folded
+
+__all__ = ["QueueDeadLines"]
+
+#: Deliveries that are taken at a time.
+_ROOM: Final = 1_000
+
+
+class QueueDeadLines:
+    """Keeps dead lines in a queue.
+
+    publish: writes one entry, durable when it returns. source: makes a consumer of the queue. quiet_s: after so long
+    without a delivery all were seen. Shorter: quicker looks; longer: a slow broker is not taken for an empty one.
+    stock_s: how old an answer of ``stock`` may be, for pipelines ask every few seconds; what went in since is added.
+    """
+
+    def __init__(self, publish: Callable[[list[bytes]], Awaitable[object]], source: Callable[[], Source], *,
+                 quiet_s: float = 0.2, stock_s: float = 300.0) -> None:
+        self.name = "queue"
+        self._publish, self._source, self._quiet_s = publish, source, quiet_s
+        self._turn = asyncio.Lock()
+        self._stock_s = stock_s
+        self._stock: tuple[float, DeadStock] | None = None
+
+    async def open(self) -> None:
+        """Asks nothing."""
+
+    async def put(self, lines: Sequence[DeadLine]) -> None:
+        for line in folded(lines).values():
+            try:
+                await self._publish(entry_of(line))
+            except (ServerError, TimeoutError, ConnectionError) as error:
+                raise SinkDown(f"the queue of dead lines: {error}") from error
+            self._add(line)
+
+    def _add(self, line: DeadLine) -> None:
+        if self._stock is not None:
+            at, known = self._stock
+            self._stock = at, DeadStock(count=known.count + 1, bytes=known.bytes + len(line.raw),
+                                        oldest_ms=known.oldest_ms or line.first_ms)
+
+    async def list(self, choice: DeadChoice | None = None) -> AsyncIterator[DeadLine]:
+        wanted = choice or DeadChoice()
+        for line in sorted((await self._all()).values(), key=lambda line: line.first_ms):
+            if wanted.takes(line):
+                yield line
+
+    async def get(self, line_id: str) -> DeadLine:
+        found = await self._all()
+        return found[the_one(line_id, [one for one in found if one.startswith(line_id)])]
+
+    async def remove(self, ids: Sequence[str]) -> int:
+        asked, there = set(ids), set()
+        async with self._taken() as deliveries:
+            settling: dict[Origin, list[Delivery]] = {}
+            for delivery, line in _lines(deliveries):
+                if line.id in asked:
+                    there.add(line.id)
+                    settling.setdefault(delivery.origin, []).append(delivery)
+            for origin, acks in settling.items():
+                left = [answer for _, answer in await origin.settle(acks, []) if answer is not Settled.GONE]
+                if left:
+                    raise SinkDown(f"the queue of dead lines: {len(left)} were taken away meanwhile; remove them again")
+        self._stock = None
+        return len(there)
+
+    async def stock(self) -> DeadStock:
+        now = time.monotonic()
+        if self._stock is None or now - self._stock[0] >= self._stock_s:
+            found = (await self._all()).values()
+            self._stock = now, DeadStock(count=len(found), bytes=sum(len(line.raw) for line in found),
+                                         oldest_ms=min((line.first_ms for line in found), default=0))
+        return self._stock[1]
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    async def _all(self) -> dict[str, DeadLine]:
+        async with self._taken() as deliveries:
+            return folded(line for _, line in _lines(deliveries))
+
+    @asynccontextmanager
+    async def _taken(self) -> AsyncIterator[Sequence[Delivery]]:
+        """All that is in the queue, in our hands for the block; what was not acknowledged is handed back."""
+        async with self._turn:
+            inbox, source = _Taking(), self._source()
+            running = asyncio.create_task(source.run(inbox))
+            try:
+                await inbox.quiet(self._quiet_s, running)
+                await source.stop_reading()
+                yield inbox.found
+            finally:
+                inbox.let_go()
+                await source.close(inbox)  # guard: handed back
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+
+
+def _lines(deliveries: Iterable[Delivery]) -> list[tuple[Delivery, DeadLine]]:
+    """Those that are dead lines. What somebody else has put there is handed back."""
+    found = []
+    for delivery in deliveries:
+        line = line_of(delivery.message.raw or delivery.message.fields)
+        if line is not None:
+            found.append((delivery, line))
+    return found
+
+
+class _Taking:
+    """An inbox that takes all and does nothing with it."""
+
+    ordered = False
+
+    def __init__(self) -> None:
+        self.found: list[Delivery] = []
+        self._held: set[tuple[Origin, bytes]] = set()
+        self._came = asyncio.Event()
+
+    def let_go(self) -> None:
+        """Nothing is in our hands any more."""
+        self._held.clear()
+
+    async def quiet(self, quiet_s: float, running: asyncio.Task[None]) -> None:
+        """Returns when nothing has come for so long. Raises what ended the source."""
+        while True:
+            self._came.clear()
+            coming = asyncio.create_task(self._came.wait())
+            await asyncio.wait({coming, running}, timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
+            came = coming.done()
+            coming.cancel()
+            if running.done():
+                running.result()
+            if not came:
+                return
+
+    def enter(self) -> None:
+        """Nothing is shared."""
+
+    def leave(self) -> None:
+        """Nothing was shared."""
+
+    def room(self) -> int:
+        """Always some."""
+        return _ROOM
+
+    async def wait_room(self) -> None:
+        """There is room."""
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> None:
+        """Keeps them."""
+        self.found.extend(deliveries)
+        self._held.update((one.origin, one.entry_id) for one in deliveries)
+        if deliveries:  # a source may have nothing to deliver, and say so again and again
+            self._came.set()
+
+    def holds(self, origin: Origin, entry_id: bytes) -> bool:
+        """For as long as the block lasts: a source delivers again what nobody holds."""
+        return (origin, entry_id) in self._held
+
+    def held(self, origin: Origin) -> int:
+        """So many of this origin."""
+        return sum(1 for one, _ in self._held if one is origin)
+
+    def restore(self, origin: Origin, pending: Iterable[tuple[bytes, str | None]], dead_keys: Iterable[str]) -> None:
+        """Order does not matter."""
+
+    def hand_back(self, origin: Origin) -> None:
+        """``close`` does."""
+
+    def revoke(self, origin: Origin, cause: str) -> int:
+        """They are somebody else's now."""
+        mine = [one for one in self.found if one.origin is origin]
+        self.found = [one for one in self.found if one.origin is not origin]
+        self._held = {one for one in self._held if one[0] is not origin}
+        return len(mine)
