@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys that members share: what opens, what seals, and how they are kept.
+
+Inside::
+
+    key.py        one key, which does not show itself
+    keyring.py    several: install, use, remove. Open this first
+    sealed.py     on disk, encrypted under a passphrase or a key file
+    serf_file.py  on disk as Serf keeps them, in plain
+"""
+
+from __future__ import annotations
+
+from .key import Key
+from .keyring import Keyring
+from .sealed import KeyFile, Passphrase, open_keyring
+from .serf_file import open_serf, read_serf, write_serf
+
+__all__ = ["Key", "KeyFile", "Keyring", "Passphrase", "open_keyring", "open_serf", "read_serf", "write_serf"]

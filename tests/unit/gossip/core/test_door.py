@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The example at the room's door, as it stands there."""
+
+from __future__ import annotations
+
+import textwrap
+
+from holdfast import gossip
+
+
+def test_the_example_of_the_door_runs():
+    example = gossip.__doc__.split("::", 1)[1].split("Inside::")[0]
+    names = {}
+    exec(compile(textwrap.dedent(example), "example", "exec"), names)
+    assert names["core"].inspect().alive == 1
