@@ -79,10 +79,13 @@ class Ledger:
         return not (self.lost or self.applied_twice or self.stray)
 
 
-def reckon(path: Path, connection: Any) -> Ledger:
-    """Compares the file with the database behind ``connection`` (of ``sqlite3``, ``psycopg`` or the like)."""
+def reckon(path: Path, connection: Any, charset: str = "") -> Ledger:
+    """Compares the file with the database behind ``connection`` (of ``sqlite3``, ``psycopg`` or the like).
+
+    charset: of lines that are not UTF-8, when they were mended meanwhile; without it they are bad ones.
+    """
     with path.open("rb") as file:
-        published, good = read_input(file)
+        published, good = read_input(file, charset)
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
     for operation, duration in good.values():
         tallies[operation].expected += 1
@@ -153,23 +156,32 @@ _JSON_NAMES = ("trace_id", "span_id", "parent_id", "pod_name", "operation_name",
 _HEX = "0123456789abcdef"
 
 
-def read_input(lines: Iterable[bytes]) -> tuple[int, dict[int, tuple[str, int]]]:
+def read_input(lines: Iterable[bytes], charset: str = "") -> tuple[int, dict[int, tuple[str, int]]]:
     """How many lines there are, and operation and duration of each good one by its number."""
     header: list[str] | None = None
     published, good = 0, {}
     for number, line in enumerate(lines, 1):
         while line[-1:] in (b"\n", b"\r"):
             line = line[:-1]  # noqa: PLW2901
-        if not line:
+        if not line.strip():
             continue
         if header is None and not published and not line.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t").startswith(b"{"):
             header = next(csv.reader([line.decode("utf-8-sig")]))
             continue
         published += 1
+        line = _in_utf8(line, charset)  # noqa: PLW2901
         cells = _csv_cells(line, header) if header else _json_cells(line)
         if cells is not None and _is_good(cells):
             good[number] = (cells[4], cells[7])
     return published, good
+
+
+def _in_utf8(line: bytes, charset: str) -> bytes:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode(charset, "replace").encode() if charset else line
+    return line
 
 
 def _csv_cells(line: bytes, header: list[str]) -> list[Any] | None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from ..app import Holdfast
 from ..streams.entry import Outgoing
@@ -82,11 +81,12 @@ class Outbox:
         """So many lines wait in the stream: publishing waits while they are too many."""
         (self._room.set if count < BACKLOG else self._room.clear)()
 
-    async def publish(self, hf: Holdfast, stream: str, layout: Layout, lines: Iterator[tuple[int, bytes]], pace: Pace
+    async def publish(self, hf: Holdfast, stream: str, layout: Layout, lines: Sequence[tuple[int, bytes]], pace: Pace
                       ) -> None:
-        """Publishes every line under its line id."""
+        """Publishes these lines, each under its line id, behind those before them."""
         content_type = "text/csv" if layout.format == "csv" else "application/json"
-        while burst := list(islice(lines, pace.burst)):
+        for at in range(0, len(lines), pace.burst):
+            burst = lines[at:at + pace.burst]
             if self.published + len(burst) > FIRST_PART * pace.total:
                 await self._hold()
             await self._room.wait()

@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,10 @@ from ..errors import HoldfastError
 from .effects import Effects
 from .ledger import open_database, reckon
 from .outbox import SLOW_BELOW, STRIKE_FROM, Outbox, pace_of
+from .reading import Numbered, pipeline
 from .report import Report
 from .strikes import Blow, Strikes
+from .timing import timing
 from .watch import Sight, Watch
 from .worker import GROUP, Assignment
 
@@ -150,8 +152,12 @@ class Play:
         if pace.slow:
             self._talk.say(f"fewer than {SLOW_BELOW:,} lines: {pace.burst} are published every {pace.pause_s:.2f} s,"
                            " so that there is work to interrupt; the throughput below is that of the publishing")
-        with self._plan.log.lines() as lines:
-            await self._outbox.publish(self._hf, self._plan.stream, self._plan.log.layout, lines, pace)
+        plan = self._plan
+
+        async def put(lines: Sequence[Numbered]) -> None:
+            await self._outbox.publish(self._hf, plan.stream, plan.log.layout, lines, pace)
+
+        await pipeline(plan.log, plan.folder / "reading", put).run(follow=False)
 
     # -- the blows --------------------------------------------------------------------------------------------------
 
@@ -229,4 +235,5 @@ class Play:
             recovery_s=None if self._recovery_s is None else round(self._recovery_s, 3),
             throughput_msg_s=round(self._outbox.published / seconds, 1), seconds=round(seconds, 2),
             lease_s=LEASE_MS / 1000, workers=WORKERS, partitions=plan.partitions, seed=log.seed,
-            dead_by_cause=dict(causes.most_common()), slowest=self._effects.slowest(), trouble=self._trouble)
+            dead_by_cause=dict(causes.most_common()), slowest=self._effects.slowest(), trouble=self._trouble,
+            timing=await asyncio.to_thread(timing, log))

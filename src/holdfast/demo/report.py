@@ -10,13 +10,36 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from .._base.terminal import drawn
 from .store import Slow
+from .timing import Timing
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 #: Seconds before a progress bar shows itself.
 _PATIENCE_S = 2.0
+
+
+class Mended(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the dead, once rules were at them.
+
+    planted: lines that a rule can mend, by the ledger's count. repaired: letters that it has mended, by the handling
+    log. applied: of those lines, in the database. lost, applied_twice: of all lines, counted again. waiting: letters
+    that wait for somebody.
+    """
+
+    planted: int
+    repaired: int
+    applied: int
+    lost: int
+    applied_twice: int
+    waiting: int
+
+    @property
+    def good(self) -> bool:
+        """Is every line that can be mended applied once?"""  # guard: one that is not is enough for exit code 1
+        return self.planted == self.repaired == self.applied and not (self.lost or self.applied_twice)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     kills: workers killed; killed_with, killed_committed: entries it held, and those of them that had their effect but
     no acknowledgement. stops: workers frozen. recovery_s: from the kill until the last of its entries was taken over or
     settled. throughput_msg_s: lines a second from the first publish until everything was settled, outages included.
-    trouble: what else went wrong.
+    trouble: what else went wrong. mended: what came of the dead, where rules were let at them. timing: where the time
+    went, without the extra ``traces`` null.
     """
 
     published: int
@@ -51,13 +75,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dead_by_cause: dict[str, int]
     slowest: list[Slow]
     trouble: list[str]
+    timing: Timing | None = None
+    mended: Mended | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def good(self) -> bool:
         """Is every line applied once or dead, and nothing else?"""
         generated = self.seed is not None
+        mended = self.mended is msgspec.UNSET or self.mended.good
         return (self.published == self.applied + self.dead and not (self.lost or self.applied_twice or self.stray)
-                and (not generated or self.dead == self.planted_bad) and not self.trouble)
+                and mended and (not generated or self.dead == self.planted_bad) and not self.trouble)
 
 
 Row = tuple[str, str]
@@ -77,17 +104,41 @@ def sections(report: Report) -> list[tuple[str, list[Row]]]:
     run = [("workers killed", str(r.kills)), ("recovery after the kill", recovery), ("workers frozen", str(r.stops)),
            ("throughput", f"{r.throughput_msg_s:,.0f} messages/s, outages included"), ("took", f"{r.seconds:.1f} s")]
     found = [("ledger", books), ("run", run),
+             ("repaired by rule", _mended_rows(r.mended)),
              ("dead letters by cause", [(cause, f"{n:,}") for cause, n in r.dead_by_cause.items()]),
-             ("slowest operations", [(s.name, f"{s.mean_us:,.0f} us, {s.count:,} spans") for s in r.slowest]),
+             *_timing(r),
              ("trouble", [(trouble, "") for trouble in r.trouble])]
     return [(heading, rows) for heading, rows in found if rows]
+
+
+def _timing(report: Report) -> list[tuple[str, list[Row]]]:
+    """As ``holdfast traces report`` has it; without that, what the database says."""
+    found = report.timing
+    if found is None:
+        return [("slowest operations", [(s.name, f"{s.mean_us:,.0f} us, {s.count:,} spans") for s in report.slowest])]
+    from ..traces.output.words import share_of, time_of
+
+    median, p99, most = map(time_of, found.root_us)
+    return [("traces", [("traces", f"{found.traces:,}, of {found.spans:,} spans of {found.services} services"),
+                        ("a trace takes", f"{median} (median), p99 {p99}, at most {most}")]),
+            ("where callers waited", [
+                (one.name, (f"{share_of(one.critical_us, found.critical_us)} of all critical paths; "
+                            f"p50 {time_of(one.p50_us)}, p99 {time_of(one.p99_us)}")) for one in found.waited])]
+
+
+def _mended_rows(mended: Mended | msgspec.UnsetType) -> list[Row]:
+    if mended is msgspec.UNSET:
+        return []
+    return [("planted, in another charset", f"{mended.planted:,}"), ("repaired and sent back", f"{mended.repaired:,}"),
+            ("applied", f"{mended.applied:,}"), ("applied twice", f"{mended.applied_twice:,}"),
+            ("others, waiting for somebody", f"{mended.waiting:,}")]
 
 
 def show(report: Report, *, as_json: bool) -> None:
     """Prints it to stdout."""
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
-    elif sys.stdout.isatty():
+    elif drawn(sys.stdout):
         _show_tables(sections(report), "green" if report.good else "red")
     else:
         lines = ((heading, _plain(name), value) for heading, rows in sections(report) for name, value in rows)
@@ -132,7 +183,7 @@ class Talk:
             sys.stderr.flush()
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if drawn(sys.stderr):
             from rich.console import Console
             from rich.progress import Progress
 
@@ -148,6 +199,10 @@ class Talk:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, visible=shown)
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """No progress from here on: a bar that is there goes."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

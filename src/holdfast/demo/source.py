@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +23,6 @@ class Log:
     total: int
     planted_bad: int = 0
     seed: int | None = None
-
-    @contextmanager
-    def lines(self) -> Iterator[Iterator[tuple[int, bytes]]]:
-        """Its numbered lines, header left out."""
-        with self.path.open("rb") as file:
-            yield read_lines(file)[1]
 
 
 def given(path: Path) -> Log:

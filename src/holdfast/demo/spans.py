@@ -127,10 +127,10 @@ class Layout:
 
 
 def numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines with their number, from 1, without their ends; empty ones are left out but counted."""
+    """Lines with their number, from 1, without their ends; those with nothing in them are left out but counted."""
     for number, line in enumerate(lines, 1):
         bare = line.rstrip(b"\r\n")
-        if bare:
+        if bare.strip():
             yield number, bare
 
 

@@ -13,10 +13,21 @@ WIDTH = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
+#: How a unit is written at the end of a metric's name, where that differs.
+_IN_NAMES = {"µs": "us", "1/s": "per_s"}
+
+
+def _head(metric: str, unit: str) -> str:
+    """A metric and its unit, which stands there once."""
+    if metric == unit:
+        return metric
+    return f"{metric.removesuffix('_' + _IN_NAMES.get(unit, unit)).replace('_', ' ')}, {unit}"
+
+
 def table(cells: Cells, scenario: str) -> tuple[list[str], list[list[str]]]:
     """Head and rows of one scenario, as words."""
     metrics = cells.metrics(scenario)
-    head = [scenario, *(f"{metric.replace('_', ' ')}, {unit}" for metric, unit in metrics.items())]
+    head = [scenario, *(_head(metric, unit) for metric, unit in metrics.items())]
     rows = [[scheme, *(shown(cells.value(scheme, scenario, metric)) for metric in metrics)] for scheme in cells.schemes]
     return head, [row for row in rows if any(row[1:])]
 

@@ -30,11 +30,22 @@ class Hurtable:
         stderr: IO[bytes] | int | None = None,
         folder: Path | None = None,
     ) -> None:
-        self.popen = subprocess.Popen(
-            argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
-        )
+        self.popen = self._begun(argv, env=env, cwd=cwd, stdout=stdout, stderr=stderr)
         self.paused = False
         watchdog.guard(self.pid, folder)
+
+    def _begun(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        stdout: IO[bytes] | int | None,
+        stderr: IO[bytes] | int | None,
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
+        )
 
     @property
     def pid(self) -> int:

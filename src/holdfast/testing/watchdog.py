@@ -9,6 +9,9 @@ pipe's end, which the kernel closes however we die, is the signal.
 
 It holds a pidfd for each process where the system has them, so that a pid that was given away again is never killed.
 It leads a session of its own: Ctrl-C in a terminal reaches the tests, not the one that cleans up after them.
+
+Nobody can name a process that a child has begun and left to itself, as the embedded server is, whose users may all be
+killed. It is known by where it is: on Linux, whatever works in a folder of the tests, without a terminal, ends too.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import IO, cast
 # The child's whole program: it must not depend on this package, whose files a test may be moving about.
 _PROGRAM = r"""
 import os, select, shutil, signal, sys
-guarded, pidfd = {}, getattr(os, "pidfd_open", None)
+guarded, swept, pidfd = {}, [], getattr(os, "pidfd_open", None)
 parent = None
 try:
     parent = pidfd and pidfd(int(sys.argv[1]))
@@ -41,6 +44,16 @@ def release(pid):
     fd, _ = guarded.pop(pid, (None, ""))
     if fd:
         os.close(fd)
+def settlers():
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        try:
+            at = os.readlink("/proc/%s/cwd" % name)
+            with open("/proc/%s/stat" % name) as file:
+                terminal = file.read().rpartition(")")[2].split()[4]
+        except OSError:
+            continue
+        if terminal == "0" and any((at + "/").startswith(folder + "/") for folder in swept):
+            yield int(name)
 buffer = b""
 while True:
     ready = select.select([0] + ([parent] if parent else []), [], [])[0]
@@ -52,7 +65,10 @@ while True:
     *lines, buffer = (buffer + chunk).split(b"\n")
     for line in lines:
         verb, pid, folder = line.decode().split("\t")
-        guard(int(pid), folder) if verb == "+" else release(int(pid))
+        if verb == "~":
+            swept.append(folder)
+        else:
+            guard(int(pid), folder) if verb == "+" else release(int(pid))
 for pid, (fd, folder) in guarded.items():
     try:
         if fd:
@@ -60,6 +76,11 @@ for pid, (fd, folder) in guarded.items():
         elif not pidfd:
             os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
+        pass
+for pid in settlers() if swept else ():
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
         pass
 for pid, (fd, folder) in guarded.items():
     if fd:
@@ -83,6 +104,10 @@ class Watchdog:
     def release(self, pid: int) -> None:
         """``pid`` was reaped: it may belong to somebody else from now on."""
         self._say("-", pid, "")
+
+    def sweep(self, folder: Path) -> None:
+        """Whatever works in ``folder`` then, or below, is killed when this process ends, by itself or not."""
+        self._say("~", 0, str(folder.resolve()))  # guard: what was left to itself ends with the tests
 
     def _say(self, verb: str, pid: int, folder: str) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from holdfast.demo.outbox import SLOW_BELOW, SLOW_S, STRIKE_FROM, pace_of
-from holdfast.demo.report import Report, sections, show
+from holdfast.demo.report import Mended, Report, sections, show
 from holdfast.demo.source import given, made_up
 from holdfast.demo.store import Slow
 from holdfast.demo.watch import Sight, pid_of
@@ -51,6 +51,18 @@ def test_a_worker_is_found_by_the_pid_in_its_consumers_names():
 def test_one_wrong_number_is_enough(wrong):
     assert GOOD.good
     assert not msgspec.structs.replace(GOOD, **wrong).good
+
+
+MENDED = Mended(planted=3, repaired=3, applied=3, lost=0, applied_twice=0, waiting=17)
+
+
+@pytest.mark.parametrize("wrong", [{"planted": 4}, {"repaired": 2}, {"applied": 2}, {"lost": 1}, {"applied_twice": 1}])
+def test_what_a_rule_can_mend_and_is_not_applied_once_is_enough_too(wrong):
+    mended = msgspec.structs.replace(GOOD, mended=MENDED)
+    assert mended.good
+    assert not msgspec.structs.replace(GOOD, mended=msgspec.structs.replace(MENDED, **wrong)).good
+    assert "repaired by rule" in dict(sections(mended))
+    assert "repaired by rule" not in dict(sections(GOOD))
 
 
 def test_a_log_that_was_given_may_hold_any_number_of_bad_lines():

@@ -28,6 +28,12 @@ def test_what_was_not_measured_is_no_nought():
     assert table(cells, "race") == (["race", "rate, 1/s", "size, 1/s"], [["a", "0", ""], ["b", "", "3"]])
 
 
+def test_a_unit_stands_once_at_the_head_of_its_column():
+    cells = Cells([cell("a", "took_s", 1, unit="s"), cell("a", "p50_us", 1, unit="µs"),
+                   cell("a", "ids_per_s", 1, unit="1/s"), cell("a", "bits", 1, unit="bits")])
+    assert table(cells, "race")[0] == ["race", "took, s", "p50, µs", "ids, 1/s", "bits"]
+
+
 def test_a_table_leaves_out_who_took_no_part():
     cells = Cells([cell("a", "rate", 1), cell("b", "rate", 1, "other")])
     assert table(cells, "race")[1] == [["a", "1"]]
