@@ -51,6 +51,9 @@ from .streams.settings import StreamSettings
 if TYPE_CHECKING:
     from ._redis.server import Server
     from .blocking import Blocking
+    from .ids import Pace
+    from .ids.awaited import AwaitedIds
+    from .ids.schemes.redis import RedisWorkers
     from .locks import Locks, LockSettings
     from .locks.authority import TokenAuthority
     from .once import Guard, Outbox, Relay
@@ -111,6 +114,7 @@ class Holdfast:
         self._outbox: Outbox | None = None
         self._stores: dict[str, DedupStore] = {}
         self._locks: list[Locks] = []
+        self._ids: list[AwaitedIds] = []
         self.worker: Worker | None = None
 
     # -- declaring ------------------------------------------------------------------------------------------------
@@ -301,6 +305,33 @@ class Holdfast:
         self._locks.append(made)
         return made
 
+    async def ids(self, layout: str = "snowflake", *, pool: str = "default", wanted: int | None = None,
+                  window_s: float = 30.0, replicas: int = 0, pace: Pace | None = None) -> AwaitedIds:
+        """Makes ids that cannot collide: ``await ids.next_id()``. See ``Generator``, ``WorkerId`` and ``RedisWorkers``.
+
+        Waits until a worker id of ``pool`` is held (``wanted``: that one), on a thread and connections of its own.
+        Closed with this object. Make one and keep it: each holds a worker id.
+        """
+        from .ids import Generator, WorkerId, layout_called
+        from .ids.awaited import AwaitedIds
+
+        laid = layout_called(layout)
+        scheme = self._workers(pool, laid.workers, replicas)
+        worker = WorkerId(scheme, name=self._site.service and f"{self._site.service}@{self._site.host}/{os.getpid()}",
+                          wanted=wanted, window_s=window_s, clock=self._clock, events=self.events)
+        generator = Generator(laid, await asyncio.to_thread(worker.open), pace, events=self.events)
+        made = AwaitedIds(generator, close=lambda: asyncio.to_thread(worker.close))
+        self._ids.append(made)
+        return made
+
+    def _workers(self, pool: str, workers: int, replicas: int) -> RedisWorkers:
+        from .ids.schemes.redis import RedisWorkers
+
+        if self._memory is not None or self._client is not None:
+            raise ConfigurationError("worker ids are renewed on connections of their own: give a url of a server")
+        return RedisWorkers(self.url, pool=pool, workers=workers, replicas=replicas, prefix=self.prefix,
+                            data_dir=self._data_dir, **self._connection)
+
     async def open(self) -> Server:
         """Connects, once. Everything else calls it by itself."""
         if self._memory is not None:
@@ -321,7 +352,7 @@ class Holdfast:
                 # For ever: even closing them would take the parent's sockets out of the loop that both still share.
                 _LEFT_TO_THE_PARENT.append((self._server, self._home[1]))
             self._server = self._producer = None
-            self._locks = []
+            self._locks, self._ids = [], []
             self._opening = asyncio.Lock()
         self._home = here
 
@@ -331,6 +362,8 @@ class Holdfast:
             await self._stores.popitem()[1].close()
         while self._locks:
             await self._locks.pop().close()
+        while self._ids:
+            await self._ids.pop().close()
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None

@@ -21,6 +21,7 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .app import Holdfast
+    from .ids import Generator
     from .locks import LockSettings
     from .locks.plain import PlainLocks
     from .streams.producer import Receipt
@@ -74,6 +75,10 @@ class Blocking:
         from .locks.plain import PlainLocks
 
         return PlainLocks(self, self.wait_for(self._hf.locks(settings, who=who)))
+
+    def ids(self, layout: str = "snowflake", **how: Any) -> Generator:
+        """Makes ids that cannot collide, for any thread: ``ids.next_id()``. See ``Holdfast.ids``."""
+        return self.wait_for(self._hf.ids(layout, **how)).generator
 
     def close(self) -> None:
         """Closes the connections and ends the thread. In a forked child they are the parent's, and left alone."""

@@ -43,9 +43,16 @@ The tree, in full::
     ├── LetterError                   dead letters
     │   ├── LetterNotFound
     │   ├── LetterInvalid             metadata that the specification forbids
+    │   ├── CaseMoved                 somebody else dealt with the letter meanwhile
+    │   ├── IncidentNotFound
     │   ├── AlreadyApplied            the effect exists; replaying would be for nothing
+    │   ├── RepairRefused             a repair cannot mend this message, or is told what it cannot do
     │   └── ReplayRefused             replaying might apply twice; the message says what would allow it
-    └── SecretUnavailable             a secret reference could not be resolved
+    ├── SecretUnavailable             a secret reference could not be resolved
+    └── GossipError                   members, and what they tell each other
+        ├── BadPacket                 what a peer sent is not what the protocol says: nothing of it was used
+        ├── KeyRefused                the keyring cannot be changed as asked
+        └── KeyringSealed             the keyring's file cannot be opened
 
 ``retry_may_help`` says whether the same call, made again later, could succeed with nothing mended.
 A class's docstring is its message when none is given, so what is documented is what is printed.
@@ -260,9 +267,17 @@ class IdError(HoldfastError):
 
 
 class IdsRefused(IdError):
-    """No id can be made now that nobody else could make."""
+    """No id can be made now that nobody else could make.
+
+    ``why``: window (of the worker id; it has ended), clock (it went back), burst (too far ahead of the time), layout
+    (its bits are used up), fork (the parent's), empty (a buffer, and nothing to fill it from).
+    """
 
     retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, why: str = "") -> None:
+        self.why = why
+        super().__init__(message)
 
 
 class WorkerIdTaken(IdError):
@@ -314,8 +329,29 @@ class LetterInvalid(LetterError):
     """The letter's metadata breaks the specification."""
 
 
+class CaseMoved(LetterError):
+    """Somebody else dealt with this letter meanwhile: look at it again.
+
+    ``state``: the one that it is in now.
+    """
+
+    retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, state: str = "") -> None:
+        self.state = state
+        super().__init__(message)
+
+
 class AlreadyApplied(LetterError):
     """The message's effect exists already; replaying it would do nothing."""
+
+
+class IncidentNotFound(LetterError):
+    """There is no such incident."""
+
+
+class RepairRefused(LetterError):
+    """The repair cannot mend this message. Its words name places in the body and never say what stands there."""
 
 
 class ReplayRefused(LetterError):
@@ -324,5 +360,32 @@ class ReplayRefused(LetterError):
 
 class SecretUnavailable(HoldfastError):
     """A secret reference could not be resolved."""
+
+    exit_code = 3
+
+
+class GossipError(HoldfastError):
+    """Something among members failed."""
+
+
+class BadPacket(GossipError):
+    """What a peer sent is not what the protocol says: nothing of it was used.
+
+    ``why``, to be counted by: short (it ends too early), type (a message nobody knows), value (a field cannot be
+    that), large (beyond a limit), deep (wrapped too often), crc, compression, label (another cluster's, or none), key
+    (no key of ours opens it, or it was changed on its way), plain (not encrypted, and it has to be), version.
+    """
+
+    def __init__(self, message: str | None = None, *, why: str = "value") -> None:
+        self.why = why
+        super().__init__(message)
+
+
+class KeyRefused(GossipError):
+    """The keyring cannot be changed as asked."""
+
+
+class KeyringSealed(GossipError):
+    """The keyring's file cannot be opened: the passphrase or key file is another one, or the file is damaged."""
 
     exit_code = 3

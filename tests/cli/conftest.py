@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from tests.support.nursery import ran
 
 COMMAND = (sys.executable, "-m", "holdfast.cli")
 
@@ -40,8 +41,7 @@ def environment(**more: str) -> dict[str, str]:
 def holdfast(tmp_path: Path) -> Callable[..., Said]:
     """Runs ``holdfast`` with these arguments, in an empty folder, until it ends."""
     def run(*args: object, **env: str) -> Said:
-        done = subprocess.run([*COMMAND, *map(str, args)], cwd=tmp_path, env=environment(**env), capture_output=True,
-                              stdin=subprocess.DEVNULL, timeout=60, check=False)
+        done = ran("holdfast.cli", [*map(str, args)], cwd=tmp_path, env=environment(**env))
         return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

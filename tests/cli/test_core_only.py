@@ -73,6 +73,8 @@ def test_every_command_explains_itself(core):
     ("Holdfast('redis://x', sql='sqlite://').consumer('s', group='g', once='sql')(lambda body: None)", "sql"),
     ("from holdfast.sinks import PrometheusSink; PrometheusSink()", "metrics"),
     ("from holdfast.sinks import OtelMiddleware; OtelMiddleware()", "otel"),
+    ("from holdfast.ids.service import create_app; create_app(None)", "serve"),
+    ("from holdfast.ids.remote import RemoteIds; RemoteIds('http://x', 'ids')", "http"),
 ])
 def test_a_missing_extra_is_named(core, tmp_path, code, extra):
     said = run(core, "-c", f"from holdfast import Holdfast; {code}", cwd=tmp_path)

@@ -15,17 +15,28 @@ import pytest
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
-GROUPS = ([], ["streams"], ["dlq"], ["sql"], ["id"], ["lab"], ["lock"], ["machine"], ["once"],
-          ["outbox"])
-COMMANDS = (["demo"], ["doctor"], ["id", "next"], ["id", "decode"], ["id", "layouts"],
-            ["id", "workers"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"], ["streams", "ls"],
-            ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"],
-            ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"],
-            ["dlq", "lint"], ["lab", "locks"], ["lab", "once"], ["lab", "takeover"], ["lock", "ls"], ["lock", "who"],
-            ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["lock", "history"],
-            ["machine", "show"], ["once", "ls"],
-            ["once", "show"], ["once", "doubts"], ["once", "resolve"], ["once", "prune"],
-            ["outbox", "ls"], ["outbox", "relay"])
+GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"],
+          ["lab"], ["lock"], ["logs"], ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["traces"])
+COMMANDS = (["console"], ["demo"], ["doctor"], ["id", "next"], ["id", "decode"], ["id", "layouts"], ["id", "hold"],
+            ["id", "serve"], ["id", "workers"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"],
+            ["streams", "ls"], ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"],
+            ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"],
+            ["dlq", "export"], ["dlq", "lint"], ["dlq", "map"], ["dlq", "trends"], ["dlq", "repair"],
+            ["dlq", "cases"], ["dlq", "log"],
+            ["dlq", "notify", "ls"], ["dlq", "notify", "ack"], ["dlq", "notify", "test"],
+            ["dlq", "rules", "test"], ["dlq", "serve"], ["dlq", "job", "start"], ["dlq", "job", "ls"],
+            ["dlq", "job", "show"], ["dlq", "job", "approve"], ["dlq", "job", "pause"], ["dlq", "job", "resume"],
+            ["dlq", "job", "cancel"], ["dlq", "queue"], ["dlq", "assign"], ["dlq", "comment"], ["dlq", "throw-away"],
+            ["dlq", "undo"], ["dlq", "view"], ["dlq", "edit"], ["dlq", "erase"], ["lab", "ids"], ["lab", "locks"],
+            ["lab", "once"], ["lab", "parsers"], ["lab", "takeover"], ["lab", "workers"], ["lock", "ls"],
+            ["lock", "who"], ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["lock", "history"],
+            ["logs", "check"], ["logs", "dlq", "list"], ["logs", "dlq", "group"], ["logs", "dlq", "show"],
+            ["logs", "dlq", "edit"], ["logs", "dlq", "replay"], ["logs", "dlq", "purge"], ["logs", "dlq", "export"],
+            ["logs", "run"], ["logs", "tail"],
+            ["machine", "show"], ["once", "ls"], ["once", "show"], ["once", "doubts"], ["once", "resolve"],
+            ["once", "prune"], ["outbox", "ls"], ["outbox", "relay"],
+            ["traces", "report"], ["traces", "critical-path"], ["traces", "graph"], ["traces", "compare"],
+            ["traces", "convert"], ["traces", "serve"])
 
 
 @pytest.mark.parametrize("command", [*GROUPS, *COMMANDS], ids=" ".join)

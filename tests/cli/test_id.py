@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import time
 
 import pytest
 
 from holdfast.ids.layout import DEFAULT, LAYOUTS
 from holdfast.testing.ports import free_port
+from tests.cli.conftest import COMMAND, environment
 
 
 def test_next_prints_ids_one_a_line_and_gives_its_worker_id_back(at, stream):
@@ -76,3 +80,79 @@ def test_without_a_url_the_embedded_server_of_the_folder_keeps_them(holdfast):
     assert "using the embedded server" in said.err
     (row,) = holdfast("id", "workers", "--json").json
     assert row["worker"] == 0
+
+
+def test_ids_under_a_worker_id_of_a_database(holdfast, tmp_path):
+    where = ("--scheme", "sql", "--sql", f"sqlite:///{tmp_path}/ids.db")
+    assert holdfast("sql", "init", *where[2:]).code == 0
+    said = holdfast("id", "next", "--count", "100", *where)
+    assert (said.code, len(set(said.out.split())), said.err) == (0, 100, "")
+    (row,) = holdfast("id", "workers", "--json", *where).json
+    assert (row["worker"], row["owner"], row["live"]) == (0, "holdfast id next", False)
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("sql", "--sql"), ("etcd", "--etcd"), ("zookeeper", "--zookeeper"),
+                                              ("kubernetes", "KUBERNETES_SERVICE_HOST")])
+def test_a_scheme_without_its_address_is_misuse(holdfast, scheme, said):
+    for command in (("next",), ("workers",)):
+        found = holdfast("id", *command, "--scheme", scheme)
+        assert (found.code, found.out) == (2, "")
+        assert said in found.err
+
+
+@pytest.mark.parametrize("where", [("--scheme", "etcd", "--etcd", "http://127.0.0.1:{}"),
+                                   ("--scheme", "zookeeper", "--zookeeper", "127.0.0.1:{}")])
+def test_a_store_that_is_not_there_is_code_3(holdfast, where):
+    said = holdfast("id", "next", *(word.format(free_port()) for word in where))
+    assert (said.code, said.out) == (3, "")
+    assert said.err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("words", [("next", "--count", "0"), ("next", "--form", "roman"), ("next", "--layout", "snow"),
+                                   ("next", "--window", "0.1"), ("next", "--scheme", "paper"), ("next", "extra")])
+def test_misuse_is_2_and_prints_no_id(at, words):
+    said = at("id", *words)
+    assert (said.code, said.out) == (2, "")
+    assert "rror: " in said.err
+
+
+def endless(backend, stream, tmp_path, out):
+    return subprocess.Popen([*COMMAND, "id", "next", "--count", "2000000000", "--url", backend.url, "--pool", stream],
+                            cwd=tmp_path, env=environment(), stdout=out, stderr=subprocess.PIPE)
+
+
+def test_who_pipes_it_into_head_has_what_they_wanted(backend, stream, tmp_path, at):
+    process = endless(backend, stream, tmp_path, subprocess.PIPE)
+    first = process.stdout.readline()
+    process.stdout.close()  # as `| head -1` does
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (141, b"")
+    assert int(first) > 0
+    (row,) = at("id", "workers", "--pool", stream, "--json").json
+    assert not row["live"], "its worker id was given back"
+
+
+def test_ctrl_c_ends_it_and_gives_its_worker_id_back(backend, stream, tmp_path, at):
+    with (tmp_path / "out").open("wb") as out:
+        process = endless(backend, stream, tmp_path, out)
+        while process.poll() is None and not (tmp_path / "out").stat().st_size:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"interrupted\n")
+    (row,) = at("id", "workers", "--pool", stream, "--json").json
+    assert not row["live"], "its worker id was given back"
+    whole = (tmp_path / "out").read_bytes().rpartition(b"\n")[0].split(b"\n")
+    last = max(int(line) for line in whole[-20_000:])
+    assert row["window_end_ms"] >= DEFAULT.decode(last).timestamp_ms, "and with the time of the last id"
+
+
+def test_a_terminal_sees_what_a_pipe_sees(backend, stream, tmp_path):
+    leader, follower = os.openpty()
+    process = subprocess.Popen([*COMMAND, "id", "next", "--count", "3", "--url", backend.url, "--pool", stream],
+                               cwd=tmp_path, env=environment(TERM="xterm-256color"), stdout=follower, stderr=follower)
+    os.close(follower)
+    assert process.wait(30) == 0
+    lines = os.read(leader, 4096).decode().split()
+    os.close(leader)
+    assert len(set(map(int, lines))) == 3

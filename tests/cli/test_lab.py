@@ -194,7 +194,7 @@ def test_people_get_tables_bars_and_sentences(capsys):
              for name, value in (("redis", 100), ("sql", 25))]
     _print(Report(cells=cells, advice=["take \x1bthis"]))
     out = capsys.readouterr().out
-    assert "throughput  messages per s, 1/s" in out
+    assert "throughput  messages, 1/s" in out
     assert out.index("redis  █") < out.index("sql    █")
     assert "- take \\x1bthis" in out
 

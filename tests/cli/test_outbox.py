@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.testing import Worker
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
+from tests.support.nursery import Born
 
 sa = pytest.importorskip("sqlalchemy")
 
@@ -82,7 +82,7 @@ def test_partitions_are_those_that_the_module_declares(at, add, backend, stream,
 def test_a_signal_ends_it_in_good_order(add, backend, stream, url, number):
     add(stream, 1)
     argv = [*COMMAND, "outbox", "relay", "--sql", url, "--url", backend.url, "--json"]
-    with Worker(argv, env=environment()) as relay:
+    with Born(argv, env=environment()) as relay:
         relay.wait_line(lambda line: line["event"] == "outbox_relayed")
         relay.signal(number)
         assert relay.wait(20) == 0
@@ -92,7 +92,7 @@ def test_its_metrics_can_be_scraped(add, backend, stream, url):
     add(stream, 1, 2)
     port = free_port()
     argv = [*COMMAND, "outbox", "relay", "--sql", url, "--url", backend.url, "--json", "--metrics", f"127.0.0.1:{port}"]
-    with Worker(argv, env=environment()) as relay:
+    with Born(argv, env=environment()) as relay:
         relay.wait_line(lambda line: line["event"] == "outbox_relayed")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             page = answer.read().decode()

@@ -115,7 +115,8 @@ def test_sql_tables_are_made_once(holdfast, tmp_path):
     url = f"sqlite:///{tmp_path}/app.db"
     said = holdfast("sql", "init", "--sql", url, "--json")
     made = ["holdfast_inbox", "holdfast_fence", "holdfast_outbox", "holdfast_guard", "holdfast_lock_fence",
-            "holdfast_lock_token", "holdfast_worker_pool", "holdfast_worker"]
+            "holdfast_lock_token", "holdfast_worker_pool", "holdfast_worker", "holdfast_counter",
+            "holdfast_ticket", "holdfast_dead_line"]
     assert (said.code, said.json, said.err) == (0, {"created": made}, "")
     assert holdfast("sql", "init", HOLDFAST_SQL=url).err == "all tables are there already\n"
     with sqlite3.connect(tmp_path / "app.db") as database:

@@ -8,7 +8,8 @@ option always wins over it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,12 @@ class Settings:
     prefix: str | None = None
     data_dir: Path | None = None
     sql: str | None = None
+    desk: str | None = None
     letter_prefix: str | None = None
+    etcd: str | None = None
+    zookeeper: str | None = None
+    token_file: Path | None = None
+    secrets: Path | None = None
     debug: bool = False
     #: Names that the command line gave; the others come from the environment.
     typed: set[str] = field(default_factory=set)
@@ -74,7 +80,38 @@ def server_options(*, at_root: bool = False) -> Callable[[F], F]:
 
 def sql_option(command: F) -> F:
     """``--sql``, for commands that look into the user's database."""
-    return _named("--sql", 'the database behind once="sql": postgresql+psycopg://…', asked=True)(command)
+    return sql_option_for('the database behind once="sql"')(command)
+
+
+def sql_option_for(what: str) -> Callable[[F], F]:
+    """``--sql``, for commands that look for something else there."""
+    return _named("--sql", f"{what}: postgresql+psycopg://…", asked=True)
+
+
+def desk_option(command: F) -> F:
+    """``--desk``, for commands that work with dead letters in hand."""
+    return _named("--desk", "database of the dead letters in hand: sqlite:///desk.db, postgresql+psycopg://…",
+                  asked=True)(command)
+
+
+def coordinator_options(command: F) -> F:
+    """``--etcd`` and ``--zookeeper``, for commands whose records may lie there."""
+    for option in (_named("--zookeeper", "host:2181,host:2181, with /chroot behind if wanted", asked=True),
+                   _named("--etcd", "http://host:2379,http://host:2379", asked=True)):
+        command = option(command)
+    return command
+
+
+def token_option(command: F) -> F:
+    """``--token-file``, for commands that serve."""
+    return _named("--token-file", "whoever asks has to send one of its tokens: a line each, NAME:TOKEN or TOKEN",
+                  asked=True, type=click.Path(dir_okay=False, path_type=Path))(command)
+
+
+def secrets_option(command: F) -> F:
+    """``--secrets``, for commands that need addresses and keys."""
+    return _named("--secrets", "folder with a file a secret: secret://name is its file `name`", asked=True,
+                  type=_FOLDER)(command)
 
 
 def letter_option(command: F) -> F:
@@ -106,6 +143,11 @@ def _kept(flag: str, text: str, **more: Any) -> Callable[[F], F]:
 
 def _name(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_")
+
+
+def environment() -> Mapping[str, str]:
+    """The environment, for what is no option: what a pod's cluster tells it."""
+    return os.environ
 
 
 def settings() -> Settings:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast dlq``: dead letters. Looking at them is here; what moves or removes them is in ``dlq_act``."""
+"""``holdfast dlq``: dead letters. Looking at them is here; what moves or removes them is in ``dlq_act``, the service in
+``dlq_serve``, its rules in ``dlq_rules``, and what it has in hand in ``dlq_desk``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -60,18 +62,23 @@ async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
         yield await open_shelf(server, stream, group, prefix=settings().letter_prefix or DEFAULT_PREFIX)
 
 
+#: Files with more commands, each a dictionary COMMANDS.
+_FILES = ("dlq_act", "dlq_desk", "dlq_jobs", "dlq_map", "dlq_notify", "dlq_people", "dlq_repair", "dlq_rules",
+          "dlq_serve", "dlq_trends")
+
+
 class _Commands(click.Group):
-    """Also finds the commands that act, which are in a file of their own."""
+    """Also finds the commands that are in files of their own."""
+
+    def _more(self) -> dict[str, click.Command]:
+        return {name: found for file in _FILES
+                for name, found in import_module(f".{file}", __package__).COMMANDS.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from . import dlq_act
-
-        return sorted({*super().list_commands(ctx), *dlq_act.COMMANDS})
+        return sorted({*super().list_commands(ctx), *self._more()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from . import dlq_act
-
-        return super().get_command(ctx, cmd_name) or dlq_act.COMMANDS.get(cmd_name)
+        return super().get_command(ctx, cmd_name) or self._more().get(cmd_name)
 
 
 @click.group("dlq", cls=_Commands)

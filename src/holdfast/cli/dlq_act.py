@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .choice import check_choice, named_or_all
 from .context import run, server_options, settings, sql_option
 from .dlq import choice_of, choosing, letters_of, shelf
 from .output import json_option, print_json, print_json_line, print_table, progress, say, show
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..deadletters.applied import Applied
 
 
-def _who() -> str:
+def who() -> str:
     """Whoever runs the command, for the letter's ``replayed-by``; a container may have no name for its user."""
     try:
         return getpass.getuser()
@@ -30,23 +31,9 @@ def _who() -> str:
         return "unknown"
 
 
-def _letters_or_all(command: Any) -> Any:
-    """Letters by id, or by filter with ``--all``: a bare command must not touch everything."""
-    command = click.option("--all", "every", is_flag=True, help="all letters that the filters choose")(command)
-    return click.argument("letter_ids", metavar="[LETTER]...", nargs=-1)(command)
-
-
-def _check_choice(letter_ids: tuple[str, ...], every: bool, chosen: dict[str, Any]) -> None:
-    filtered = every or any(value is not None for value in chosen.values())
-    if letter_ids and filtered:
-        raise click.UsageError("name letters, or choose them by filters, not both")
-    if not letter_ids and not filtered:
-        raise click.UsageError("name letters, choose them by filters, or say --all")
-
-
 @click.command("replay")
 @letters_of
-@_letters_or_all
+@named_or_all("letter")
 @choosing
 @click.option("--body-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="send this body instead; one letter only")
@@ -77,11 +64,11 @@ def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool,
     """
     from ..deadletters import Order, ReplayRules
 
-    _check_choice(letter_ids, every, chosen)
+    check_choice("letter", letter_ids, every, chosen)
     if body_file is not None and len(letter_ids) != 1:
         raise click.UsageError("--body-file goes with exactly one letter")
     body = body_file.read_bytes() if body_file is not None else None
-    order = Order(by=by or _who(), job=job, body=body, redirect_to=redirect_to, force=force, dry_run=dry_run)
+    order = Order(by=by or who(), job=job, body=body, redirect_to=redirect_to, force=force, dry_run=dry_run)
     rules = ReplayRules(kept_days=kept_days, replays_max=replays_max)
     if len(letter_ids) == 1:
         sent = [run(_replay_one(stream, group, letter_ids[0], order=order, rules=rules, handler=handler))]
@@ -95,7 +82,7 @@ async def _replay_one(stream: str, group: str, letter_id: str, *, order: Order, 
                       handler: str) -> Sent:
     from ..deadletters import Replayer
 
-    async with shelf(stream, group) as found, _effects(found, handler) as applied:
+    async with shelf(stream, group) as found, effects(found, handler) as applied:
         return await Replayer(found, applied=applied, rules=rules).one(letter_id, order)
 
 
@@ -105,7 +92,7 @@ async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, 
     from ..deadletters import Replayer
 
     sent: list[Sent] = []
-    async with shelf(stream, group) as found, _effects(found, handler) as applied:
+    async with shelf(stream, group) as found, effects(found, handler) as applied:
         replayer = Replayer(found, applied=applied, rules=rules)
         letters = (replayer.several(letter_ids, order, rate_per_s=rate_per_s) if letter_ids
                    else replayer.many(choice, order, rate_per_s=rate_per_s, limit=limit))
@@ -117,7 +104,7 @@ async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, 
 
 
 @asynccontextmanager
-async def _effects(found: Shelf, handler: str) -> AsyncIterator[Applied]:
+async def effects(found: Shelf, handler: str) -> AsyncIterator[Applied]:
     """What knows which effects are there: the records beside the stream, and the inbox in the database of ``--sql``."""
     from ..deadletters.applied import any_of, beside_stream, sql_inbox
 
@@ -143,7 +130,7 @@ def _report(sent: list[Sent], *, as_json: bool) -> int:
 
 @click.command("discard")
 @letters_of
-@_letters_or_all
+@named_or_all("letter")
 @choosing
 @click.option("--limit", type=click.IntRange(min=1), help="at most so many")
 @click.option("--why", required=True, help="the reason, for the record")
@@ -154,9 +141,9 @@ def _report(sent: list[Sent], *, as_json: bool) -> int:
 def discard(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool, limit: int | None, why: str,
             by: str | None, dry_run: bool, as_json: bool, **chosen: Any) -> None:
     """Remove dead letters for good. `dlq export` first keeps a copy."""
-    _check_choice(letter_ids, every, chosen)
+    check_choice("letter", letter_ids, every, chosen)
     choice = choice_of(chosen)
-    gone = run(_discarded(stream, group, letter_ids, choice=choice, limit=limit, by=by or _who(), why=why,
+    gone = run(_discarded(stream, group, letter_ids, choice=choice, limit=limit, by=by or who(), why=why,
                           dry_run=dry_run))
     if as_json:
         print_json([{"id": letter_id, "discarded": not dry_run} for letter_id in gone])

@@ -5,27 +5,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import click
 
-from .context import opened, run, server_options, settings
-from .output import json_option, print_fields, print_json, print_table
+from .context import run
+from .id_hold import hold
+from .id_scheme import kept, scheme_of, scheme_options
+from .id_serve import serve
+from .output import json_option, print_fields, print_json, print_table, show
 
-if TYPE_CHECKING:
-    from ..ids.schemes.redis import RedisWorkers
-
+#: Ids made between two looks at whether somebody said Ctrl-C.
 _BATCH = 10_000
 
+
+def _known(_: click.Context, __: click.Parameter, form: str) -> str:
+    from ..ids.forms import FORMS
+
+    if form not in ("decimal", *FORMS, "friendly"):
+        raise click.BadParameter(f"{form!r} is none of decimal, {', '.join(FORMS)}, friendly")
+    return form
+
+
 _layout = click.option("--layout", default="snowflake", show_default=True, help="see `holdfast id layouts`")
-_form = click.option("--form", default="decimal", show_default=True,
+_form = click.option("--form", default="decimal", show_default=True, callback=_known,
                      help="decimal, base32, base36, base58, base62 or friendly")
-_pool = click.option("--pool", default="default", show_default=True, help="whoever shares it shares worker ids")
 
 
 @click.group("id")
 def command() -> None:
-    """Make ids that cannot collide, read them, and see who makes them."""
+    """Make ids that cannot collide, read them, see who makes them, and serve them over HTTP."""
+
+
+command.add_command(serve)
+command.add_command(hold)
 
 
 @command.command("next")
@@ -34,41 +49,37 @@ def command() -> None:
 @click.option("--window", "window_s", default=10.0, show_default=True, type=click.FloatRange(0.2),
               help="seconds for which a worker id is claimed at a time")
 @_layout
-@_pool
-@server_options()
-def next_(*, count: int, form: str, window_s: float, layout: str, pool: str) -> None:
+@scheme_options
+def next_(*, count: int, form: str, window_s: float, layout: str, pool: str, scheme: str) -> None:
     """Print ids, one a line, under a worker id that is claimed for it and given back.
 
     The next holder of that worker id begins behind the last id printed here.
     """
-    run(_next(count, form, window_s, layout, pool))
+    run(_next(count, _writer(form, layout), layout, window_s=window_s, pool=pool, scheme=scheme))
 
 
-async def _next(count: int, form: str, window_s: float, layout_name: str, pool: str) -> None:
+async def _next(count: int, written: Callable[[int], str], layout_name: str, *, window_s: float, pool: str,
+                scheme: str) -> None:
+    from .._base.aside import aside
     from ..ids import Generator, WorkerId, layout_called
+    from ..ids.awaited import AwaitedIds
 
-    layout, written = layout_called(layout_name), _writer(form, layout_name)
-
-    def make(scheme: RedisWorkers) -> None:
-        with WorkerId(scheme, name="holdfast id next", window_s=window_s) as worker:
-            made, left = Generator(layout, worker), count
+    layout = layout_called(layout_name)
+    async with kept(scheme):
+        worker = WorkerId(scheme_of(scheme, pool, layout.workers), name="holdfast id next", window_s=window_s)
+        try:
+            await aside(worker.open)
+            ids, left = AwaitedIds(Generator(layout, worker)), count
             while left:
-                some = made.next_ids(min(left, _BATCH))
-                click.echo("\n".join(map(written, some)))
+                some = await ids.next_ids(min(left, _BATCH))
+                show("\n".join(map(written, some)))
                 left -= len(some)
-
-    async with opened():  # says which server it is, and keeps an embedded one
-        await asyncio.to_thread(make, _scheme(pool, layout.workers))
-
-
-def _scheme(pool: str, workers: int) -> RedisWorkers:
-    from ..ids.schemes.redis import RedisWorkers
-
-    said = settings()
-    return RedisWorkers(said.url, pool=pool, workers=workers, prefix=said.own_prefix, data_dir=said.data_dir)
+                await asyncio.sleep(0)  # Ctrl-C is heard here
+        finally:
+            await aside(worker.close)
 
 
-def _writer(form: str, layout_name: str) -> Any:
+def _writer(form: str, layout_name: str) -> Callable[[int], str]:
     from ..ids import layout_called
     from ..ids.forms import FORMS, friendly
 
@@ -77,8 +88,6 @@ def _writer(form: str, layout_name: str) -> Any:
         return str
     if form == "friendly":
         return lambda made: friendly(made, layout)
-    if form not in FORMS:
-        raise click.BadParameter(f"{form!r} is none of decimal, {', '.join(FORMS)}, friendly", param_hint="--form")
     return lambda made: FORMS[form].text(made, layout.bits)
 
 
@@ -115,10 +124,8 @@ def _number(text: str, form: str, layout_name: str) -> int:
             if not (text.isascii() and text.isdigit()):
                 raise ValueError(f"{text!r} is no decimal id: say --form, or give digits")
             number = int(text)
-        elif form in FORMS:
-            number = FORMS[form].number(text, layout.bits)
         else:
-            raise ValueError(f"{form!r} is none of decimal, {', '.join(FORMS)}, friendly")
+            number = FORMS[form].number(text, layout.bits)
         layout.decode(number)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="ID") from None
@@ -143,12 +150,11 @@ def layouts(*, as_json: bool) -> None:
 
 
 @command.command("workers")
-@_pool
 @json_option
-@server_options()
-def workers(*, pool: str, as_json: bool) -> None:
+@scheme_options
+def workers(*, pool: str, scheme: str, as_json: bool) -> None:
     """List the worker ids that are or were held, with their windows of store time."""
-    found = run(_workers(pool))
+    found = run(_workers(pool, scheme))
     if as_json:
         print_json(found)
     else:
@@ -156,12 +162,10 @@ def workers(*, pool: str, as_json: bool) -> None:
         print_table([name.replace("_", " ") for name in names], [[row[name] for name in names] for row in found])
 
 
-async def _workers(pool: str) -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
-    async with opened():  # says which server it is, and keeps an embedded one
-        scheme = _scheme(pool, 1)
+async def _workers(pool: str, scheme: str) -> list[dict[str, Any]]:
+    async with kept(scheme):
+        looking = scheme_of(scheme, pool, 1)
         try:
-            return [asdict(held) for held in await scheme.holders()]
+            return [asdict(held) for held in await looking.holders()]
         finally:
-            await scheme.close()
+            await looking.close()

@@ -13,6 +13,8 @@ from .output import json_option, print_json, print_table, printable, progress, s
 
 if TYPE_CHECKING:
     from ..labs.cells import Report
+    from ..labs.ids_advice import Needs
+    from ..labs.workers_advice import Needs as WorkerNeeds
 
 
 @click.group("lab")
@@ -90,6 +92,142 @@ def locks(*, quick: bool, seed: int, as_json: bool) -> int:
     from ..labs.locks import failed
 
     return int(failed(report))
+
+
+@command.command("ids")
+@click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: what happens, less how fast")
+@click.option("--seed", type=int, default=1, show_default=True, help="of pauses, and of who writes next")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="needed: so many ids a second, of one thread")
+@click.option("--strict-order", is_flag=True, help="needed: a later id is the larger one, over all processes")
+@click.option("--no-guessing", is_flag=True, help="needed: strangers find no other ids, nor how many there are")
+@click.option("--no-dependencies", is_flag=True, help="needed: no store and no service")
+@click.option("--max-chars", type=click.IntRange(1), help="needed: so many characters at most, in base 62")
+@click.option("--bits", type=click.IntRange(1), help="needed: so many bits at most, without the sign")
+@sql_option
+@json_option
+@server_options()
+def ids(*, quick: bool, seed: int, as_json: bool, rate: float | None, strict_order: bool, no_guessing: bool,
+        no_dependencies: bool, max_chars: int | None, bits: int | None) -> int:
+    """Make ids by every family: rates, duplicates, order, keys of a table, size, guessing, a store that dies.
+
+    Runs on the given server and database (without --sql: a temporary SQLite file), under names of its own that begin
+    with PREFIX:lab-, and removes them. Both carry its load meanwhile; the store that dies is the lab's own. What is
+    said to be needed is answered by the advice. Answers 1 when a family made an id twice or broke an order that it
+    promises, or when a scheme that cheats was not caught.
+    """
+    from ..labs.ids_advice import Needs
+
+    needs = Needs(rate=rate, strict_order=strict_order, no_guessing=no_guessing, no_dependencies=no_dependencies,
+                  max_chars=max_chars, bits=bits)
+    with progress("lab", 100) as done:
+        report = run(_ids_made(quick, seed, needs, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, ("throughput", "ids_per_s", "ids a second"))
+    from ..labs.ids import failed
+
+    return int(failed(report))
+
+
+@command.command("workers")
+@click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: a handful of pods, short windows")
+@click.option("--seed", type=int, default=1, show_default=True, help="of who dies")
+@click.option("--kubernetes", is_flag=True, help="needed: it runs there")
+@click.option("--no-dependencies", is_flag=True, help="needed: no server beside what is there anyway")
+@click.option("--restarts-fast", is_flag=True, help="needed: a pod that died makes ids again soon")
+@click.option("--same-id", is_flag=True, help="needed: a pod that died has its worker id again")
+@sql_option
+@json_option
+@server_options()
+def workers(*, quick: bool, seed: int, as_json: bool, kubernetes: bool, no_dependencies: bool, restarts_fast: bool,
+            same_id: bool) -> int:
+    """Give worker ids to pods by every scheme: pods that come and go, die, are stopped; stores that die.
+
+    Starts all servers it hurts on this machine, and ends them; etcd and ZooKeeper take part where they are installed,
+    Kubernetes as a contract server. Claims are timed on the given Redis, if one is given, under names that begin with
+    PREFIX:lab-; worker ids of a database take part when --sql names a PostgreSQL or MariaDB. What is said to be needed
+    is answered by the advice. Answers 1 when two pods made one id under a scheme that has a store, or when a variable
+    that nobody compares did no harm.
+    """
+    from ..labs.workers_advice import Needs
+
+    needs = Needs(kubernetes=kubernetes, no_dependencies=no_dependencies, restarts_fast=restarts_fast, same_id=same_id)
+    with progress("lab", 100) as done:
+        report = run(_workers_hired(quick, seed, needs, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print_workers(report)
+    from ..labs.workers import failed
+
+    return int(failed(report))
+
+
+@command.command("parsers")
+@click.option("--quick", is_flag=True, help="a first look, in some ten seconds: fewer lines, a shorter bound")
+@click.option("--seed", type=int, default=1, show_default=True, help="of the lines, and of what is bad among them")
+@click.option("--lines", type=click.IntRange(1_000), help="of each file (default 200,000; with --quick 20,000)")
+@json_option
+def parsers(*, quick: bool, seed: int, lines: int | None, as_json: bool) -> int:
+    """Read a log by every scheme: regular expressions, RE2, states, splitting, JSON, DuckDB; and one that hangs.
+
+    Needs no server. Files lie in a temporary folder, some 80 MB of them unless --lines says otherwise, and each scheme
+    runs in a process of its own; both are gone afterwards. re2 needs the extra dlq, duckdb the extra traces. Answers 1
+    when a scheme says something else than what is right, when one hangs that promises linear time, or when the naive
+    regular expression does not.
+    """
+    with progress("lab", 100) as done:
+        report = run(_parsed(quick, seed, lines, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, ("text", "throughput", "text, MB/s"), ("json", "throughput", "JSON, MB/s"))
+    from ..labs.parsers import failed
+
+    return int(failed(report))
+
+
+def _print_workers(report: Report) -> None:
+    """The matrix first."""
+    from ..labs.cells import Cells
+    from ..labs.workers_advice import matrix
+    from ..labs.workers_schemes import SCHEMES
+
+    print_table(*matrix(Cells(report.cells), list(SCHEMES.values())))
+    show()
+    _print(report, ("start", "claim_p50_ms", "a claim, ms"), ("crash", "first_id_s", "seconds after a death"))
+
+
+async def _parsed(quick: bool, seed: int, lines: int | None, done: Callable[[int], None]) -> Report:
+    from dataclasses import replace
+
+    from ..labs import parsers as lab
+
+    plan = lab.QUICK if quick else lab.FULL
+    return await lab.compare(plan if lines is None else replace(plan, lines=lines), seed=seed, say=say,
+                             done=lambda through, steps: done(100 * through // steps))
+
+
+async def _workers_hired(quick: bool, seed: int, needs: WorkerNeeds, done: Callable[[int], None]) -> Report:
+    from ..labs import Place
+    from ..labs import workers as lab
+
+    said = settings()
+    place = Place(url=said.url, prefix=said.own_prefix) if said.url else None
+    return await lab.compare(lab.QUICK if quick else lab.FULL, place=place, sql=said.sql or "", needs=needs, seed=seed,
+                             say=say, done=lambda through, steps: done(100 * through // steps))
+
+
+async def _ids_made(quick: bool, seed: int, needs: Needs, done: Callable[[int], None]) -> Report:
+    from ..labs import Place
+    from ..labs import ids as lab
+
+    said = settings()
+    async with opened():  # says which one it is, and keeps an embedded one up between two workers
+        place = Place(url=said.url, data_dir=said.data_dir, prefix=said.own_prefix)
+        return await lab.compare(place, lab.QUICK if quick else lab.FULL, sql=said.sql, needs=needs, seed=seed, say=say,
+                                 done=lambda through, steps: done(100 * through // steps))
 
 
 async def _locked(quick: bool, seed: int, done: Callable[[int], None]) -> Report:

@@ -20,6 +20,8 @@ from typing import Any
 import click
 import msgspec
 
+from .._base.terminal import drawn
+
 #: ``--json``, worded the same everywhere.
 json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
@@ -64,7 +66,7 @@ def print_json_line(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, styles: Sequence[str] = ()) -> None:
     """A table on stdout. Numbers stand on the right. ``styles``: a colour a row, on terminals."""
     cells = [[_cell(value) for value in row] for row in rows]
-    if sys.stdout.isatty():
+    if drawn(sys.stdout):
         return _rich_table(columns, cells, _numeric(columns, rows), styles)
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for line in (columns, *cells):
@@ -108,7 +110,7 @@ def print_fields(pairs: Iterable[tuple[str, str]]) -> None:
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Gives a function that takes the number done so far; shows a bar for it if it takes long and somebody watches."""
-    if not sys.stderr.isatty():
+    if not drawn(sys.stderr):
         yield lambda _: None
         return
     from rich.console import Console

@@ -46,12 +46,13 @@ def run_alone(plan: Plan) -> int:
 
 def with_loop(plan: Plan, work: Callable[[], Any]) -> int:
     """Runs ``work()`` on the event loop that was asked for."""
-    with asyncio.Runner(loop_factory=_loop_factory(plan.uvloop)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(plan.uvloop)) as runner:
         code: int = runner.run(work())
         return code
 
 
-def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes the event loop that was asked for; None: uvloop's where it is installed."""
     if wanted is False:
         return None
     try:
