@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, KNOWN, LOCKS, MODES
+from .contestants import CONTESTANTS, IDS, KNOWN, LETTERS, LOCKS, MODES, TRACES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -26,6 +26,9 @@ WHO: dict[str, tuple[str, ...]] = {
     "recovery": ("holdfast", "faststream", "taskiq"),
     "once": tuple(MODES),
     "locks": tuple(LOCKS),
+    "ids": tuple(IDS),
+    "letters": tuple(LETTERS),
+    "traces": tuple(TRACES),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -35,11 +38,14 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=list(WHO), action="append", help="ask only this; may be repeated")
     parser.add_argument("--who", help=f"contestants, with commas, of {', '.join(KNOWN)}")
-    parser.add_argument("--n", type=int, help="messages: of the drain and of once (50,000), of memory (see --full)")
-    parser.add_argument("--runs", type=int, help="rounds of the drain and of once (5), latency (3), kills (3)")
+    parser.add_argument("--n", type=int, help="messages: of the drain and of once (50,000), of memory (see --full); "
+                        "letters (100,000); traces: MB of each file (500)")
+    parser.add_argument("--runs", type=int, help="rounds of drain, once, traces (5), latency, kills, letters (3), "
+                        "ids (7)")
     parser.add_argument("--series", choices=["none", "everysec"], action="append",
                         help="persistence of the drain and of once (both)")
-    parser.add_argument("--quick", action="store_true", help="of locks: few contenders, few locks, one short round")
+    parser.add_argument("--quick", action="store_true", help="locks, ids, letters, traces: little of everything, in "
+                        "one round")
     parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
     parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
@@ -149,9 +155,46 @@ def ask_locks(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]
             "spoiled": locks.overlaps(figures)}
 
 
+def ask_ids(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import ids  # what starts databases is nobody else's business
+
+    effort, facts = ids.QUICK if asked.quick else ids.Effort(), {}
+    effort = replace(effort, runs=asked.runs or effort.runs)
+    with _bench(asked, facts) as bench:
+        figures = ids.measure(bench, names, effort, tell)
+    return {**facts, "settings": asdict(effort), "figures": figures, "spoiled": ids.spoiled(figures)}
+
+
+def ask_letters(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import letters  # what starts a database, a console and a browser is nobody else's business
+
+    effort, facts = letters.QUICK if asked.quick else letters.Effort(), {}
+    effort = replace(effort, runs=asked.runs or effort.runs, letters=asked.n or effort.letters)
+    asked.no_pin = True  # four processes share what there is
+    with _bench(asked, facts) as bench:
+        figures = letters.measure(bench, names[0], effort, tell)
+    return {**facts, "settings": asdict(effort), "figures": figures, "spoiled": letters.spoiled(figures)}
+
+
+def ask_traces(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import traces
+
+    effort = traces.QUICK if asked.quick else traces.Effort()
+    effort = replace(effort, runs=asked.runs or effort.runs, size_mb=asked.n or effort.size_mb)
+    figures = traces.measure([name.removeprefix("traces-") for name in names], effort, tell)
+    return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": traces.spoiled(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
-    "once": ask_once, "locks": ask_locks}
+    "once": ask_once, "locks": ask_locks, "ids": ask_ids, "letters": ask_letters,
+    "traces": ask_traces}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ def percentile(ordered: Sequence[float], p: float) -> float:
     """The value below which p % of an ordered sequence lie (nearest rank)."""
     if not ordered:
         raise ValueError("no values: nothing was measured")
-    return ordered[max(0, math.ceil(p / 100 * len(ordered)) - 1)]
+    return ordered[max(0, math.ceil(p * len(ordered) / 100) - 1)]
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:

@@ -42,6 +42,10 @@ class Job(msgspec.Struct, kw_only=True):
     once: how effects are made to happen once. sql: the URL of an empty database.
     fair, zookeeper, board, place, crowd: of locks. In order of arrival; where ZooKeeper is; the file that processes
         share and this one's place in it; how many must wait before a holder gives back. ``measure`` names the role.
+    call, threads, bursts, tail: of ids. Which call makes them, from so many threads; how many bursts of ``n`` calls are
+        timed, and how many calls each by itself.
+    store, token, held, folder: of worker ids and counters. What kind of store is at ``url``, and the token it wants;
+        how many worker ids others hold; where what was made is written.
     """
 
     contestant: str
@@ -63,6 +67,14 @@ class Job(msgspec.Struct, kw_only=True):
     board: str = ""
     place: int = 0
     crowd: int = 0
+    call: str = ""
+    threads: int = 1
+    bursts: int = 0
+    tail: int = 0
+    store: str = ""
+    token: str = ""
+    held: int = 0
+    folder: str = ""
     name: str = "worker"
 
     def environment(self) -> dict[str, str]:

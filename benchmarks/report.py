@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import ids_report, letters_report, traces_report
 from .contestants import KNOWN
 from .figures import medians, ratios, spread
 
@@ -142,6 +143,10 @@ def once(result: Result) -> str:
     return text
 
 
+def _letters_title(result: Result) -> str:
+    return f"Dead letters, {result['settings']['letters']:,} of them"
+
+
 LOCK_BASE = "lock-redis-py"
 
 
@@ -232,15 +237,15 @@ def _middle(runs: Sequence[Result], key: str, digits: int) -> str:
 def _versions(newest: Mapping[str, Result]) -> str:
     """Who took part, how it was set, and in which version."""
     text, done = "## Who took part\n\n", set()
-    server = next(iter(newest.values()))["server"]
-    text += f"Server: {server['server']} {server['version']}.\n\n"
+    if server := next((one["server"] for one in newest.values() if "server" in one), None):
+        text += f"Server: {server['server']} {server['version']}.\n\n"
     for result in newest.values():
         for name, one in result["contestants"].items():
             if name not in done:
                 done.add(name)
                 versions = ", ".join(f"{package} {number}" for package, number in one["versions"].items())
                 settings = "; ".join(f"{key}: {value}" for key, value in one["settings"].items())
-                text += f"- **{one['title']}**: {settings}. ({versions})\n"
+                text += f"- **{one['title']}**: {settings}.{f' ({versions})' if versions else ''}\n"
     return text
 
 
@@ -259,4 +264,6 @@ so many that their polls hold up the server.
 _SERIES = {"none": "Without persistence", "everysec": "Append-only file, synced every second"}
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "drain": drain, "latency": latency, "memory": memory, "idle": idle, "recovery": recovery,
-    "once": once, "locks": locks}
+    "once": once, "locks": locks, "ids": lambda result: _head(ids_report.TITLE, result) + ids_report.ids(result, table),
+    "letters": lambda result: _head(_letters_title(result), result) + letters_report.letters(result, table),
+    "traces": lambda result: _head(traces_report.title(result), result) + traces_report.traces(result, table)}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is measured. One file a library, and ``once_`` for our modes; each offers ``fill``, ``pace`` and ``work``; those
-called ``lock_…`` only ``work``."""
+called ``lock_…`` and ``id_…`` only ``work``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Any
 
 import holdfast
 
@@ -38,6 +39,11 @@ class Contestant:
     zookeeper: bool = False
     renews: bool = False
     held_max: int = 0
+    #: Ids only: the table it stands in, which call of the module makes them, how many a call, from how many threads.
+    group: str = ""
+    call: str = ""
+    each: int = 1
+    threads: int = 1
     #: Where the program is not this package's own: arguments after the interpreter.
     command: tuple[str, ...] = field(default=())
 
@@ -54,7 +60,7 @@ class Contestant:
     @property
     def is_ours(self) -> bool:
         """Does it make its own group, and count as ours where ratios are taken?"""
-        return self.module in ("holdfast_", "once_", "lock_holdfast_")
+        return self.module in ("holdfast_", "once_", "lock_holdfast_", "id_holdfast_") or self.name == "traces-holdfast"
 
     def versions(self) -> dict[str, str]:
         """Package → version."""
@@ -62,7 +68,7 @@ class Contestant:
 
 
 #: What a package is imported as, where that is not its name.
-MODULES = {"python-redis-lock": "redis_lock"}
+MODULES = {"python-redis-lock": "redis_lock", "snowflake-id": "snowflake", "sonyflake-py": "sonyflake"}
 _TYPED = "msgspec.Struct, validated"
 CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (
     Contestant("bare", "bare redis-py loop", "bare", ("redis", "hiredis", "msgspec", "uvloop"), {
@@ -148,5 +154,101 @@ LOCKS: dict[str, Contestant] = {c.name: c for c in (
         "fencing": "none told", "server": "one ZooKeeper beside Redis, nothing synced to disk",
         "contenders": "a thread each"}, fair=True, zookeeper=True, part=0.25),
 )}
+
+
+def _ids(name: str, title: str, group: str, call: str, how: str, **more: Any) -> Contestant:
+    return Contestant(name, title, "id_holdfast_", _OURS, {"ids": how}, group=group, call=call, **more)
+
+
+def _claims(name: str, title: str, store: str, packages: tuple[str, ...], how: str) -> Contestant:
+    return Contestant(name, f"Worker ids on {title}", "id_claims_", packages, {"scheme": how}, group="claims",
+                      call=store)
+
+
+_BOUND, _NEXT = "draw = ids.bound(); draw()", "ids.next_id()"
+#: What makes ids, and where worker ids are held (group ``claims``, ``call`` is the store). part: of the calls that
+#: others are given, for a slow one.
+IDS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("id-call", "calling an empty function", "id_floor_", (), {"call": "what every row below contains"},
+               group="single"),
+    _ids("id-bound", "Holdfast, bound()", "single", "bound", _BOUND),
+    _ids("id-next", "Holdfast, next_id()", "single", "next", _NEXT),
+    _ids("id-strict", "Holdfast, strict_id()", "single", "strict", "ids.strict_id(): clock and lock for each"),
+    _ids("id-await-uvloop", "Holdfast, await next_id(), uvloop", "single", "await", "await AwaitedIds(ids).next_id()"),
+    _ids("id-await-asyncio", "Holdfast, await next_id(), asyncio", "single", "await-asyncio", "the same, asyncio"),
+    _ids("id-uuid7", "Holdfast, Uuid7", "single", "uuid7", "Uuid7().next_id(): 128 bits, clock and lock for each",
+         part=0.5),
+    Contestant("id-snowflake", "snowflake-id", "id_snowflake_", ("snowflake-id",), {
+        "ids": "next(SnowflakeGenerator(42))", "threads": "no lock"}, group="single", call="next"),
+    Contestant("id-snowflake-kept", "snowflake-id, __next__ kept", "id_snowflake_", ("snowflake-id",), {
+        "ids": "its __next__, kept", "threads": "no lock"}, group="single", call="kept"),
+    Contestant("id-tsid", "tsidpy", "id_tsid_", ("tsidpy",), {
+        "ids": "TSID.create", "threads": "a lock"}, group="single", call="object"),
+    Contestant("id-sonyflake", "sonyflake-py", "id_sonyflake_", ("sonyflake-py",), {
+        "ids": "SonyFlake(machine_id=…).next_id; its layout has 256 in 10 ms", "threads": "a lock"}, group="single",
+        part=0.005),
+    Contestant("id-uuid-utils-7", "uuid_utils, uuid7()", "id_uuid_utils_", ("uuid-utils",), {
+        "ids": "uuid_utils.uuid7, in Rust; an object of 128 bits"}, group="single", call="uuid7"),
+    Contestant("id-uuid-utils-4", "uuid_utils, uuid4()", "id_uuid_utils_", ("uuid-utils",), {
+        "ids": "uuid_utils.uuid4, in Rust; an object of 128 bits"}, group="single", call="uuid4"),
+    Contestant("id-uuid-4", "uuid.uuid4()", "id_uuid_", (), {"ids": "Python's own"}, group="single", call="uuid4",
+               part=0.5),
+    Contestant("id-uuid-1", "uuid.uuid1()", "id_uuid_", (), {"ids": "Python's own"}, group="single", call="uuid1",
+               part=0.1),
+    _ids("id-threads-bound", "Holdfast, bound() in each", "threads", "bound", _BOUND, threads=8),
+    _ids("id-threads-next", "Holdfast, next_id()", "threads", "next", _NEXT, threads=8),
+    _ids("id-threads-strict", "Holdfast, strict_id()", "threads", "strict", "ids.strict_id()", threads=8, part=0.5),
+    Contestant("id-threads-tsid", "tsidpy", "id_tsid_", ("tsidpy",), {"ids": "TSID.create"}, group="threads",
+               call="object", threads=8, part=0.5),
+    Contestant("id-threads-uuid-utils", "uuid_utils, uuid7()", "id_uuid_utils_", ("uuid-utils",), {
+        "ids": "uuid_utils.uuid7"}, group="threads", call="uuid7", threads=8),
+    _ids("id-base32", "Holdfast, base 32", "text", "base32", f'FORMS["base32"].text({_NEXT})', part=0.2),
+    _ids("id-base62", "Holdfast, base 62", "text", "base62", f'FORMS["base62"].text({_NEXT})', part=0.2),
+    _ids("id-obscured", "Holdfast, obscured (a number)", "text", "obscured", f"Obscurer(key).obscure({_NEXT})",
+         part=0.05),
+    Contestant("id-tsid-text", "tsidpy, base 32", "id_tsid_", ("tsidpy",), {"ids": "TSID.create().to_string()"},
+               group="text", call="text", part=0.2),
+    Contestant("id-uuid-utils-text", "uuid_utils, str(uuid7())", "id_uuid_utils_", ("uuid-utils",), {
+        "ids": "str(uuid_utils.uuid7())"}, group="text", call="text"),
+    _ids("id-bulk-list", "Holdfast, next_ids(1000)", "bulk", "list", "ids.next_ids(1000)", each=1000),
+    _ids("id-bulk-array", "Holdfast, next_array(100_000)", "bulk", "array", "ids.next_array(100_000)", each=100_000),
+    _claims("id-claim-redis", "Redis", "redis", _OURS, "RedisWorkers: one script"),
+    _claims("id-claim-sqlite", "SQLite", "sqlite", _AIOSQLITE, "SqlWorkers: a transaction; commits synced"),
+    _claims("id-claim-postgresql", "PostgreSQL", "postgresql", _PSYCOPG, "SqlWorkers: a transaction; commits synced"),
+    _claims("id-claim-mariadb", "MariaDB", "mariadb", (*_SQL, "asyncmy"), "SqlWorkers: a transaction; commits synced"),
+    _claims("id-claim-etcd", "etcd", "etcd", (*_OURS, "httpx2"), "EtcdWorkers; the server syncs nothing to disk"),
+    _claims("id-claim-zookeeper", "ZooKeeper", "zookeeper", (*_OURS, "kazoo"),
+            "ZooKeeperWorkers; the server syncs nothing to disk"),
+    _claims("id-claim-kubernetes", "Kubernetes (the tests' API server)", "kubernetes", (*_OURS, "httpx2"),
+            "KubernetesWorkers; the server is one process of Python with nothing on disk"),
+    Contestant("id-segments-redis", "Redis", "id_segments_", _OURS, {
+        "ids": f"Segments(RedisCounter(url), tag): sizes as found; {_NEXT}"}, group="segments", call="redis"),
+    Contestant("id-segments-postgresql", "PostgreSQL", "id_segments_", _PSYCOPG, {
+        "ids": f"Segments(SqlSegments(url), tag): sizes as found; {_NEXT}", "database": _PG}, group="segments",
+        call="postgresql"),
+)}
+#: Dead letters: ours alone.
+LETTERS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("letters", "Dead letters", "letters_", (*_PSYCOPG, "aiosqlite"), {
+        "job": "order sent, not waited for; 1,000 letters a batch, 50 a script",
+        "consumer": "defaults, batch=True: lists of at most 100", "desk": f"{_LITE}; {_PG}",
+        "letters": "300 errors; 13 metadata fields and 200 bytes of JSON", "event loop": "uvloop"}),
+)}
+_TWO = "2 threads"
+#: Readers of files of spans. module: of ``benchmarks``, not of this package; the name's end is what it has there.
+TRACES: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("traces-holdfast", "Holdfast, with every bad line in its account", "traces_peers",
+               ("holdfast", "duckdb", "msgspec", "numpy"), {"call": f"holdfast.traces.operations(paths), {_TWO}"}),
+    Contestant("traces-duckdb", "DuckDB, tuned", "traces_peers", ("duckdb",), {
+        "read": "read_json, columns named with types, records=true, ignore_errors=true", "threads": _TWO}),
+    Contestant("traces-polars", "Polars", "traces_peers", ("polars",), {
+        "read": "scan_ndjson, a schema, ignore_errors=True; streaming", "threads": _TWO}),
+    Contestant("traces-pandas", "pandas", "traces_peers", ("pandas",), {
+        "read": "read_json, lines=True, chunks of 50,000"}),
+    Contestant("traces-msgspec", "a loop with msgspec, typed", "traces_peers", ("msgspec",), {
+        "read": "of each line the fields that are asked for"}),
+    Contestant("traces-json", "a loop with json", "traces_peers", (), {"read": "json.loads of each line"}),
+    Contestant("traces-re", "a loop with re", "traces_peers", (), {"read": "one regular expression a line"}),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES
