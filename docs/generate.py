@@ -78,6 +78,7 @@ def keys_page() -> str:
         "## Of a guarded key", key_table(keys.GuardKeys("hf", "refunds", "42")),
         "## Of a named lease", key_table(keys.LeaseKeys("hf", "reports")),
         "## Of a pool of worker ids", key_table(keys.WorkerKeys("hf", "default")),
+        "## Of a counter", key_table(keys.CounterKeys("hf", "orders")),
         "## Of a lock", key_table(keys.LockKeys("hf", "nightly", sort="fair")),
         "## Of what is written under a lock", key_table(keys.FenceKeys("hf", "report:7")),
     ]
