@@ -5,6 +5,7 @@
                 ``everywhere``, all of them)
 ``stream``      a stream name nobody else uses
 ``postgres``    a running PostgreSQL, and ``mariadb``: each test has a database of its own there
+``etcd``        a running etcd, and ``zookeeper``: each test has names of its own there, and hurts one of its own
 ``arun``        runs a coroutine, within a minute
 ``rng, seed``   chance that ``--seed`` repeats
 ``data_dir``    the folder of sample data
@@ -25,9 +26,15 @@ from typing import Any, TypeVar
 import pytest
 
 from holdfast.testing.binaries import ServerMissing
-from tests.contract.lock_matrix import Matrix
+from holdfast.testing.etcd import EtcdServer
+from holdfast.testing.watchdog import watchdog
+from holdfast.testing.zookeeper import ZooKeeperServer
+from tests.contract.lock_matrix import LOCKS
+from tests.contract.matrix import Matrix
+from tests.contract.worker_id_matrix import WORKER_IDS
 from tests.integration.sql.servers import MariaDb, Postgres
 from tests.support.backend import KINDS, Backend, Pool, versions
+from tests.support.pace import in_turn
 
 T = TypeVar("T")
 
@@ -59,7 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
     config.addinivalue_line("markers", "everywhere: runs on every kind of server unless --servers names some")
-    config.pluginmanager.register(Matrix(), "holdfast-lock-matrix")
+    for battery in (LOCKS, WORKER_IDS):
+        config.pluginmanager.register(Matrix(battery), f"holdfast-{battery.kept}")
     # A developer's own settings must not decide a test: the command line reads them.
     for name in [name for name in os.environ if name.startswith("HOLDFAST_") and name != _WHEEL]:
         del os.environ[name]
@@ -67,6 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"servers: {'; '.join(versions(_kinds(config)))}", f"seed: {config.option.seed} (--seed repeats it)"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of pytest-xdist, with --no-loadscope-reorder
+        turns = {path: turn for turn, path in enumerate(in_turn(item.path for item in items))}
+        items.sort(key=lambda item: turns[item.path])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -123,6 +137,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An embedded server outlives its users when they are all killed, as tests do. It ends with the tests, however they
+    end."""
+    watchdog.sweep(tmp_path_factory.getbasetemp())
+
+
 @pytest.fixture(scope="session")
 def _pool() -> Iterator[Pool]:
     pool = Pool()
@@ -144,6 +165,21 @@ def mariadb() -> Iterator[MariaDb]:
     server = MariaDb()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[EtcdServer]:
+    """A running etcd. What a test hurts is a server of its own, or a proxy before this one."""
+    with EtcdServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[ZooKeeperServer]:
+    """The same, a ZooKeeper. It grants the ttl that is asked for: with its own bound, 4 s, a long session would end
+    with a pause of the machine, and its calls would wait for a third of that."""
+    with ZooKeeperServer(ttl_s_max=60.0) as server:
+        yield server
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ FENCE = re.compile(r"^(?P<indent> *)```python(?P<info>[^\n]*)\n(?P<code>.*?)^(?P
 STAND_INS = {
     "redis://localhost:6379/0": "HOLDFAST_DOCS_REDIS",
     "postgresql+psycopg://app@db/app": "HOLDFAST_DOCS_SQL",
+    "http://localhost:2379": "HOLDFAST_DOCS_ETCD",
+    "localhost:2181": "HOLDFAST_DOCS_ZOOKEEPER",
 }
 
 

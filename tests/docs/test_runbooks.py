@@ -11,15 +11,18 @@ import pytest
 
 from tests.house.tree import ROOT
 
-PAGES = ["runbooks.md", "watch.md", "trace.md"]
+PAGES = ["runbooks.md", "watch.md", "trace.md", "traces.md"]
 COMMANDS = [(page, line) for page in PAGES
             for block in re.findall(r"```bash\n(.*?)```", (ROOT / "docs/how-to" / page).read_text(), re.DOTALL)
             for line in block.splitlines() if line.startswith("holdfast ")]
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value)
-def test_a_command_can_be_typed_as_it_stands(page, line):
+def test_a_command_can_be_typed_as_it_stands(page, line, tmp_path, monkeypatch):
     from holdfast.cli import main
+
+    (tmp_path / "rules.yaml").touch()  # the reader's own
+    monkeypatch.chdir(tmp_path)
 
     command, rest = main, shlex.split(line)[1:]
     while isinstance(command, click.Group):

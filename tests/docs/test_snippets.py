@@ -27,9 +27,9 @@ def server():
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=named)
-def test_the_page_runs(page, server, tmp_path):
+def test_the_page_runs(page, server, tmp_path, request):
     server.admin.flushall()
-    environment = os.environ | {
+    environment = os.environ | elsewhere(page, request) | {
         "HOLDFAST_DOCS_REDIS": server.url,
         "HOLDFAST_DOCS_SQL": f"sqlite+aiosqlite:///{tmp_path}/docs.db",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), absolute(os.environ.get("PYTHONPATH", ""))])),
@@ -47,6 +47,17 @@ def test_a_block_that_does_not_run_says_why(page):
     odd = [f"{named(page)}:{block.line}" for block in found if block.info and block.runs]
     assert not silent
     assert not odd, "after ```python only 'no-run: reason' may stand"
+
+
+def elsewhere(page, request):
+    """The addresses of other servers, of those that the page speaks to."""
+    code = "".join(block.code for block in blocks(page) if block.runs)
+    found = {}
+    if "localhost:2379" in code:
+        found["HOLDFAST_DOCS_ETCD"] = request.getfixturevalue("etcd").endpoint
+    if "localhost:2181" in code:
+        found["HOLDFAST_DOCS_ZOOKEEPER"] = request.getfixturevalue("zookeeper").hosts
+    return found
 
 
 def absolute(path: str) -> str:

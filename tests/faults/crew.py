@@ -25,6 +25,7 @@ from holdfast._sql import Tables, create_all
 from holdfast.streams.producer import physical
 from holdfast.testing import Cluster, Worker, wait_until
 from tests.faults.workers.consumer import Task, Work
+from tests.support.nursery import Born
 
 SCRIPT = Path(__file__).parent / "workers" / "consumer.py"
 GROUP = "workers"
@@ -85,7 +86,7 @@ class Crew:
 
     def start(self, arm: str = "", **other: Any) -> Worker:
         """Another worker; ``arm`` is what ``HOLDFAST_POINTS`` says to it."""
-        worker = Worker.script(SCRIPT, msgspec.json.encode(self.task(**other)).decode(), env={"HOLDFAST_POINTS": arm})
+        worker = Born.script(SCRIPT, msgspec.json.encode(self.task(**other)).decode(), env={"HOLDFAST_POINTS": arm})
         self.workers.append(worker)
         return worker
 

@@ -22,6 +22,7 @@ from holdfast.testing import Operation, Proxy, Worker
 from tests.faults.locking import judge, now, operations
 from tests.faults.workers.locker import Task
 from tests.support.backend import Backend
+from tests.support.nursery import Born
 
 ROOT = Path(__file__).parents[2]
 TTL_S = 0.6
@@ -75,7 +76,7 @@ class Storm:
         task = Task(proxy.through(self.backend.url), "storm", self.name, ttl_s=TTL_S, poll_s=POLL_S,
                     seed=f"{self.rng.random()}", kinds=tuple(self.kinds))
         told = msgspec.json.encode(task).decode()
-        self.members.append(Member(name, proxy, Worker.module("tests.faults.workers.locker", told, cwd=ROOT)))
+        self.members.append(Member(name, proxy, Born.module("tests.faults.workers.locker", told, cwd=ROOT)))
 
     def run(self, seconds: float) -> None:
         """Hurts for so long, then lets them end in peace."""

@@ -24,6 +24,7 @@ from tests.faults.domain import Callee, NoBooks, Order, RedisStore, SqlStore, St
 from tests.faults.domain import orders as draw
 from tests.faults.siege import Siege
 from tests.faults.workers.domain import Task
+from tests.support.nursery import Born
 
 ROOT = Path(__file__).parents[2]
 COPIES = 5
@@ -71,7 +72,7 @@ class Shop(Crew):
                     how=dict(self.how), attempts=self.attempts, lock_s=self.lock_s, idle_s=self.idle_s,
                     drain_s=self.drain_s)
         told = msgspec.json.encode(msgspec.structs.replace(task, **other)).decode()
-        worker = Worker.module("tests.faults.workers.domain", told, env={"HOLDFAST_POINTS": arm}, cwd=ROOT)
+        worker = Born.module("tests.faults.workers.domain", told, env={"HOLDFAST_POINTS": arm}, cwd=ROOT)
         self.workers.append(worker)
         return worker
 

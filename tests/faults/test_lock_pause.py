@@ -26,13 +26,14 @@ from holdfast.testing import Operation, Worker
 from tests.faults.locking import ONE, judge, now, of, wrong
 from tests.faults.workers.locker import Task
 from tests.support.locks import locks_at
+from tests.support.nursery import Born
 
 ROOT = Path(__file__).parents[2]
 
 
 def start(backend, name, how, **other) -> Worker:
     told = msgspec.json.encode(Task(backend.url, how, name, **other)).decode()
-    return Worker.module("tests.faults.workers.locker", told, cwd=ROOT)
+    return Born.module("tests.faults.workers.locker", told, cwd=ROOT)
 
 
 async def next_holder(backend, name, kind) -> tuple[float, int, float]:

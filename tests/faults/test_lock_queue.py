@@ -18,6 +18,7 @@ from holdfast.testing.binaries import find_faketime
 from tests.faults.locking import judge, now, of, operations, take
 from tests.faults.workers.locker import Task
 from tests.support.locks import locks_at
+from tests.support.nursery import Born
 
 ROOT = Path(__file__).parents[2]
 #: Whoever gets no processor for longer than a place is kept counts as dead: long enough for a busy machine.
@@ -36,7 +37,7 @@ def clock_off_by(seconds: int) -> dict[str, str]:
 
 def start(backend, name, count, offset_s) -> Worker:
     task = Task(backend.url, "queue", name, kind="fair", ttl_s=0.9, poll_s=POLL_S, count=count, pause_s=0.02)
-    return Worker.module("tests.faults.workers.locker", msgspec.json.encode(task).decode(), env=clock_off_by(offset_s),
+    return Born.module("tests.faults.workers.locker", msgspec.json.encode(task).decode(), env=clock_off_by(offset_s),
                          cwd=ROOT)
 
 

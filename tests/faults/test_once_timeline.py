@@ -32,6 +32,7 @@ from holdfast.testing import Worker, wait_until
 from tests.faults.crew import GROUP, LEASE_MS, SWEEP_MS, Crew, ask, events
 from tests.faults.workers.careful import make_world, world
 from tests.faults.workers.consumer import Work
+from tests.support.nursery import Born
 from tests.support.protocol import FAST, Service, desk_at, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,7 @@ class Careful(Crew):
         return self
 
     def start(self, arm: str = "", **other: Any) -> Worker:
-        worker = Worker.module("tests.faults.workers.careful", msgspec.json.encode(self.task(**other)).decode(),
+        worker = Born.module("tests.faults.workers.careful", msgspec.json.encode(self.task(**other)).decode(),
                                env={"HOLDFAST_POINTS": arm}, cwd=ROOT)
         self.workers.append(worker)
         return worker

@@ -28,6 +28,7 @@ from holdfast.testing.points import known_points
 from tests.faults.crew import ask, events
 from tests.faults.workers.relay import Task
 from tests.integration.sql.servers import MariaDb, Postgres
+from tests.support.nursery import Born
 
 SCRIPT = Path(__file__).parent / "workers" / "relay.py"
 LEASE_MS = 600
@@ -67,7 +68,7 @@ class Post:
         """Another relay; ``arm`` is what ``HOLDFAST_POINTS`` says to it."""
         task = Task(url=self.backend.url, sql=self.url, partitions={self.stream: PARTITIONS},
                     how={"lease_ms": LEASE_MS, "poll_s": 0.02, "batch": 20})
-        relay = Worker.script(SCRIPT, msgspec.json.encode(task).decode(), env={"HOLDFAST_POINTS": arm})
+        relay = Born.script(SCRIPT, msgspec.json.encode(task).decode(), env={"HOLDFAST_POINTS": arm})
         self.relays.append(relay)
         return relay
 

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from tests.house.tree import ROOT, functions, modules, named, parsed, tracked
+from tests.support.pace import SECONDS, TESTS, in_turn
 
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 FILE_LINES_MAX = 700
@@ -53,6 +54,16 @@ def test_the_check_would_see_such_words():
     for line in ["cd /work" + "/x", f"https://{INDEX}.example/simple", "files.python" + "hosted.example"]:
         assert MACHINE.search(line), line
     assert not MACHINE.search("the framework/adapter, a network/cluster")
+
+
+def test_files_that_are_begun_with_are_there():
+    assert not [path for path in SECONDS if not (TESTS / path).is_file()]
+
+
+def test_files_are_taken_slowest_first_and_by_turns_with_storms():
+    quick, storm = TESTS / "unit" / "test_a.py", TESTS / "faults" / "test_a.py"
+    slow, slowest = TESTS / "contract" / "test_lock.py", TESTS / "faults" / "test_once_kills.py"
+    assert in_turn([quick, quick, storm, slow, slowest]) == [slowest, slow, storm, quick]
 
 
 def test_constraints_pin_names_and_versions_and_nothing_else():

@@ -10,7 +10,7 @@ A header reads::
     -- returns {entry id, …}
 
 Names of keys are properties or methods of ``StreamKeys``, ``GroupKeys``, ``GuardKeys``, ``LeaseKeys``, ``LockKeys``,
-``FenceKeys`` and ``WorkerKeys``.
+``FenceKeys``, ``WorkerKeys`` and ``CounterKeys``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ import re
 
 import pytest
 
-from holdfast._redis.keys import FenceKeys, GroupKeys, GuardKeys, LeaseKeys, LockKeys, StreamKeys, WorkerKeys
+from holdfast._redis.keys import (
+    CounterKeys,
+    FenceKeys,
+    GroupKeys,
+    GuardKeys,
+    LeaseKeys,
+    LockKeys,
+    StreamKeys,
+    WorkerKeys,
+)
 from tests.house.tree import PACKAGE, named
 
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
@@ -58,7 +67,8 @@ def keys_of(text: str) -> dict[int, str]:
 
 def has_key_function(name: str) -> bool:
     """Is there one function for this key in ``_redis/keys.py``?"""
-    classes = (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys)
+    classes = (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys,
+               CounterKeys)
     return any(hasattr(keys, name) for keys in classes)
 
 

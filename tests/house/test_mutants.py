@@ -15,16 +15,17 @@ PATCHES = sorted((ROOT / "tests" / "mutants").glob("*.patch"))
 CODE = re.compile(r"`([^`]+)`")
 
 
-@pytest.fixture
-def mutated(tmp_path):
-    """A copy of the source, for ``patch`` to try itself on."""
-    shutil.copytree(ROOT / "src", tmp_path / "src")
-    return tmp_path
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the source, for ``patch`` to try itself on. Trying changes nothing, so one copy does for all."""
+    folder = tmp_path_factory.mktemp("mutated")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 @pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)
-def test_a_patch_fits_the_source(path, mutated):
-    refusal = run.apply(run.read(path), mutated, dry_run=True)
+def test_a_patch_fits_the_source(path, copied):
+    refusal = run.apply(run.read(path), copied, dry_run=True)
     assert refusal is None, refusal
 
 

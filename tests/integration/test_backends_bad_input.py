@@ -20,6 +20,7 @@ from holdfast.errors import (
     ServerUnreachable,
 )
 from holdfast.testing.ports import free_port
+from tests.support.modules import imported_anew
 from tests.support.protocol import GROUP, Service, desk_at, eventually, park
 
 
@@ -161,12 +162,11 @@ def test_an_unreadable_note_counts_as_none_and_an_unknown_field_is_kept(backend,
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
-    for name in [name for name in sys.modules if name.startswith(("holdfast._sql", "holdfast.once"))]:
-        monkeypatch.delitem(sys.modules, name)
-    hf = Holdfast("redis://127.0.0.1:1", sql="sqlite:///x.db")
+    with imported_anew("holdfast._sql", "holdfast.once"):
+        hf = Holdfast("redis://127.0.0.1:1", sql="sqlite:///x.db")
 
-    async def handler(body: dict) -> None:
-        """Wants nothing."""
+        async def handler(body: dict) -> None:
+            """Wants nothing."""
 
-    with pytest.raises((MissingExtra, ImportError), match="sql"):
-        hf.consumer("orders", group=GROUP, once="sql")(handler)
+        with pytest.raises((MissingExtra, ImportError), match="sql"):
+            hf.consumer("orders", group=GROUP, once="sql")(handler)

@@ -12,7 +12,7 @@ from holdfast import Holdfast
 from holdfast._redis.keys import GroupKeys, StreamKeys
 from holdfast._redis.open import open_server
 from holdfast.deadletters import Choice, Order, Replayer, discard, discard_many, lint, open_shelf, replay
-from holdfast.deadletters.replay import F_LETTER
+from holdfast.deadletters.outgoing import F_LETTER
 from holdfast.errors import (
     AlreadyApplied,
     ConfigurationError,

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 
 import pytest
 
+from holdfast.deadletters.desk import Desk, Filter
 from holdfast.demo import run
 from holdfast.demo.crew import Crew
 from holdfast.errors import ConfigurationError, HoldfastError
@@ -54,3 +56,20 @@ def test_a_worker_that_ends_by_itself_ends_the_demo(monkeypatch, tmp_path):
     monkeypatch.setattr("holdfast.demo.play.LEASE_MS", 1)
     with pytest.raises(HoldfastError, match="lease_ms is 1"):
         run.main(spans=60)
+
+
+@pytest.mark.kinds("valkey", "redis-6.2")
+def test_whoever_stays_finds_what_died_mended_or_waiting_and_leaves_nothing_on_somebody_elses_server(
+        backend, capsys, tmp_path):
+    before, seen = backend.admin.dbsize(), []
+
+    async def stay(stage):
+        desk = await Desk(stage.desk).open()
+        seen.append(Counter((case.rule, case.state) for case in await desk.find(Filter())))
+        seen.append(json.loads(capsys.readouterr().out)["mended"])
+        await desk.close()
+
+    assert run.main(spans=60, as_json=True, url=backend.url, stay=stay) == 0
+    assert seen[0] == {("latin-1", "resolved"): 1, ("no-span", "manual"): 6}
+    assert seen[1] == {"planted": 1, "repaired": 1, "applied": 1, "lost": 0, "applied_twice": 0, "waiting": 6}
+    assert backend.admin.dbsize() == before

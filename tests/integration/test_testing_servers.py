@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -214,6 +215,45 @@ def test_a_paused_server_dies_with_its_parent_too():
         assert parent.stdout.readline() == "paused\n"
         parent.kill()
     must_end(int(pid))
+
+
+LEAVING = """
+import asyncio, sys, time
+from pathlib import Path
+from holdfast._redis.embedded import open_embedded
+from holdfast.testing.watchdog import watchdog
+watchdog.sweep(Path(sys.argv[1]))
+server = asyncio.run(open_embedded(Path(sys.argv[2])))
+print("runs", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_was_left_to_itself_in_a_swept_folder_ends_with_the_tests_and_no_other(tmp_path):
+    """As an embedded server is whose users were killed: it has no parent, and nobody was told its pid."""
+    swept, other = tmp_path / "swept", tmp_path / "other"
+    left = {}
+    for home in (swept / "a", other / "b"):
+        with subprocess.Popen([sys.executable, "-c", LEAVING, str(swept), str(home)], stdout=subprocess.PIPE,
+                              text=True) as parent:
+            assert parent.stdout.readline() == "runs\n"
+            [left[home]] = working_in(home)
+            parent.kill()
+    try:
+        must_end(left[swept / "a"])
+        assert is_running(left[other / "b"])
+    finally:
+        os.kill(left[other / "b"], signal.SIGKILL)
+
+
+def working_in(folder: Path) -> list[int]:
+    """Processes whose working directory lies there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
 
 
 def test_a_server_outlives_the_thread_that_started_it():
