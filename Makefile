@@ -6,15 +6,19 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Parallel test processes. Two is what a small CI machine has; many more make timing tests compete with each other.
+# Parallel test processes: as many as a small CI machine has cores. Most tests wait for leases and windows to end, so that
+# four are quicker there (JOBS=4), but those that measure time then compete with those that storm. Each has servers of its
+# own, up to 1.5 GB in all.
 JOBS ?= 2
+# Mutants wait for nothing: as many as cores.
+MUTANT_JOBS ?= 2
 # Extra arguments: `make test ARGS='tests/unit -x'`, `make demo ARGS='--spans 500'`, `make bench ARGS=--quick`.
 ARGS ?=
 # Which room `make soak` exercises.
 ROOM ?= streams
 
 # What the caller's shell happens to import must not reach the tests.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -28,7 +32,7 @@ EXTRAS := all,dev,bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak mutants servers docs wheel constraints venv clean
+.PHONY: help demo test check bench soak mutants servers docs screenshots wheel constraints venv clean
 
 # A .venv whose interpreter is gone (moved, or the system's Python replaced) counts as missing.
 ifneq ($(wildcard $(VENV)/.deps),)
@@ -45,7 +49,7 @@ demo: $(VENV)/.installed  ## the main job: a trace log through the streams while
 	@$(BIN)/holdfast demo $(ARGS)
 
 test: $(VENV)/.installed  ## all tests, against the built wheel
-	HOLDFAST_WHEEL=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	HOLDFAST_WHEEL=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.installed  ## linters, types, floors, generated pages
 	$(PY) -m ruff check .
@@ -60,19 +64,22 @@ soak: $(VENV)/.installed  ## the long fault runs of one room: make soak ROOM=str
 	HOLDFAST_WHEEL=1 $(PY) -m pytest -m soak --timeout 7200 -k '$(ROOM)' tests/faults $(ARGS)
 
 mutants: $(VENV)/.installed  ## remove each guard in turn and demand that its test fails
-	$(PY) tests/mutants/run.py --jobs $(JOBS) $(ARGS)
+	$(PY) tests/mutants/run.py --jobs $(MUTANT_JOBS) $(ARGS)
 
 # Each package on its own: one that this distribution lacks must not keep the others away.
-servers:  ## install the real servers that integration tests can use (Debian, Ubuntu; needs root)
+servers:  ## install the servers, and the browser, that tests can use (Debian, Ubuntu; needs root)
 	apt-get update
 	for package in redis-server redis-sentinel faketime libfaketime postgresql mariadb-server etcd-server zookeeper \
-		rabbitmq-server serf prometheus; do \
+		rabbitmq-server serf prometheus-alertmanager prometheus chromium chromium-driver npm; do \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$package \
-			|| echo "servers: $$package could not be installed; the tests that need it will skip" >&2; \
+			|| echo "servers: $$package could not be installed; the tests that need it skip, unless it is there" >&2; \
 	done
 
 docs: $(VENV)/.installed  ## write the generated pages again
 	$(PY) docs/generate.py
+
+screenshots: $(VENV)/.installed  ## draw the console's pictures in docs/screenshots again
+	$(PY) -m tests.browser.screenshots
 
 wheel: build/wheel/.built  ## build the wheel into build/wheel
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: INP001 - a script beside what it writes
-"""Writes the Grafana dashboards from the rows in ``streams`` and ``once``. Run it after a change.
+"""Writes the Grafana dashboards from the rows in the modules beside it. Run it after a change.
 
 ``--check`` writes nothing, names the files that are stale, and answers 1 if there are any.
 """
@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dlq
+import ids
+import logs
 import once
 import streams
+import traces
 from panels import Panel, panels, variable
 
 HERE = Path(__file__).parent
@@ -32,8 +36,14 @@ class Board:
 
 BOARDS = {
     "holdfast-streams": Board("Holdfast streams", "Streams, groups and dead letters.", streams.ROWS),
+    "holdfast-dlq": Board("Holdfast dead letters",
+                          "The dead-letter service: what it takes in, does, and asks of people.", dlq.ROWS),
     "holdfast-once": Board("Holdfast once", "Effects that happen once, locks, guards, the outbox, state machines.",
                            once.ROWS),
+    "holdfast-ids": Board("Holdfast ids", "Worker ids, and the ids that are made under them.", ids.ROWS),
+    "holdfast-logs": Board("Holdfast logs", "Pipelines of log files: lines, sinks, spools, dead letters.", logs.ROWS),
+    "holdfast-traces": Board("Holdfast traces", "Files of spans that are followed: reading, and what traces do.",
+                             traces.ROWS),
 }
 
 

@@ -80,13 +80,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Writes of late holders, refused", {"{{where}}":
               rate("holdfast_fence_rejections_total", "by (where)", "")}, "ops", width=24),
     ),
-    "Worker ids": (
-        Panel("Claims in vain, by why", {"{{scheme}} {{error_type}}":
-              count("holdfast_worker_id_refused_total", "by (scheme, error_type)", "")}, steps={1: "red"}),
-        Panel("A claim", quantiles("holdfast_worker_id_claim_seconds", ""), "s"),
-        Panel("Windows extended", {"{{scheme}}": rate("holdfast_worker_id_renewals_total", "by (scheme)", "")}, "ops"),
-        Panel("Lost", {"{{scheme}}": count("holdfast_worker_id_lost_total", "by (scheme)", "")}, steps={1: "red"}),
-    ),
     "Guarded calls": (
         Panel("Calls, by how they ended", {"{{namespace}} {{outcome}}":
               rate("holdfast_guarded_total", "by (namespace, outcome)", "")}, "ops", width=16),

@@ -30,7 +30,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "retried": rate("holdfast_retries_total", ""), "buried": rate("holdfast_buried_total", ""),
             "duplicate": rate("holdfast_duplicates_total", ""), "dropped": rate("holdfast_dropped_total", ""),
             "handed back": rate("holdfast_handed_back_total", ""),
-            "refused": rate("holdfast_settle_refused_total", ""),
+            "refused": rate("holdfast_settle_refused_total", ""), "in vain": rate("holdfast_settle_failed_total", ""),
         }, "ops"),
         Panel("In flight", {GROUP: f"sum {BY} (holdfast_in_flight{{{OF}}})"}),
         Panel("Handling", quantiles("holdfast_handle_seconds"), "s"),
