@@ -14,6 +14,7 @@ Every span that was read counts, also one that is there twice: only a report, wh
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -23,14 +24,12 @@ import msgspec
 from msgspec.structs import replace
 
 from ..formats import Bad
-from ..formats.part import Lines
 from ..reading.exact import beginning, parts
-from ..reading.plans import optional_numpy, typed_of
+from ..reading.plans import optional_numpy, stencils_of, typed_of
 from ..reading.source import Source
 from ..reading.stretches import stretches
-from ..reading.typed import Typed
 from .helpers import Helpers
-from .ranges import BAD_KEPT, NOTHING, STRETCH, Counting, Found, Range, counted, ranges
+from .ranges import BAD_KEPT, NOTHING, Counting, Found, Range, Ways, counted, ranges
 from .report import OperationTimes
 from .tally import MANY, Counter, Tally
 
@@ -72,30 +71,34 @@ def operations(paths: str | Sequence[str], format: str | None = None, *, columns
             if ways is None:
                 _add_parts(made, tally, source, format, columns)
                 continue
-            typed, reader, name = ways
+            way, name = ways
             if source.is_stream or source.compression or not Path(path).is_file():
-                found = [_streamed(tally, source, typed, reader)]
+                found = [_streamed(tally, source, way)]
             else:
-                found = _shared(tally, helpers, deque(ranges(path, name, columns, AT_ONCE)), typed, reader)
+                found = _shared(tally, helpers, deque(ranges(path, name, columns, AT_ONCE)), way)
             _merge(made, found)
-        made.operations = tally.operations(optional_numpy() if tally.spans >= MANY else None)
+        made.operations = tally.operations(
+            optional_numpy() if tally.spans >= MANY or "numpy" in sys.modules else None)
         made.spans = tally.spans
     return made
 
 
-def ways_of(path: str, format: str, columns: Mapping[str, str] | None) -> tuple[Typed, Lines] | None:
-    """How the lines of a file are decoded, many at once and one by one."""
+def ways_of(path: str, format: str, columns: Mapping[str, str] | None) -> Ways | None:
+    """How the lines of a file are read."""
     found = _ways(Source(path), format, columns)
-    return found and found[:2]
+    return found and found[0]
 
 
-def _ways(source: Source, format: str | None, columns: Mapping[str, str] | None) -> tuple[Typed, Lines, str] | None:
+def _ways(source: Source, format: str | None, columns: Mapping[str, str] | None) -> tuple[Ways, str] | None:
     begins = beginning(source, format)
     if begins is None or begins.is_document:
         return None
     size = 0 if source.is_stream else Path(source.name).stat().st_size
     typed = typed_of(begins.module, begins.lines, size)
-    return None if typed is None else (typed, begins.module.Lines(columns), begins.module.NAME)
+    if typed is None:
+        return None
+    stencils = stencils_of(begins.module, begins.lines, size)
+    return Ways(typed, stencils, begins.module.Lines(columns)), begins.module.NAME
 
 
 def _add_parts(made: Operations, tally: Tally, source: Source, format: str | None,
@@ -125,10 +128,10 @@ def _refuse(made: Operations, bad: Bad) -> None:
         made.bad.append(bad)
 
 
-def _streamed(tally: Tally, source: Source, typed: Typed, reader: Lines) -> Found:
+def _streamed(tally: Tally, source: Source, ways: Ways) -> Found:
     """From its beginning to its end, in this process."""
-    counting = Counting(source, typed, reader)
-    for text in stretches(source.chunks(), STRETCH):
+    counting = Counting(source, ways)
+    for text in stretches(source.chunks(), ways.at_once):
         counting.add(text)
         if counting.spans >= _HELD:
             tally.add(counting.sums())
@@ -137,7 +140,7 @@ def _streamed(tally: Tally, source: Source, typed: Typed, reader: Lines) -> Foun
     return counting.found
 
 
-def _shared(tally: Tally, helpers: Helpers, some: deque[Range], typed: Typed, reader: Lines) -> list[Found]:
+def _shared(tally: Tally, helpers: Helpers, some: deque[Range], ways: Ways) -> list[Found]:
     """Range by range, in any order, by several processes."""
     found: dict[int, Found] = {}
 
@@ -148,7 +151,7 @@ def _shared(tally: Tally, helpers: Helpers, some: deque[Range], typed: Typed, re
         if sum(len(each.bad) for each in found.values()) > 2 * BAD_KEPT:
             _forget(found)
 
-    helpers.share(some, lambda one: counted(one, typed, reader), take)
+    helpers.share(some, lambda one: counted(one, ways), take)
     return [found[start] for start in sorted(found)]
 
 

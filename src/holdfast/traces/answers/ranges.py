@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from io import RawIOBase
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,14 +15,34 @@ from ..formats import Bad, Part
 from ..formats.part import Lines
 from ..reading.exact import cut, one_line
 from ..reading.source import Source
+from ..reading.covered import Stencils
+from ..reading.stretches import stretches
 from ..reading.typed import Typed
-from .tally import Counter, Sums
+from .tally import Columns, Counter, Sums
 
 #: Bytes that are decoded at once: so much fits into a core's cache together with what becomes of it, and is no mapping
 #: of its own in memory.
 STRETCH = 120 << 10
+#: Bytes that are laid under stencils at once, and the least of them.
+PAGE, _PAGE = 1024 << 10, 4 << 10
+#: Bytes that are looked through first for a line's end.
+_AHEAD = 4 << 10
 #: Bad lines that are kept of one range.
 BAD_KEPT = 1_000
+
+
+class Ways(NamedTuple):
+    """How a file's lines are read: many at once by decoding them, and without, as far as there is such a way; one by
+    one."""
+
+    typed: Typed
+    stencils: Stencils | None
+    reader: Lines
+
+    @property
+    def at_once(self) -> int:
+        """Bytes of lines that are best read at once."""
+        return STRETCH if self.stencils is None else PAGE
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -55,24 +75,43 @@ NOTHING = Sums([], [], [])
 class Counting:
     """Lines of one source, in order. offset: where they begin; lines are counted from 1 there."""
 
-    def __init__(self, source: Source, typed: Typed, reader: Lines, offset: int = 0) -> None:
-        self._source, self._typed, self._reader, self._offset = source, typed, reader, offset
+    def __init__(self, source: Source, ways: Ways, offset: int = 0) -> None:
+        self._source, self._offset = source, offset
+        self._typed, self._stencils, self._reader = ways
         self._is_ended = True
-        self._counter = Counter()
+        self._counter, self._columns = Counter(), Columns()
         self.found = Found(NOTHING, bad=[])
 
     @property
     def spans(self) -> int:
         """How many there are since the last sums."""
-        return self._counter.spans
+        return self._counter.spans + self._columns.spans
 
     def sums(self) -> Sums:
         """What came since the last ones."""
-        found, self._counter = self._counter.sums(), Counter()
-        return found
+        found, more = self._counter.sums(), self._columns.sums()
+        self._counter, self._columns = Counter(), Columns()
+        return Sums(found.names + more.names, found.us + more.us, found.errors + more.errors)
 
     def add(self, text: bytes) -> None:
         """Some more lines, whole ones; the last one of all may lack its line feed."""
+        if self._stencils is None or not self._offset or len(text) < _PAGE or not text.endswith(b"\n"):
+            self._decode(text)
+            return
+        known = self._stencils.known(text)
+        self._columns.add(self._stencils.names, known)
+        begin = 0
+        for end, lines, is_known in known.runs:
+            if is_known:
+                self.found.quick += lines
+                self._pass(end - begin, lines)
+            else:
+                for piece in stretches([text[begin:end]], STRETCH):
+                    self._decode(piece)
+            begin = end
+
+    def _decode(self, text: bytes) -> None:
+        """Lines that no stencil covers."""
         waiting = [text]
         while waiting:
             text = waiting.pop()
@@ -85,7 +124,7 @@ class Counting:
             if not isinstance(found, int):
                 self._counter.add(found)
                 self.found.quick += found.lines
-                self._pass(text, found.lines)
+                self._pass(len(text), found.lines)
             elif end == len(text) or not end:
                 self._one(text)
             else:
@@ -100,7 +139,8 @@ class Counting:
     def _one(self, text: bytes) -> None:
         """One line, the exact way."""
         self._take(one_line(self._source, self._reader, self._offset, text, self.found.lines + 1))
-        self._pass(text, 1)
+        self._pass(len(text), 1)
+        self._is_ended = text.endswith(b"\n")
 
     def _take(self, part: Part | Bad) -> None:
         if isinstance(part, Part):
@@ -111,11 +151,11 @@ class Counting:
         if len(self.found.bad) < BAD_KEPT:
             self.found.bad.append(part)
 
-    def _pass(self, text: bytes, lines: int) -> None:
+    def _pass(self, size: int, lines: int) -> None:
         self.found.lines += lines
-        self.found.bytes += len(text)
-        self._offset += len(text)
-        self._is_ended = text.endswith(b"\n")
+        self.found.bytes += size
+        self._offset += size
+        self._is_ended = True
 
 
 def pieces(text: bytes, at: int) -> list[bytes]:
@@ -131,27 +171,25 @@ def pieces(text: bytes, at: int) -> list[bytes]:
     return [text[begin:end] for begin, end in pairwise(bounds) if begin < end]
 
 
-def counted(some: Range, typed: Typed, reader: Lines) -> Found:
+def counted(some: Range, ways: Ways) -> Found:
     """The lines of a range."""
-    counting = Counting(Source(some.path), typed, reader, some.start)
+    counting = Counting(Source(some.path), ways, some.start)
     with Path(some.path).open("rb", buffering=0) as file:
-        for text in _texts(file.fileno(), some.start, some.end):
+        for text in _texts(file.fileno(), some.start, some.end, ways.at_once):
             counting.add(text)
     counting.found.sums = counting.sums()
     return counting.found
 
 
-def _texts(file: int, at: int, end: int) -> Iterator[bytes]:
-    """Whole lines; what was cut is read once more, which is cheaper than to put it together."""
-    size = STRETCH
-    while at < end and (text := os.pread(file, min(size, end - at), at)):
-        is_last = at + len(text) == end or len(text) < min(size, end - at)  # or it was cut meanwhile
-        cut = len(text) if is_last else text.rfind(b"\n") + 1
-        if cut:
-            yield text[:cut]
-            at += cut
-        else:
-            size *= 2
+def _texts(file: int, at: int, end: int, size: int) -> Iterator[bytes]:
+    """Whole lines, each text read at once and never put together."""
+    while at < end:
+        cut = _behind_a_line(file, min(at + size, end) - 1, end)
+        text = os.pread(file, cut - at, at)
+        yield text
+        if len(text) < cut - at:  # it was cut meanwhile
+            return
+        at = cut
 
 
 def ranges(path: str, format: str, columns: Mapping[str, str] | None, at_once: int) -> Iterator[Range]:
@@ -159,16 +197,17 @@ def ranges(path: str, format: str, columns: Mapping[str, str] | None, at_once: i
     with Path(path).open("rb", buffering=0) as file:
         size, start = file.seek(0, 2), 0
         while start < size:
-            end = _behind_a_line(file, start + at_once, size)
+            end = _behind_a_line(file.fileno(), start + at_once, size)
             yield Range(path, format, dict(columns) if columns else None, start, end)
             start = end
 
 
-def _behind_a_line(file: RawIOBase, at: int, size: int) -> int:
-    file.seek(min(at, size))
-    while at < size and (chunk := file.read(1 << 16)):
+def _behind_a_line(file: int, at: int, end: int) -> int:
+    """Where the line ends that has the byte ``at``; ``end`` where it has none."""
+    size = _AHEAD
+    while at < end and (chunk := os.pread(file, min(size, end - at), at)):
         cut = chunk.find(b"\n") + 1
         if cut:
             return at + cut
-        at += len(chunk)
-    return size
+        at, size = at + len(chunk), min(2 * size, 1 << 20)
+    return end

@@ -8,17 +8,15 @@ from functools import lru_cache
 
 import msgspec
 
-from ..formats.part import Lines
-from ..reading.typed import Typed
 from .helpers import got, put
 from .operations import ways_of
-from .ranges import Range, counted
+from .ranges import Range, Ways, counted
 
 
 def main() -> None:
     """Answers each range with what it holds. Whoever asked takes an end without an answer for a refusal."""
     @lru_cache(16)
-    def ways(path: str, format: str, columns: bytes) -> tuple[Typed, Lines]:
+    def ways(path: str, format: str, columns: bytes) -> Ways:
         found = ways_of(path, format, msgspec.msgpack.decode(columns, type=dict[str, str] | None))
         if found is None:
             sys.exit(1)  # the file is another one by now
@@ -29,7 +27,7 @@ def main() -> None:
     while text := got(sys.stdin.buffer):
         some = decoder.decode(text)
         put(sys.stdout.buffer, msgspec.msgpack.encode(
-            counted(some, *ways(some.path, some.format, msgspec.msgpack.encode(some.columns)))))
+            counted(some, ways(some.path, some.format, msgspec.msgpack.encode(some.columns)))))
 
 
 if __name__ == "__main__":

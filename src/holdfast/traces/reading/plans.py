@@ -12,9 +12,11 @@ from typing import Any
 from ..formats import csv as commas_format
 from ..formats import otlp, spans
 from ..formats.strict import BOM
-from . import commas, flat, nested, typed_flat, typed_nested
+from . import commas, flat, nested, stencils_flat, typed_flat, typed_nested
 from .counting import Form
+from .covered import Stencils
 from .flat import shape_of
+from .page import keep_memory
 from .quick import Way
 from .typed import Typed
 
@@ -25,7 +27,7 @@ LONGEST = 1 << 20
 #: Below this many bytes a second way is not worth its start.
 SMALL = 1 << 18
 #: Bytes from which on numpy is worth its start.
-LARGE = 256 << 20
+LARGE = 32 << 20
 #: Lines that are looked at to find the shape.
 _LOOKED = 100
 
@@ -62,6 +64,15 @@ def typed_of(module: ModuleType, lines: list[bytes], size: int) -> Typed | None:
     if module is otlp:
         return typed_nested.shape_of(looked, numpy)
     return None
+
+
+def stencils_of(module: ModuleType, lines: list[bytes], size: int) -> Stencils | None:
+    """What knows a page of lines at once without decoding them; as ``typed_of``, for the same file."""
+    numpy = optional_numpy() if size >= LARGE or "numpy" in sys.modules else None
+    if module is not spans or numpy is None:
+        return None
+    keep_memory(numpy)
+    return stencils_flat.stencils_of([line.removeprefix(BOM) for line in lines[:_LOOKED]], numpy)
 
 
 def is_plain(path: str) -> bool:

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flat lines under stencils: a page of them at once. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..formats.bad import Refused
+from ..formats.spans import FIELDS, pairs, span_of, unit_of
+from ..formats.words import has_failed
+from .covered import Fields, Known, Names, Time, is_kind, runs, words_of
+from .page import Page
+from .stencil import Hole, Stencil, Uncut, at
+
+if TYPE_CHECKING:
+    from .page import Array
+
+#: Stencils of one file, and how many lines of one outline are tried for them.
+STENCILS_MAX, TRIED = 8, 3
+_VALUE = re.compile(rb'"[^"]*"|[0-9]+|true|false')
+
+
+def outlines(texts: Iterable[bytes]) -> list[bytes]:
+    """Some texts of each outline, the most frequent outlines first. Those of one have their values in the same
+    places."""
+    seen: Counter[bytes] = Counter()
+    kept: dict[bytes, list[bytes]] = defaultdict(list)
+    for text in texts:
+        outline = _VALUE.sub(b".", text)
+        seen[outline] += 1
+        if len(kept[outline]) < TRIED:
+            kept[outline].append(text)
+    return [text for outline, _ in seen.most_common(STENCILS_MAX) for text in kept[outline]]
+
+
+def stencils_of(lines: Iterable[bytes], numpy: Any) -> StencilsFlat | None:
+    """Those that these lines make, of which some may be bad; nothing when they make none."""
+    made: dict[tuple[bytes, ...], _Lines] = {}
+    names = Names()
+    for line in outlines(lines):
+        try:
+            record = pairs(line)
+            span_of(record)
+            one = _Lines(Stencil(numpy, line + b"\n"), names)
+        except (Refused, Uncut):
+            continue
+        made.setdefault(one.stencil.covers_bytes, one)
+    return StencilsFlat(list(made.values())[:STENCILS_MAX], names, numpy) if made else None
+
+
+class StencilsFlat:
+    """Some stencils. names: of all spans that were found."""
+
+    def __init__(self, stencils: list[_Lines], names: Names, numpy: Any) -> None:
+        self._stencils, self._names, self._numpy = stencils, names, numpy
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Service and operation, by number."""
+        return self._names.pairs
+
+    def known(self, text: bytes) -> Known:
+        """The spans of whole lines, each with its line feed, as far as they are known."""
+        page = Page(self._numpy, text)
+        return self._even(page) or self._mixed(page)
+
+    def _even(self, page: Page) -> Known | None:
+        """Of lines that the first stencil covers, all of them; most pages are like this, and need no look at lines."""
+        np, one = self._numpy, self._stencils[0]
+        count, rest = divmod(len(page.quotes), one.stencil.quotes)
+        if rest or not count or not page.is_even(count):  # guard: there are no other line feeds
+            return None
+        rows = page.quotes.reshape(count, -1)
+        begins = rows[:, 0] - one.stencil.head
+        known, names, us, failed = one.read(page, rows, begins, np.append(begins[1:], len(page.text)))
+        if begins[0] or not known.all():
+            return None
+        return Known(names, us, failed, [(len(page.text), count, True)])
+
+    def _mixed(self, page: Page) -> Known:
+        """Line by line, of whatever lines."""
+        np, count = self._numpy, len(page.ends)
+        first = np.searchsorted(page.quotes, page.begins)
+        quotes = np.diff(first, append=len(page.quotes))
+        left = ~page.odd()
+        sure = np.zeros(count, dtype=bool)
+        names, us = (np.zeros(count, dtype=np.int64) for _ in range(2))
+        failed = np.zeros(count, dtype=bool)
+        for one in self._stencils:
+            which = np.flatnonzero(left & (quotes == one.stencil.quotes))
+            if not len(which):
+                continue
+            rows = page.quotes[first[which][:, None] + np.arange(one.stencil.quotes)]
+            known, *columns = one.read(page, rows, page.begins[which], page.ends[which])
+            which = which[known]
+            left[which], sure[which] = False, True
+            names[which], us[which], failed[which] = columns
+        return Known(names[sure], us[sure], failed[sure], runs(page, sure))
+
+
+class _Ids(dict[bytes, int]):
+    """The number of a name, by the bytes from its service to its operation."""
+
+    def __init__(self, names: Names, places: tuple[int, int]) -> None:
+        super().__init__()
+        self._names, self._places = names, places
+
+    def __missing__(self, raw: bytes) -> int:
+        said = raw.decode().split('"')
+        service, operation = (said[place] if place >= 0 else "" for place in self._places)
+        found = self[raw] = self._names.number((service, operation))
+        return found
+
+
+class _Lines:
+    """Lines that one stencil covers."""
+
+    def __init__(self, stencil: Stencil, names: Names) -> None:
+        self.stencil = stencil
+        keys = {hole.path[0]: hole for hole in stencil.holes if len(hole.path) == 1}
+        said = _fields(stencil)
+        holes = {field: keys[name] for field, name in said.items() if name in keys}
+        until = "end" if "end" in said else "duration"
+        times = [Time(holes[field], unit_of(said[field])) for field in ("start", until) if field in holes]
+        if len(times) < 2 or "trace_id" not in holes or "span_id" not in holes:  # noqa: PLR2004 - start and end
+            raise Uncut
+        words = [(holes["kind"], words_of(holes["kind"], is_kind))] if "kind" in holes else []
+        words += [(holes[field], words_of(holes[field], lambda word: has_failed(word, "error")))
+                  for field in ("error", "status") if field in holes]
+        self._fields = Fields(stencil, (holes["trace_id"], holes["span_id"]), *times, is_took=until == "duration",
+                              words=words)
+        self._name = _Name(stencil, holes.get("service"), holes.get("operation"))
+        self._ids = _Ids(names, self._name.places)
+
+    def read(self, page: Page, rows: Array, begins: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
+        """Which lines are known, and of these the names' numbers, the durations, and whether they have failed."""
+        known, rows = self.stencil.covered(page, rows, begins, ends)
+        if not known.all():
+            rows = rows[known]
+        sure, us, failed = self._fields.read(page, rows)
+        if not sure.all():
+            known[known] = sure
+            rows, us, failed = rows[sure], us[sure], failed[sure]
+        return known, self._numbers(page, rows), us, failed
+
+    def _numbers(self, page: Page, rows: Array) -> Array:
+        said = self._name.said(page, rows)
+        return page.np.fromiter(map(self._ids.__getitem__, said), dtype=page.np.int64, count=len(said))
+
+
+def _fields(stencil: Stencil) -> dict[str, str]:
+    """Each field's key. Of a field with two names the exact pass takes the first, be it a value or null."""
+    keys = stencil.keys
+    return {field: name for field, known in FIELDS.items()
+            for name in [next((name for name in known if name in keys), "")] if name}
+
+
+class _Name:
+    """Where a service and an operation stand. places: of both, in what ``said`` gives, between its quotes; -1: nowhere.
+    """
+
+    def __init__(self, stencil: Stencil, service: Hole | None, operation: Hole | None) -> None:
+        some = sorted((hole for hole in (service, operation) if hole), key=lambda hole: hole.begin)
+        holes = stencil.holes
+        self._parts = [(hole.begin, hole.end) for hole in some]
+        order = [some.index(hole) if hole else -1 for hole in (service, operation)]
+        if len(some) > 1 and holes.index(some[1]) == holes.index(some[0]) + 1:  # no value between: one slice has both
+            self._parts = [(some[0].begin, some[1].end)]
+            order = [place * (some[1].begin.quote - some[0].begin.quote) for place in order]
+        self.places = (order[0], order[1])
+
+    def said(self, page: Page, rows: Array) -> list[bytes]:
+        """Of each record."""
+        text = page.text
+        parts = [[text[begin:end] for begin, end in zip(at(rows, one).tolist(), at(rows, other).tolist(), strict=True)]
+                 for one, other in self._parts]
+        if len(parts) == 1:
+            return parts[0]
+        return [b'"'.join(both) for both in zip(*parts, strict=True)] if parts else [b""] * len(rows)
