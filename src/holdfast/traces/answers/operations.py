@@ -18,6 +18,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,7 @@ from ..reading.exact import beginning, parts
 from ..reading.plans import optional_numpy, stencils_of, typed_of
 from ..reading.source import Source
 from ..reading.stretches import stretches
-from .helpers import Helpers
+from .helpers import Helpers, among_threads
 from .ranges import BAD_KEPT, NOTHING, Counting, Found, Range, Ways, counted, ranges
 from .report import OperationTimes
 from .tally import MANY, Counter, Tally
@@ -75,7 +76,7 @@ def operations(paths: str | Sequence[str], format: str | None = None, *, columns
             if source.is_stream or source.compression or not Path(path).is_file():
                 found = [_streamed(tally, source, way)]
             else:
-                found = _shared(tally, helpers, deque(ranges(path, name, columns, AT_ONCE)), way)
+                found = _shared(tally, helpers, deque(ranges(path, name, columns, AT_ONCE)), way, count)
             _merge(made, found)
         made.operations = tally.operations(
             optional_numpy() if tally.spans >= MANY or "numpy" in sys.modules else None)
@@ -140,7 +141,7 @@ def _streamed(tally: Tally, source: Source, ways: Ways) -> Found:
     return counting.found
 
 
-def _shared(tally: Tally, helpers: Helpers, some: deque[Range], ways: Ways) -> list[Found]:
+def _shared(tally: Tally, helpers: Helpers, some: deque[Range], ways: Ways, threads: int) -> list[Found]:
     """Range by range, in any order, by several processes."""
     found: dict[int, Found] = {}
 
@@ -151,8 +152,17 @@ def _shared(tally: Tally, helpers: Helpers, some: deque[Range], ways: Ways) -> l
         if sum(len(each.bad) for each in found.values()) > 2 * BAD_KEPT:
             _forget(found)
 
-    helpers.share(some, lambda one: counted(one, ways), take)
+    if ways.stencils is None:
+        helpers.share(some, lambda one: counted(one, ways), take)
+    else:
+        among_threads(some, threads, lambda: partial(counted, ways=_own(ways)), take)
     return [found[start] for start in sorted(found)]
+
+
+def _own(ways: Ways) -> Ways:
+    """The same for another thread."""
+    assert ways.stencils is not None  # noqa: S101 - there are threads for nothing else
+    return ways._replace(stencils=ways.stencils.own())
 
 
 def _forget(found: dict[int, Found]) -> None:

@@ -95,9 +95,16 @@ class Counting:
 
     def add(self, text: bytes) -> None:
         """Some more lines, whole ones; the last one of all may lack its line feed."""
-        if self._stencils is None or not self._offset or len(text) < _PAGE or not text.endswith(b"\n"):
+        if self._stencils is None or len(text) < _PAGE or not text.endswith(b"\n"):
             self._decode(text)
             return
+        if not self._offset:  # a file's first line may begin with a mark
+            cut = text.find(b"\n") + 1
+            self._decode(text[:cut])
+            text = text[cut:]
+            if len(text) < _PAGE:
+                self._decode(text)
+                return
         known = self._stencils.known(text)
         self._columns.add(self._stencils.names, known)
         begin = 0

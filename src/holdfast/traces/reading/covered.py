@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .page import Array, Page
 
 
-_NUMBER = re.compile(rb"0|[1-9][0-9]*")
-
-
 class Known(NamedTuple):
     """Spans of a page. names: numbers of their names. us: durations. runs: where each ends, how many lines it has, and
     whether these are known; the others are left to who asked."""
@@ -42,6 +39,9 @@ class Stencils(Protocol):
 
     def known(self, text: bytes) -> Known:
         """The spans of whole lines, each with its line feed, as far as they are known."""
+
+    def own(self) -> Stencils:
+        """The same for another thread, with names of its own."""
 
 
 class Names:
@@ -128,10 +128,13 @@ def _truth(said: bytes) -> int:
     return 0 if said in (b"true", b"false") else -1
 
 
-def words_of(hole: Hole, ask: Callable[[str], bool]) -> Words:
-    """Words that stand in this hole. ask: whether one means a failure; raises Refused where it may not stand there."""
+def words_of(hole: Hole, ask: Callable[[str], bool], *, are_truths: bool = True) -> Words:
+    """Words that stand in this hole. ask: whether one means a failure; raises Refused where it may not stand there.
+    are_truths: whether truth values may, which is asked too."""
+    plain = re.compile(rb"0|[1-9][0-9]*" + b"|true|false" * are_truths)
+
     def found(said: bytes) -> int:
-        if not hole.is_text and said not in (b"true", b"false") and not _NUMBER.fullmatch(said):
+        if not hole.is_text and not plain.fullmatch(said):
             return -1  # guard: a word without quotes is no text
         try:
             return int(ask(said.decode()))

@@ -12,7 +12,7 @@ from typing import Any
 from ..formats import csv as commas_format
 from ..formats import otlp, spans
 from ..formats.strict import BOM
-from . import commas, flat, nested, stencils_flat, typed_flat, typed_nested
+from . import commas, flat, nested, stencils_flat, stencils_nested, typed_flat, typed_nested
 from .counting import Form
 from .covered import Stencils
 from .flat import shape_of
@@ -69,10 +69,11 @@ def typed_of(module: ModuleType, lines: list[bytes], size: int) -> Typed | None:
 def stencils_of(module: ModuleType, lines: list[bytes], size: int) -> Stencils | None:
     """What knows a page of lines at once without decoding them; as ``typed_of``, for the same file."""
     numpy = optional_numpy() if size >= LARGE or "numpy" in sys.modules else None
-    if module is not spans or numpy is None:
+    if numpy is None or module not in (spans, otlp):
         return None
     keep_memory(numpy)
-    return stencils_flat.stencils_of([line.removeprefix(BOM) for line in lines[:_LOOKED]], numpy)
+    looked = [line.removeprefix(BOM) for line in lines[:_LOOKED]]
+    return (stencils_flat if module is spans else stencils_nested).stencils_of(looked, numpy)
 
 
 def is_plain(path: str) -> bool:

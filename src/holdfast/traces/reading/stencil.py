@@ -66,7 +66,7 @@ class Stencil:
     """text: a JSON text that was read the exact way, with its line feed if it has one.
 
     is_open: what comes behind records is not known, so that a number behind the last quote is no hole. quotes: how many
-    a record has. keys: of the record itself. head: bytes before the first one. tail: bytes behind the last one, which are the same in each record;
+    a record has. keys: of the record itself. runs: what is no hole. head: bytes before the first one. tail: bytes behind the last one, which are the same in each record;
     -1 where they are not. Raises Uncut.
     """
 
@@ -78,19 +78,19 @@ class Stencil:
             raise Uncut
         self.quotes, self.head = len(marks), marks[0]
         self.tail = len(text) - marks[-1] if values[-1].begin < marks[-1] else -1
-        runs = list(zip([0, *(value.end for value in values)], [*(value.begin for value in values), len(text)],
+        bounds = list(zip([0, *(value.end for value in values)], [*(value.begin for value in values), len(text)],
                         strict=True))
-        self.covers_bytes = tuple(text[begin:end] for begin, end in runs)
-        anchors = [_anchor(marks, begin, end, len(text)) for begin, end in runs]
+        self.runs = tuple(text[begin:end] for begin, end in bounds)
+        anchors = [_anchor(marks, begin, end, len(text)) for begin, end in bounds]
         self.holes = [
             Hole(value.path, value.is_text, text[value.begin:value.end], _place(marks, value.begin, *anchors[n]),
-                 Place(anchors[n + 1][0], value.end - anchors[n + 1][1]), sum(map(len, self.covers_bytes[:n + 1])))
+                 Place(anchors[n + 1][0], value.end - anchors[n + 1][1]), sum(map(len, self.runs[:n + 1])))
             for n, value in enumerate(values)]
-        self._compile(numpy, text, runs, anchors)
+        self._compile(numpy, text, bounds, anchors)
 
-    def _compile(self, numpy: Any, text: bytes, runs: list[tuple[int, int]], anchors: list[tuple[int, int]]) -> None:
+    def _compile(self, numpy: Any, text: bytes, bounds: list[tuple[int, int]], anchors: list[tuple[int, int]]) -> None:
         words, said = [], 0
-        for (begin, end), (quote, at) in zip(runs, anchors, strict=True):
+        for (begin, end), (quote, at) in zip(bounds, anchors, strict=True):
             said += end - begin
             words += [(quote, place - at, mask, literal) for place, mask, literal in _words(text, begin, end, said)]
         if len(words) > _WORDS_MAX:

@@ -23,7 +23,7 @@ STENCILS_MAX, TRIED = 8, 3
 _VALUE = re.compile(rb'"[^"]*"|[0-9]+|true|false')
 
 
-def outlines(texts: Iterable[bytes]) -> list[bytes]:
+def outlines(texts: Iterable[bytes], most: int = STENCILS_MAX) -> list[bytes]:
     """Some texts of each outline, the most frequent outlines first. Those of one have their values in the same
     places."""
     seen: Counter[bytes] = Counter()
@@ -33,37 +33,41 @@ def outlines(texts: Iterable[bytes]) -> list[bytes]:
         seen[outline] += 1
         if len(kept[outline]) < TRIED:
             kept[outline].append(text)
-    return [text for outline, _ in seen.most_common(STENCILS_MAX) for text in kept[outline]]
+    return [text for outline, _ in seen.most_common(most) for text in kept[outline]]
 
 
 def stencils_of(lines: Iterable[bytes], numpy: Any) -> StencilsFlat | None:
     """Those that these lines make, of which some may be bad; nothing when they make none."""
-    made: dict[tuple[bytes, ...], _Lines] = {}
-    names = Names()
+    made: dict[tuple[bytes, ...], bytes] = {}
     for line in outlines(lines):
         try:
             record = pairs(line)
             span_of(record)
-            one = _Lines(Stencil(numpy, line + b"\n"), names)
+            one = _Lines(Stencil(numpy, line + b"\n"), Names())
         except (Refused, Uncut):
             continue
-        made.setdefault(one.stencil.covers_bytes, one)
-    return StencilsFlat(list(made.values())[:STENCILS_MAX], names, numpy) if made else None
+        made.setdefault(one.stencil.runs, line)
+    return StencilsFlat(list(made.values())[:STENCILS_MAX], numpy) if made else None
 
 
 class StencilsFlat:
-    """Some stencils. names: of all spans that were found."""
+    """Of some lines, which are right; each makes a stencil."""
 
-    def __init__(self, stencils: list[_Lines], names: Names, numpy: Any) -> None:
-        self._stencils, self._names, self._numpy = stencils, names, numpy
+    def __init__(self, lines: list[bytes], numpy: Any) -> None:
+        self._lines, self._numpy, self._names = lines, numpy, Names()
+        self._stencils = [_Lines(Stencil(numpy, line + b"\n"), self._names) for line in lines]
+
+    def own(self) -> StencilsFlat:
+        """As in Stencils."""
+        return StencilsFlat(self._lines, self._numpy)
 
     @property
     def names(self) -> list[tuple[str, str]]:
-        """Service and operation, by number."""
+        """As in Stencils."""
         return self._names.pairs
 
     def known(self, text: bytes) -> Known:
-        """The spans of whole lines, each with its line feed, as far as they are known."""
+        """As in Stencils."""
         page = Page(self._numpy, text)
         return self._even(page) or self._mixed(page)
 
