@@ -61,7 +61,7 @@ def measure(names: Sequence[str], effort: Effort, tell: Tell) -> dict[str, Any]:
                 figures["report"][what] = _report(path, shape, truth)
                 tell(f"{what}: {_said(figures['operations'][what])}")
                 path.unlink()
-        figures["paths"] = _paths(effort)
+        figures["paths"] = _paths(folder, effort)
     return figures
 
 
@@ -76,9 +76,11 @@ def _said(found: dict[str, Any]) -> str:
 
 
 def _in_turn(path: Path, truth: Truth, names: Sequence[str], shape: Shape, effort: Effort) -> dict[str, Any]:
-    """Round after round, everybody once; a first round to warm the page cache is not counted."""
+    """Round after round, everybody once. The page cache is warm, and everybody's bytecode is compiled."""
     right, size = digest(truth.answer()), path.stat().st_size
     path.read_bytes()
+    for name in names:
+        _child(path.parent, ["benchmarks.traces_peers", name, shape, os.devnull])  # compiled, if nothing else
     found: dict[str, dict[str, Any]] = {
         name: {"seconds": [], "cpu_s": [], "rss_mb": [], "right": True, "bad": None, "said": ""} for name in names}
     for number in range(effort.runs):
@@ -86,7 +88,7 @@ def _in_turn(path: Path, truth: Truth, names: Sequence[str], shape: Shape, effor
             one = found[name]
             if number and (one["seconds"][0] > effort.slow_s or not one["right"]):
                 continue
-            _counted(one, _child(["-m", "benchmarks.traces_peers", name, shape, str(path)]), right)
+            _counted(one, _child(path.parent, ["benchmarks.traces_peers", name, shape, str(path)]), right)
     return {"bytes": size, "spans": truth.spans, "bad": truth.bad, "contestants": found}
 
 
@@ -98,30 +100,35 @@ def _counted(one: dict[str, Any], run: dict[str, Any], right: str) -> None:
     one["said"] = run["said"].get("error", "")
 
 
-def _child(argv: Sequence[str]) -> dict[str, Any]:
-    """A process from its start to its end, and what it printed."""
+def _child(folder: Path, argv: Sequence[str]) -> dict[str, Any]:
+    """A process from its start to its end: a module, its arguments, and what it printed. Everybody's bytecode is
+    compiled before, as that of installed packages is."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
-           "POLARS_MAX_THREADS": str(THREADS)}
+           "POLARS_MAX_THREADS": str(THREADS), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    peak = folder / "peak"
     began = time.monotonic()
-    with subprocess.Popen([sys.executable, *argv], stdout=subprocess.PIPE, env=env, cwd=ROOT) as child:
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.traces_peak", str(peak), *argv], stdout=subprocess.PIPE,
+                          env=env, cwd=ROOT) as child:
         text = child.stdout.read() if child.stdout else b""
         _, _, used = os.wait4(child.pid, 0)
         seconds = time.monotonic() - began
         child.returncode = 0  # it was waited for
     said = json.loads(text) if text.startswith(b"{") else {"error": "it printed nothing"}
-    return {"seconds": seconds, "cpu_s": used.ru_utime + used.ru_stime, "rss_mb": used.ru_maxrss / 1000, "said": said}
+    return {"seconds": seconds, "cpu_s": used.ru_utime + used.ru_stime, "rss_mb": int(peak.read_text()) * 1024 / 1e6,
+            "said": said}
 
 
 def _report(path: Path, shape: Shape, truth: Truth) -> dict[str, Any]:
-    run = _child(["-m", "holdfast.cli", "traces", "report", str(path), "--format", shape, "--json"])
+    run = _child(path.parent, ["holdfast.cli", "traces", "report", str(path), "--format", shape, "--json"])
     said = run.pop("said")
     return {**run, "bytes": path.stat().st_size, "spans": said.get("spans"), "rejected": said.get("rejected"),
             "right": (said.get("spans"), said.get("rejected")) == (truth.spans, truth.bad)}
 
 
-def _paths(effort: Effort) -> dict[str, Any]:
+def _paths(folder: Path, effort: Effort) -> dict[str, Any]:
     """Spans a second, from spans in memory to the answer; in a process of its own."""
-    return {mode: _child(["-m", "benchmarks.traces_paths", mode, str(effort.path_spans)])["said"]
+    return {mode: _child(folder, ["benchmarks.traces_paths", mode, str(effort.path_spans)])["said"]
             for mode in ("sweep", "crisp", "jaeger")}
 
 

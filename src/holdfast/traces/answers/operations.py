@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from ..formats import Bad
 from ..reading.exact import beginning, parts
-from ..reading.plans import optional_numpy, stencils_of, typed_of
+from ..reading.plans import Later, optional_numpy, stencils_of, typed_of
 from ..reading.source import Source
 from ..reading.stretches import stretches
 from .helpers import Helpers, among_threads
@@ -95,10 +95,11 @@ def _ways(source: Source, format: str | None, columns: Mapping[str, str] | None)
     if begins is None or begins.is_document:
         return None
     size = 0 if source.is_stream else Path(source.name).stat().st_size
-    typed = typed_of(begins.module, begins.lines, size)
+    found = begins.module, begins.lines, size
+    stencils = stencils_of(*found)
+    typed = typed_of(*found) if stencils is None else Later(*found)
     if typed is None:
         return None
-    stencils = stencils_of(begins.module, begins.lines, size)
     return Ways(typed, stencils, begins.module.Lines(columns)), begins.module.NAME
 
 

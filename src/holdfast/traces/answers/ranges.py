@@ -112,6 +112,8 @@ class Counting:
             if is_known:
                 self.found.quick += lines
                 self._pass(end - begin, lines)
+            elif lines == 1:
+                self._one(text[begin:end])
             else:
                 for piece in stretches([text[begin:end]], STRETCH):
                     self._decode(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from .covered import Stencils
 from .flat import shape_of
 from .page import keep_memory
 from .quick import Way
-from .typed import Typed
+from .typed import Batch, Typed
 
 #: What DuckDB would take for a pattern of several names.
 _PATTERN = frozenset("*?[]{}")
@@ -64,6 +65,22 @@ def typed_of(module: ModuleType, lines: list[bytes], size: int) -> Typed | None:
     if module is otlp:
         return typed_nested.shape_of(looked, numpy)
     return None
+
+
+class Later:
+    """Typed, as ``typed_of`` gives it, made when it is asked: what lies under stencils mostly does not need it, and to
+    find the shape of nested lines takes a tenth of a second."""
+
+    def __init__(self, module: ModuleType, lines: list[bytes], size: int) -> None:
+        self._arguments = module, lines, size
+
+    @cached_property
+    def _typed(self) -> Typed | None:
+        return typed_of(*self._arguments)
+
+    def batch(self, text: bytes) -> Batch | int:
+        """As in Typed."""
+        return self._typed.batch(text) if self._typed else -1
 
 
 def stencils_of(module: ModuleType, lines: list[bytes], size: int) -> Stencils | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..formats.bad import Refused
@@ -14,6 +15,7 @@ from ..formats.words import has_failed
 from .covered import Fields, Known, Names, Time, is_kind, runs, words_of
 from .page import Page
 from .stencil import Hole, Stencil, Uncut, at
+from .texts import Texts
 
 if TYPE_CHECKING:
     from .page import Array
@@ -105,20 +107,6 @@ class StencilsFlat:
         return Known(names[sure], us[sure], failed[sure], runs(page, sure))
 
 
-class _Ids(dict[bytes, int]):
-    """The number of a name, by the bytes from its service to its operation."""
-
-    def __init__(self, names: Names, places: tuple[int, int]) -> None:
-        super().__init__()
-        self._names, self._places = names, places
-
-    def __missing__(self, raw: bytes) -> int:
-        said = raw.decode().split('"')
-        service, operation = (said[place] if place >= 0 else "" for place in self._places)
-        found = self[raw] = self._names.number((service, operation))
-        return found
-
-
 class _Lines:
     """Lines that one stencil covers."""
 
@@ -136,8 +124,7 @@ class _Lines:
                   for field in ("error", "status") if field in holes]
         self._fields = Fields(stencil, (holes["trace_id"], holes["span_id"]), *times, is_took=until == "duration",
                               words=words)
-        self._name = _Name(stencil, holes.get("service"), holes.get("operation"))
-        self._ids = _Ids(names, self._name.places)
+        self._name = _Name(stencil, holes.get("service"), holes.get("operation"), names)
 
     def read(self, page: Page, rows: Array, begins: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
         """Which lines are known, and of these the names' numbers, the durations, and whether they have failed."""
@@ -148,11 +135,7 @@ class _Lines:
         if not sure.all():
             known[known] = sure
             rows, us, failed = rows[sure], us[sure], failed[sure]
-        return known, self._numbers(page, rows), us, failed
-
-    def _numbers(self, page: Page, rows: Array) -> Array:
-        said = self._name.said(page, rows)
-        return page.np.fromiter(map(self._ids.__getitem__, said), dtype=page.np.int64, count=len(said))
+        return known, self._name.numbers(page, rows), us, failed
 
 
 def _fields(stencil: Stencil) -> dict[str, str]:
@@ -163,24 +146,37 @@ def _fields(stencil: Stencil) -> dict[str, str]:
 
 
 class _Name:
-    """Where a service and an operation stand. places: of both, in what ``said`` gives, between its quotes; -1: nowhere.
-    """
+    """Where a service and an operation stand, and the numbers of both together."""
 
-    def __init__(self, stencil: Stencil, service: Hole | None, operation: Hole | None) -> None:
+    def __init__(self, stencil: Stencil, service: Hole | None, operation: Hole | None, names: Names) -> None:
+        self._names = names
         some = sorted((hole for hole in (service, operation) if hole), key=lambda hole: hole.begin)
-        holes = stencil.holes
+        #: What stands in one text: a part of it for each, by the number of quotes before it.
+        self._fields = [[(hole is service, 0)] for hole in some]
         self._parts = [(hole.begin, hole.end) for hole in some]
-        order = [some.index(hole) if hole else -1 for hole in (service, operation)]
-        if len(some) > 1 and holes.index(some[1]) == holes.index(some[0]) + 1:  # no value between: one slice has both
+        if len(some) > 1 and stencil.holes.index(some[1]) == stencil.holes.index(some[0]) + 1:
+            quotes = some[1].begin.quote - some[0].begin.quote  # no value stands between: one text has both
+            self._fields = [[(some[0] is service, 0), (some[1] is service, quotes)]]
             self._parts = [(some[0].begin, some[1].end)]
-            order = [place * (some[1].begin.quote - some[0].begin.quote) for place in order]
-        self.places = (order[0], order[1])
+        self._texts = [Texts(partial(self._number, fields)) for fields in self._fields]
 
-    def said(self, page: Page, rows: Array) -> list[bytes]:
+    def numbers(self, page: Page, rows: Array) -> Array:
         """Of each record."""
-        text = page.text
-        parts = [[text[begin:end] for begin, end in zip(at(rows, one).tolist(), at(rows, other).tolist(), strict=True)]
-                 for one, other in self._parts]
-        if len(parts) == 1:
-            return parts[0]
-        return [b'"'.join(both) for both in zip(*parts, strict=True)] if parts else [b""] * len(rows)
+        np = page.np
+        found = [texts.numbers(page, at(rows, begin), at(rows, end))
+                 for texts, (begin, end) in zip(self._texts, self._parts, strict=True)]
+        if not found:
+            return np.full(len(rows), self._names.number(("", "")))
+        if len(found) == 1:
+            return found[0]
+        pairs, back = np.unique(np.stack(found), axis=1, return_inverse=True)
+        named = [tuple(map(max, *(self._names.pairs[number] for number in pair))) for pair in pairs.T.tolist()]
+        return np.array(list(map(self._names.number, named)), dtype=np.int64)[back.ravel()]
+
+    def _number(self, fields: list[tuple[bool, int]], raw: bytes) -> int:
+        """Of a text in which these fields stand; what does not is empty."""
+        said = raw.decode().split('"')
+        pair = ["", ""]
+        for is_service, quotes in fields:
+            pair[not is_service] = said[quotes]
+        return self._names.number((pair[0], pair[1]))
