@@ -13,9 +13,9 @@ import msgspec
 
 from ..formats import Bad, Part
 from ..formats.part import Lines
+from ..reading.covered import Stencils
 from ..reading.exact import cut, one_line
 from ..reading.source import Source
-from ..reading.covered import Stencils
 from ..reading.stretches import stretches
 from ..reading.typed import Typed
 from .tally import Columns, Counter, Sums
@@ -95,16 +95,18 @@ class Counting:
 
     def add(self, text: bytes) -> None:
         """Some more lines, whole ones; the last one of all may lack its line feed."""
-        if self._stencils is None or len(text) < _PAGE or not text.endswith(b"\n"):
+        if self._stencils is None:
             self._decode(text)
             return
-        if not self._offset:  # a file's first line may begin with a mark
-            cut = text.find(b"\n") + 1
-            self._decode(text[:cut])
-            text = text[cut:]
-            if len(text) < _PAGE:
-                self._decode(text)
-                return
+        first = 0 if self._offset else text.find(b"\n") + 1  # which may begin with a mark
+        last = text.rfind(b"\n") + 1  # which is whole; another one may be cut
+        for begin, end, decoded in ((0, first, True), (first, last, last - first < _PAGE), (last, len(text), True)):
+            if begin < end:
+                (self._decode if decoded else self._lay)(text[begin:end])
+
+    def _lay(self, text: bytes) -> None:
+        """Whole lines, under stencils."""
+        assert self._stencils is not None  # noqa: S101 - somebody looked
         known = self._stencils.known(text)
         self._columns.add(self._stencils.names, known)
         begin = 0
@@ -195,10 +197,9 @@ def _texts(file: int, at: int, end: int, size: int) -> Iterator[bytes]:
     while at < end:
         cut = _behind_a_line(file, min(at + size, end) - 1, end)
         text = os.pread(file, cut - at, at)
-        yield text
-        if len(text) < cut - at:  # it was cut meanwhile
-            return
-        at = cut
+        if text:
+            yield text
+        at = cut if len(text) == cut - at else end  # it was cut meanwhile
 
 
 def ranges(path: str, format: str, columns: Mapping[str, str] | None, at_once: int) -> Iterator[Range]:

@@ -14,7 +14,9 @@ Inside::
     exact.py    the exact pass: the truth that quicker ones are held to
     flat.py     why a line need not be looked at to be known; counting.py does it
     quick.py    DuckDB reads what is known, the exact pass the rest; plans.py: of which files
-    typed.py    many lines decoded at once, for answers that need no table; typed_flat.py, typed_nested.py, levels.py
+    stencil.py  many lines known without decoding, for answers that need no table. Read it before page.py, texts.py,
+                covered.py, stencils_flat.py, stencils_nested.py
+    typed.py    many lines decoded at once, where stencils do not fit; typed_flat.py, typed_nested.py, levels.py
     spool.py    spans on their way into a table
     follow.py   a file that grows
 """

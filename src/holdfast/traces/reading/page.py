@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..formats.strict import INT_MAX
 from .counting import is_text
@@ -27,7 +27,8 @@ _ZEROS, _SIX, _TOP, _ONES = (int(byte * WORD, 16) for byte in ("30", "76", "80",
 _JOINED = ((10 << 8 | 1, 8, 0x00FF00FF00FF00FF), (100 << 16 | 1, 16, 0x0000FFFF0000FFFF),
            (10_000 << 32 | 1, 32, 0x00000000FFFFFFFF))
 #: Words of one value that are remembered, and the longest of them.
-_WORDS_MAX, _LONGEST = 12, 2 * WORD
+_WORDS_MAX, _LONGEST = 12, 3 * WORD
+_NEW = -2
 
 
 #: What malloc asks the system for separately, by default, and gives back at once.
@@ -60,11 +61,13 @@ class Page:
     @cached_property
     def begins(self) -> Array:
         """Of lines."""
-        return begins_of(self.np, self.ends)
+        found = self.np.empty_like(self.ends)
+        found[:1], found[1:] = 0, self.ends[:-1]
+        return found  # type: ignore[no-any-return]
 
     def is_even(self, lines: int) -> bool:
         """Whether no line is odd, of so many."""
-        return (self.np.count_nonzero(self.bytes < 32) == lines and b"\\" not in self.text
+        return bool(self.np.count_nonzero(self.bytes < 32) == lines and b"\\" not in self.text
                 and (self.text.isascii() or is_text(self.text)))
 
     def odd(self) -> Array:
@@ -86,7 +89,8 @@ class Page:
 
     def line_of(self, places: Array) -> Array:
         """The numbers of the lines, from 0, in which these bytes stand."""
-        return self.np.searchsorted(self.ends, places, side="right")
+        found: Array = self.np.searchsorted(self.ends, places, side="right")
+        return found
 
     def numbers(self, begin: Array, end: Array, largest: int = INT_MAX) -> tuple[Array, Array]:
         """What stands there as whole numbers of 64 bits, and whether it is one: digits, without zeros before them, not
@@ -118,13 +122,6 @@ class Page:
         return value.astype(np.int64), sure
 
 
-def begins_of(np: Any, ends: Array) -> Array:
-    """Where each begins, of what stands without gaps."""
-    found: Array = np.empty_like(ends)
-    found[:1], found[1:] = 0, ends[:-1]
-    return found
-
-
 def _only(np: Any, word: Array, digits: Any) -> Array:
     """The last bytes of each word, so many; the others become zeros, as digits."""
     mask = np.left_shift(np.uint64(_ONES), (np.uint64(WORD) - digits) << np.uint64(3))
@@ -148,36 +145,47 @@ class Words:
 
     def __init__(self, ask: Callable[[bytes], int]) -> None:
         self._ask = ask
-        self._known: list[tuple[int, int, int, int]] = []
+        self._known: list[_Word] = []
 
     def meanings(self, page: Page, begin: Array, end: Array) -> Array:
         """Of each text; -1 for what is not known. WORD bytes stand before every end."""
         np = page.np
         size = end - begin
-        found = np.full(size.shape, -2, dtype=np.int8)
+        longest = int(size.max(initial=0))
+        found: Array = np.full(size.shape, _NEW, dtype=np.int8)
         missing = WORD - size
-        first, last = None, page.words[end - WORD]
-        if size.max(initial=0) > WORD:
+        if longest > WORD:
+            missing = np.maximum(missing, 0)
+        looked = [page.words[end - WORD] >> (missing << 3).astype(np.uint64)]
+        looked += [page.words[np.minimum(begin + behind, end - WORD)]
+                   for behind in range(0, min(longest, _LONGEST) - WORD, WORD)]
+        if longest > _LONGEST:
             found[size > _LONGEST] = -1
-            first, missing = page.words[np.minimum(begin, end - WORD)], np.maximum(missing, 0)
-        last >>= (missing << 3).astype(np.uint64)
-        for known in self._known:
-            self._mark(found, known, size, first, last)
-        while (new := np.flatnonzero(found == -2)).size:
+        for word in self._known:
+            word.mark(found, size, looked)
+        while (new := np.flatnonzero(found == _NEW)).size:
             if len(self._known) == _WORDS_MAX:
                 found[new] = -1
                 break
             n = int(new[0])
-            known = (int(size[n]), 0 if first is None else int(first[n]), int(last[n]),
-                     self._ask(page.text[int(begin[n]):int(end[n])]))
-            self._known.append(known)
-            self._mark(found, known, size, first, last)
+            said = page.text[int(begin[n]):int(end[n])]
+            word = _Word(len(said), [int(one[n]) for one in looked[:-(-len(said) // WORD) or 1]], self._ask(said))
+            self._known.append(word)
+            word.mark(found, size, looked)
         return found
 
-    @staticmethod
-    def _mark(found: Array, known: tuple[int, int, int, int], size: Array, first: Array | None, last: Array) -> None:
-        same = last == known[2]
-        same &= size == known[0]
-        if known[0] > WORD:
-            same &= False if first is None else first == known[1]  # guard: a word is known by all of its bytes
-        found[same] = known[3]
+
+class _Word(NamedTuple):
+    """parts: its last bytes, then its first ones, as many words as it takes."""
+
+    size: int
+    parts: list[int]
+    meaning: int
+
+    def mark(self, found: Array, size: Array, looked: list[Array]) -> None:
+        """Every text that is this word."""
+        if len(self.parts) <= len(looked):
+            same = size == self.size
+            for part, words in zip(self.parts, looked, strict=False):
+                same &= words == part  # guard: a word is known by all of its bytes
+            found[same] = self.meaning

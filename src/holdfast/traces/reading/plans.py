@@ -90,7 +90,9 @@ def stencils_of(module: ModuleType, lines: list[bytes], size: int) -> Stencils |
         return None
     keep_memory(numpy)
     looked = [line.removeprefix(BOM) for line in lines[:_LOOKED]]
-    return (stencils_flat if module is spans else stencils_nested).stencils_of(looked, numpy)
+    if module is spans:
+        return stencils_flat.stencils_of(looked, numpy)
+    return stencils_nested.stencils_of(looked, numpy)
 
 
 def is_plain(path: str) -> bool:

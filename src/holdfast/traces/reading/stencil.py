@@ -66,12 +66,12 @@ class Stencil:
     """text: a JSON text that was read the exact way, with its line feed if it has one.
 
     is_open: what comes behind records is not known, so that a number behind the last quote is no hole. quotes: how many
-    a record has. keys: of the record itself. runs: what is no hole. head: bytes before the first one. tail: bytes behind the last one, which are the same in each record;
-    -1 where they are not. Raises Uncut.
+    a record has. keys: of the record itself. runs: what is no hole. head: bytes before the first quote. tail: bytes
+    from the last one on, which are the same in each record; -1 where they are not. Raises Uncut.
     """
 
     def __init__(self, numpy: Any, text: bytes, *, is_open: bool = False) -> None:
-        marks = [n for n, byte in enumerate(text) if byte == 34]  # noqa: PLR2004 - a quote
+        marks = [n for n, byte in enumerate(text) if byte == 34]
         self.keys: list[str] = []
         values = [value for value in _values(text, self.keys) if not is_open or value.begin < marks[-1]]
         if not marks or not values:

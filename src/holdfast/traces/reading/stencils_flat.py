@@ -117,7 +117,7 @@ class _Lines:
         holes = {field: keys[name] for field, name in said.items() if name in keys}
         until = "end" if "end" in said else "duration"
         times = [Time(holes[field], unit_of(said[field])) for field in ("start", until) if field in holes]
-        if len(times) < 2 or "trace_id" not in holes or "span_id" not in holes:  # noqa: PLR2004 - start and end
+        if len(times) < 2 or "trace_id" not in holes or "span_id" not in holes:
             raise Uncut
         words = [(holes["kind"], words_of(holes["kind"], is_kind))] if "kind" in holes else []
         words += [(holes[field], words_of(holes[field], lambda word: has_failed(word, "error")))
@@ -165,13 +165,16 @@ class _Name:
         np = page.np
         found = [texts.numbers(page, at(rows, begin), at(rows, end))
                  for texts, (begin, end) in zip(self._texts, self._parts, strict=True)]
-        if not found:
-            return np.full(len(rows), self._names.number(("", "")))
         if len(found) == 1:
             return found[0]
+        named: Array = np.full(len(rows), self._names.number(("", "")))
+        if not found:
+            return named
         pairs, back = np.unique(np.stack(found), axis=1, return_inverse=True)
-        named = [tuple(map(max, *(self._names.pairs[number] for number in pair))) for pair in pairs.T.tolist()]
-        return np.array(list(map(self._names.number, named)), dtype=np.int64)[back.ravel()]
+        for n, (one, other) in enumerate(pairs.T.tolist()):
+            service, operation = map(max, self._names.pairs[one], self._names.pairs[other])  # one is empty in each
+            named[back.ravel() == n] = self._names.number((service, operation))
+        return named
 
     def _number(self, fields: list[tuple[bool, int]], raw: bytes) -> int:
         """Of a text in which these fields stand; what does not is empty."""

@@ -3,8 +3,8 @@
 
 A line is a head, spans with something between them, and a tail::
 
-    {"resourceSpans":[{"resource":{…},"scopeSpans":[{"scope":{…},"spans":[   {span}  ,  {span}   ]}]}]}
-                                                                                     ^ or: ]}]},{"resource":{…},…"spans":[
+    {"resourceSpans":[{"resource":{…},"scopeSpans":[{"spans":[   {span}  ,  {span}   ]}]}]}
+                                                                         or ]}]},{"resource":{…},"scopeSpans":[{"spans":[
 
 Spans are known by stencils. Of what stands between two spans, and around all of them, there are few different texts: as
 many as there are services and libraries. Each is read once, the exact way, with a small span in the place of others,
@@ -194,7 +194,7 @@ class StencilsNested:
         """The service of spans before which something is said about it. odd: lines with a text that is not known are
         marked."""
         np, text = page.np, page.text
-        services = np.full(len(line), _SAME)
+        services: Array = np.full(len(line), _SAME)
         counts = np.bincount(line, minlength=len(odd))
         odd[counts == 0] = True
         last = np.cumsum(counts) - 1
@@ -249,7 +249,8 @@ class StencilsNested:
             for service, name in set(keys):
                 self._numbers[service, name] = self._names.number((self._services[service], name.decode()))
             found = list(map(self._numbers.__getitem__, keys))
-        return self._numpy.array(found, dtype=self._numpy.int64)
+        numbers: Array = self._numpy.array(found, dtype=self._numpy.int64)
+        return numbers
 
 
 def _read(line: bytes) -> list[Span]:

@@ -66,7 +66,8 @@ class Texts:
         said = [text[one:other] for one, other in zip(begin.tolist(), end.tolist(), strict=True)]
         for one in set(said).difference(numbers):
             numbers[one] = self._number(one)
-        return page.np.fromiter(map(numbers.__getitem__, said), dtype=page.np.int64, count=len(said))
+        found: Array = page.np.fromiter(map(numbers.__getitem__, said), dtype=page.np.int64, count=len(said))
+        return found
 
     def _keep(self, new: Array, slots: Array, size: Array, words: list[Array], found: Array) -> None:
         assert self._slots is not None  # noqa: S101 - it was made when they were looked for

@@ -32,6 +32,16 @@ ATTRIBUTES = [(b'"name":"o"', b'"name":"o","value":{"a":1},"kind":2,"value":{"a"
               (b'"GET"', b'""'), (b'"http.method"', b'"service.name"'), (b'"traceId"', b'"spanId":"x","traceId"')]
 
 
+@pytest.fixture(autouse=True, params=["under stencils", "decoded"])
+def way(request, monkeypatch):
+    """Lines are known by what they look like, of pages of any size; or they are decoded."""
+    if request.param == "decoded":
+        monkeypatch.setitem(operations.__globals__, "stencils_of", lambda *_: None)
+    monkeypatch.setattr("holdfast.traces.reading.plans.LARGE", 0)
+    monkeypatch.setattr("holdfast.traces.answers.ranges._PAGE", 8)
+    return request.param
+
+
 def exactly(path, format):
     """The same answer, from the exact pass."""
     found = list(parts(Source(path), format))
@@ -159,7 +169,6 @@ MADE = {"spans": flat, "otlp": nested}
 @pytest.mark.parametrize("how", ["plain", "gz", "shared", "without numpy"])
 @pytest.mark.parametrize(("format", "seed"), [("spans", 1), ("otlp", 2)])
 def test_every_bad_line_is_found_and_its_neighbours_count(tmp_path, monkeypatch, format, seed, how):
-    monkeypatch.setattr("holdfast.traces.reading.plans.LARGE", 0)
     if how == "without numpy":
         monkeypatch.setattr("holdfast.traces.reading.plans.optional_numpy", lambda: None)
     if how == "shared":
@@ -202,6 +211,7 @@ class Gone:
 
 
 def test_what_a_helper_did_not_finish_is_counted_here(tmp_path, monkeypatch):
+    monkeypatch.setitem(operations.__globals__, "stencils_of", lambda *_: None)
     monkeypatch.setattr(helpers.subprocess, "Popen", Gone)
     monkeypatch.setattr(helpers, "SHARED", 0)
     monkeypatch.setitem(operations.__globals__, "AT_ONCE", 1_000)
