@@ -61,9 +61,9 @@ class Page:
     @cached_property
     def begins(self) -> Array:
         """Of lines."""
-        found = self.np.empty_like(self.ends)
-        found[:1], found[1:] = 0, self.ends[:-1]
-        return found  # type: ignore[no-any-return]
+        found: Array = self.np.roll(self.ends, 1)
+        found[:1] = 0
+        return found
 
     def is_even(self, lines: int) -> bool:
         """Whether no line is odd, of so many."""
@@ -73,7 +73,8 @@ class Page:
     def odd(self) -> Array:
         """Of each line, whether quotes and bytes say less of it than they seem to: something is escaped, is no text,
         or must be."""
-        np, found = self.np, self.np.zeros(len(self.ends), dtype=bool)
+        np = self.np
+        found: Array = np.zeros(len(self.ends), dtype=bool)
 
         def mark(where: Array) -> None:
             found[self.line_of(np.flatnonzero(where))] = True

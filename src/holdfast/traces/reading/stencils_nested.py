@@ -4,7 +4,7 @@
 A line is a head, spans with something between them, and a tail::
 
     {"resourceSpans":[{"resource":{…},"scopeSpans":[{"spans":[   {span}  ,  {span}   ]}]}]}
-                                                                         or ]}]},{"resource":{…},"scopeSpans":[{"spans":[
+                                                                         or ]}]},{"resource":{…},…"spans":[
 
 Spans are known by stencils. Of what stands between two spans, and around all of them, there are few different texts: as
 many as there are services and libraries. Each is read once, the exact way, with a small span in the place of others,
@@ -168,7 +168,7 @@ class StencilsNested:
         if _SNAKE in text:
             odd[:] = True  # guard: where a line is spelled the other way, these keys mean nothing
         line = page.line_of(found.begins)
-        odd[line[found.ends == 0]] = True  # guard: a line is known when each of its spans is
+        odd[line[found.ends == 0]] = True  # a line is known when each of its spans is
         services = self._joined(page, found, line, odd)
         good = ~odd[line]
         services = services[np.maximum.accumulate(np.where(services >= 0, np.arange(len(services)), 0))][good]

@@ -111,7 +111,8 @@ ODD = [
     FLAT.replace(b"1700000000000900000", b"1699999999999999999"), FLAT.replace(b"1700000000000900000", b"9" * 19),
     FLAT.replace(b"1700000000000900000", b"9" * 20), FLAT.replace(b"1700000000000000000", b"01"),
     FLAT.replace(b"1700000000000000000", b""), FLAT.replace(b"1700000000000000000", b"-5"),
-    FLAT.replace(b"false", b"maybe"), FLAT.replace(b"false", b"null"), FLAT.replace(b'"server"', b'"nobody"'),
+    FLAT.replace(b"false", b"maybe"), FLAT.replace(b"false", b"no"), FLAT.replace(b"false", b"01"),
+    FLAT.replace(b"false", b"null"), FLAT.replace(b'"server"', b'"nobody"'),
     FLAT.replace(b'"server"', b'"serverserverserverserver"'), FLAT.replace(b"12", b"1.5"), FLAT.replace(b"12", b"0x5"),
     FLAT.replace(b'"ok":true', b'"ok":yes'), FLAT.replace(b'"v"', b'"v\\""'), FLAT.replace(b'"v"', b'"\x01"'),
     FLAT.replace(b'"v"', b'"\xff"'), FLAT.replace(b'"v"', b'"\xef\xbb\xbf"'), FLAT.replace(b'"v"', b'"a\nb"'),
@@ -130,7 +131,8 @@ ODD_OTLP = [
     OTLP.replace(b'"kind":2', b'"kind":true'), OTLP.replace(b"]}]}]}", b']}]}],"x":1}'),
     OTLP.replace(b"]}]},{", b'],"schemaUrl":"u"}]},{'), OTLP.replace(b"]}]},{", b"]}]}{"),
     OTLP.replace(b'"till"', b'"till"}}],"attributes":[{"key":"a","value":{"stringValue":"b"'),
-    OTLP.replace(b"]},{", b"," + SPAN.replace(b'"traceId"', b'"flags":1,"traceId"') + b"]},{"),
+    OTLP.replace(b']},{"spans":[', b']},{"spans":[' + SPAN.replace(b'"traceId"', b'"flags":1,"traceId"') + b","),
+    OTLP.replace(b'},{"traceId"', b'};{"traceId"'), OTLP.replace(b'},{"traceId"', b'} {"traceId"'),
     OTLP.replace(b'"intValue":"5"', b'"stringValue":"\\u0041"'), OTLP.replace(b'"k"', b'"resource_spans"'),
     OTLP.replace(b'"5b8efff798038103"', b'""'), OTLP.replace(b'900000"', b'900000 "'), OTLP[1:], OTLP + OTLP,
     OTLP.replace(b"resourceSpans", b"resource_spans"), OTLP.replace(b'{"traceId"', b'{"traceId":"1"},{"traceId"', 1)]
@@ -213,6 +215,7 @@ def test_words_are_known_by_all_of_their_bytes():
 
 def test_texts_have_numbers_of_their_own_in_any_company(monkeypatch):
     monkeypatch.setattr("holdfast.traces.reading.texts._KEPT", 200)
+    monkeypatch.setattr("holdfast.traces.reading.texts._BITS", 5)
     rng = random.Random(3)
     some = [bytes(rng.choices(b"ab", k=rng.randrange(8, 30))) for _ in range(400)]
     some += [b"12345678" * n for n in range(1, 10)] + [b"12345678a", b"12345678aa", b"x", b""]
