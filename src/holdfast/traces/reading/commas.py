@@ -39,6 +39,10 @@ class Form:
         """The same of one line, without its line feed."""
         return self.fits_all(line + b"\n")
 
+    def each(self, lines: list[bytes]) -> list[bool]:
+        """The same of some lines, without their line feeds."""
+        return list(map(self.fits, lines))
+
     def weight(self, stretch: bytes) -> tuple[int, int]:
         """The columns say everything."""
         return 0, 0

@@ -60,6 +60,10 @@ class Form:
         found: bytes = a[outside].tobytes()
         return found == b"{}\n" * lines
 
+    def each(self, lines: list[bytes]) -> list[bool]:
+        """The same of some lines, without their line feeds."""
+        return list(map(self.fits, lines))
+
     def weight(self, stretch: bytes) -> tuple[int, int]:
         """The shape says everything of such lines."""
         return 0, 0

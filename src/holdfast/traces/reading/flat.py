@@ -21,7 +21,7 @@ the sums are what they have to be, every line is.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,15 @@ _PREFIXES = ("", "span_kind_", "spankind.")
 
 
 class Flat(msgspec.Struct, frozen=True):
-    """A shape: its keys with DuckDB's types for them, and how many of them have texts."""
+    """A shape: its keys with DuckDB's types for them, and how many of them have texts. inner: the key under which there
+    is an object, if any; such lines cannot be known by counting, see ``stencil``. lines: those that have it."""
 
     columns: dict[str, str]
     texts: int
     select: str
     known: str
+    inner: str = ""
+    lines: list[bytes] = []
 
     @property
     def keys(self) -> int:
@@ -57,6 +60,7 @@ def shape_of(lines: Iterable[bytes]) -> Flat | None:
     """The shape that most of these lines have; nothing when none of them can be read quickly."""
     seen: Counter[tuple[tuple[str, type], ...]] = Counter()
     examples: dict[tuple[tuple[str, type], ...], dict[str, Any]] = {}
+    alike: dict[tuple[tuple[str, type], ...], list[bytes]] = defaultdict(list)
     for line in lines:
         try:
             record = pairs(line)
@@ -66,14 +70,19 @@ def shape_of(lines: Iterable[bytes]) -> Flat | None:
         kinds = tuple((key, type(value)) for key, value in record.items())
         seen[kinds] += 1
         examples.setdefault(kinds, record)
+        alike[kinds].append(line)
     if not seen:
         return None
-    record = examples[max(seen, key=lambda kinds: seen[kinds])]
+    most = max(seen, key=lambda kinds: seen[kinds])
+    record = examples[most]
     lower = {key.lower() for key in (*record, "filename")}  # DuckDB's columns are the same in letters of any size
-    if len(lower) <= len(record) or any(isinstance(value, (dict, list, type(None))) for value in record.values()):
+    inner = next((name for name in FIELDS["attributes"] if isinstance(record.get(name), dict)), "")
+    if len(lower) <= len(record) or any(isinstance(value, (dict, list, type(None))) and key != inner
+                                        for key, value in record.items()):
         return None
     columns = {key: "VARCHAR" if isinstance(value, str) else "JSON" for key, value in record.items()}
-    return Flat(columns, sum(kind == "VARCHAR" for kind in columns.values()), *_select(record))
+    return Flat(columns, sum(kind == "VARCHAR" for kind in columns.values()), *_select(record, inner),
+                inner, alike[most])
 
 
 def source(shape: Flat, longest: int) -> str:
@@ -105,7 +114,7 @@ class Reader:
         return 0, [path for path, in cursor.execute(self.doubt, [paths]).fetchall()] or paths
 
 
-def _select(record: Mapping[str, Any]) -> tuple[str, str]:
+def _select(record: Mapping[str, Any], inner: str) -> tuple[str, str]:
     """A span's columns, and what a row has to fulfil not to be in doubt."""
     said = {field: next((name for name in names if name in record), "") for field, names in FIELDS.items()}
     sure = [f"{name(key)} IS NOT NULL" for key in record]
@@ -129,8 +138,11 @@ def _select(record: Mapping[str, Any]) -> tuple[str, str]:
     def text(field: str) -> str:
         return name(said[field]) if said[field] else "''"
 
+    attributes = "''"
+    if inner:
+        attributes = f"coalesce(nullif(CAST(json({name(inner)}) AS VARCHAR), '{{}}'), '')"
     columns = (f"lower({trace_id}), lower({span_id}), {above}, {text('service')}, {text('operation')}, {start}, {end}, "
-               f"{kind}, {error}, {text('host')}, {follows}, ''")
+               f"{kind}, {error}, {text('host')}, {follows}, {attributes}")
     return columns, " AND ".join(sure)
 
 

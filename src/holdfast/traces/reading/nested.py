@@ -93,12 +93,18 @@ class Form:
         """The same of one line, without its line feed."""
         return self.fits_all(line + b"\n")
 
+    def each(self, lines: list[bytes]) -> list[bool]:
+        """The same of some lines, without their line feeds."""
+        return list(map(self.fits, lines))
+
     def weight(self, stretch: bytes) -> tuple[int, int]:
         """How many keys and objects there are beside those of attributes."""
         np = self._np
         a = np.frombuffer(stretch, dtype=np.uint8)
         marks = int(np.count_nonzero((a[:-1] == 34) & (a[1:] == 58)))
-        objects = int(np.count_nonzero(a == 123))
+        opens = np.flatnonzero(a == 123)
+        before = np.searchsorted(np.flatnonzero(a == 34), opens)  # quotes: as many as this is even, it is in no text
+        objects = int(np.count_nonzero(before & 1 == 0))  # guard: a bracket in a text is no object
         attributes, values = stretch.count(b'{"key":"'), stretch.count(b'","value":{"')
         if b'"value":{"key"' in stretch or b'{"value":' in stretch:  # two beginnings would share a mark, or a key
             return _NEVER, _NEVER

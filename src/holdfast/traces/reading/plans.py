@@ -49,9 +49,18 @@ def way_of(module: ModuleType, lines: list[bytes], columns: Mapping[str, str] | 
     shape = shape_of([line.removeprefix(BOM) for line in lines[:_LOOKED]])
     if shape is None:
         return None
-    form = Form(numpy, shape.keys, shape.texts)
+    form = _form(shape, numpy)
     read = flat.Reader(shape.select, flat.source(shape, LONGEST), shape.known)
-    return Way(read, form, module.Lines(columns), LONGEST)
+    return Way(read, form, module.Lines(columns), LONGEST) if form else None
+
+
+def _form(shape: flat.Flat, numpy: Any) -> Form | stencils_flat.Covered | None:
+    """Lines of flat values are counted; where objects stand among them, they have to lie under a stencil."""
+    if not shape.inner:
+        return Form(numpy, shape.keys, shape.texts)
+    keep_memory(numpy)
+    stencils = stencils_flat.stencils_of(shape.lines, numpy)
+    return stencils_flat.Covered(stencils) if stencils else None
 
 
 def typed_of(module: ModuleType, lines: list[bytes], size: int) -> Typed | None:

@@ -46,8 +46,8 @@ class Form(Protocol):
     def fits_all(self, stretch: bytes) -> bool:
         """Whether every line fits, if DuckDB finds a value for everything."""
 
-    def fits(self, line: bytes) -> bool:
-        """The same of one line."""
+    def each(self, lines: list[bytes]) -> list[bool]:
+        """The same of some lines, without their line feeds."""
 
     def weight(self, stretch: bytes) -> tuple[int, int]:
         """The keys and the objects of lines that fit, as far as the shape does not say it."""
@@ -301,9 +301,13 @@ class Segments:
             one.fitting.weight += _weight(text, self._way.form)
             return text
         fitting: list[bytes] = []
-        for line in _lines(text):
-            said = line[:-1] if line.endswith(b"\n") else line
-            if offset and said is not line and len(line) <= self._way.longest and self._way.form.fits(said):
+        *whole, rest = text.split(b"\n")
+        fits = self._way.form.each(whole)
+        lines = [line + b"\n" for line in whole]
+        if rest:
+            lines, whole, fits = [*lines, rest], [*whole, rest], [*fits, False]
+        for line, said, is_known in zip(lines, whole, fits, strict=True):
+            if offset and is_known and len(line) <= self._way.longest:
                 fitting.append(line)
             else:
                 one.apart.append(Line(offset, said, len(line), number))
@@ -317,8 +321,3 @@ class Segments:
         """The exact pass over one line."""
         text = line.text + b"\n" if line.length > len(line.text) else line.text
         return one_line(self._source, self._way.reader, line.offset, text, line.number)
-
-
-def _lines(text: bytes) -> list[bytes]:
-    *whole, rest = text.split(b"\n")
-    return [line + b"\n" for line in whole] + ([rest] if rest else [])

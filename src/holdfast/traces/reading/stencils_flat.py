@@ -13,7 +13,7 @@ from ..formats.bad import Refused
 from ..formats.spans import FIELDS, pairs, span_of, unit_of
 from ..formats.words import has_failed
 from .covered import Fields, Known, Names, Time, is_kind, runs, words_of
-from .page import Page
+from .page import WORD, Page
 from .stencil import Hole, Stencil, Uncut, at
 from .texts import Texts
 
@@ -105,6 +105,28 @@ class StencilsFlat:
             left[which], sure[which] = False, True
             names[which], us[which], failed[which] = columns
         return Known(names[sure], us[sure], failed[sure], runs(page, sure))
+
+
+class Covered:
+    """Lines that stencils cover, as a form that DuckDB may read. See quick.Form."""
+
+    def __init__(self, stencils: StencilsFlat) -> None:
+        self._stencils = stencils
+
+    def fits_all(self, stretch: bytes) -> bool:
+        """Whether every line is covered, and all of its values are sure."""
+        return len(stretch) >= WORD and [is_known for *_, is_known in self._stencils.known(stretch).runs] == [True]
+
+    def each(self, lines: list[bytes]) -> list[bool]:
+        """The same of some lines, without their line feeds."""
+        text = b"".join([line + b"\n" for line in lines])
+        if len(text) < WORD:
+            return [False] * len(lines)
+        return [is_known for _, count, is_known in self._stencils.known(text).runs for _ in range(count)]
+
+    def weight(self, stretch: bytes) -> tuple[int, int]:
+        """The shape says everything of such lines."""
+        return 0, 0
 
 
 class _Lines:
