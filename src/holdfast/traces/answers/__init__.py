@@ -21,7 +21,7 @@ Inside::
     increment.py    counts that grow from run to run
     grown.py        files that grow, counted from where the last run ended
     operations.py   counts and percentiles alone, straight from files; ``ranges.py`` counts, ``helpers.py`` shares the
-                    work with processes that run ``worker.py``, ``tally.py`` adds up
+                    work with threads, or processes that run ``worker.py``, ``tally.py`` adds up
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _HELD = 100_000
 
 class Operations(msgspec.Struct):
     """operations: by service and name. lines = good ones + rejected + blank; in a document a span counts as a line.
-    quick: lines that were decoded many at once. bytes: without compression. bad: the first BAD_KEPT of the rejected
+    quick: lines that were read many at once. bytes: without compression. bad: the first BAD_KEPT of the rejected
     ones, in order."""
 
     operations: list[OperationTimes] = []
@@ -59,8 +59,8 @@ def operations(paths: str | Sequence[str], format: str | None = None, *, columns
                memory_mb: int = 256, threads: int | None = None) -> Operations:
     """Of all spans of one or several files. paths, format, columns: as in ``reading.read``.
 
-    memory_mb: of durations, 8 bytes a span; what is more goes to disk. threads: processes that count, as many as there
-    are cores by default; with 1 no other one is started. Raises ConfigurationError for a file that cannot be opened or
+    memory_mb: of durations, 8 bytes a span; what is more goes to disk. threads: how many count at the same time, as
+    many as there are cores by default: threads, or processes where lines have to be decoded. Raises ConfigurationError for a file that cannot be opened or
     is none of the formats.
     """
     made = Operations(bad=[])

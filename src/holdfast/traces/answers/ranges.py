@@ -56,7 +56,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct):
-    """What some lines hold. lines = ok + bad + blank. quick: lines that were decoded many at once. bad: the first ones,
+    """What some lines hold. lines = ok + bad + blank. quick: lines that were read many at once. bad: the first ones,
     with lines counted from the beginning of the range."""
 
     sums: Sums
