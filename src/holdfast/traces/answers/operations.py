@@ -42,8 +42,8 @@ _HELD = 100_000
 
 class Operations(msgspec.Struct):
     """operations: by service and name. lines = good ones + rejected + blank; in a document a span counts as a line.
-    quick: lines that were read many at once. bytes: without compression. bad: the first BAD_KEPT of the rejected
-    ones, in order."""
+    quick: lines that were read many at once. bytes: without compression. bad: the first BAD_KEPT of the rejected ones,
+    in order."""
 
     operations: list[OperationTimes] = []
     spans: int = 0
@@ -60,8 +60,8 @@ def operations(paths: str | Sequence[str], format: str | None = None, *, columns
     """Of all spans of one or several files. paths, format, columns: as in ``reading.read``.
 
     memory_mb: of durations, 8 bytes a span; what is more goes to disk. threads: how many count at the same time, as
-    many as there are cores by default: threads, or processes where lines have to be decoded. Raises ConfigurationError for a file that cannot be opened or
-    is none of the formats.
+    many as there are cores by default: threads, or processes where lines have to be decoded. Raises
+    ConfigurationError for a file that cannot be opened or is none of the formats.
     """
     made = Operations(bad=[])
     count = threads or os.cpu_count() or 1

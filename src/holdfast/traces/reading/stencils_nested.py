@@ -31,6 +31,7 @@ from .covered import Fields, Known, Names, Time, is_kind, runs, words_of
 from .page import WORD, Page
 from .stencil import Stencil, Uncut, at
 from .stencils_flat import outlines
+from .texts import Texts
 
 if TYPE_CHECKING:
     from .page import Array
@@ -49,6 +50,8 @@ _CLOSES = re.compile(rb"[ \t]*\][ \t]*\}([ \t]*\][ \t]*\})?[ \t]*,[ \t]*\{")
 _ENDS = re.compile(rb"[\]} \t]*\n")
 #: What a text between spans means, beside the number of a service: the same service goes on; it is not known.
 _SAME, _ODD = -1, -2
+#: More operations than there can be.
+_MANY = 1 << 32
 
 
 class _Library(msgspec.Struct, rename="camel"):
@@ -145,11 +148,13 @@ class StencilsNested:
     def __init__(self, spans: list[bytes], numpy: Any) -> None:
         self._texts, self._numpy, self._names = spans, numpy, Names()
         self._stencils = [_Spans(text, numpy) for text in spans]
-        self._begin = int.from_bytes(self._stencils[0].stencil.runs[0][:WORD], "little")
+        run, self._head = self._stencils[0].stencil.runs[0], self._stencils[0].stencil.head
+        self._begin, self._letter = int.from_bytes(run[:WORD], "little"), run[self._head + 1]
         self._services: list[str] = []
         self._between: dict[bytes, int] = {}
         self._around: dict[tuple[bytes, bytes], int] = {}
-        self._numbers: dict[tuple[int, bytes], int] = {}
+        self._said: list[str] = []
+        self._operations = Texts(self._operation)
 
     def own(self) -> StencilsNested:
         """As in Stencils."""
@@ -172,15 +177,18 @@ class StencilsNested:
         services = self._joined(page, found, line, odd)
         good = ~odd[line]
         services = services[np.maximum.accumulate(np.where(services >= 0, np.arange(len(services)), 0))][good]
-        names = self._numbered(text, services, *found.names[:, good])
+        names = self._numbered(page, services, *found.names[:, good])
         return Known(names, found.us[good], found.failed[good], runs(page, ~odd))
 
     def _found(self, page: Page) -> _Found:
         np = page.np
         quotes = page.quotes
-        some = quotes[np.searchsorted(quotes, 1):np.searchsorted(quotes, len(page.words), side="right")]
-        first = np.flatnonzero(page.words[some - 1] == self._begin) + (len(quotes) and int(quotes[0] < 1))
-        found = _Found(page, first, quotes[first] - 1)
+        first = np.flatnonzero(page.bytes[quotes + 1] == self._letter)  # few of all quotes: the rest is compared there
+        begins = quotes[first] - self._head
+        inside = (begins >= 0) & (begins < len(page.words))
+        first, begins = first[inside], begins[inside]
+        is_span = page.words[begins] == self._begin
+        found = _Found(page, first[is_span], begins[is_span])
         for is_inner in (True, False):  # most spans have another one right behind them
             for one in self._stencils:
                 count = one.stencil.quotes
@@ -239,18 +247,19 @@ class StencilsNested:
             self._services.append(service)
         return self._services.index(service)
 
-    def _numbered(self, text: bytes, services: Array, begins: Array, ends: Array) -> Array:
+    def _numbered(self, page: Page, services: Array, begins: Array, ends: Array) -> Array:
         """The numbers of the names of spans."""
-        said = [text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        keys = list(zip(services.tolist(), said, strict=True))
-        try:
-            found = list(map(self._numbers.__getitem__, keys))
-        except KeyError:
-            for service, name in set(keys):
-                self._numbers[service, name] = self._names.number((self._services[service], name.decode()))
-            found = list(map(self._numbers.__getitem__, keys))
-        numbers: Array = self._numpy.array(found, dtype=self._numpy.int64)
-        return numbers
+        np = page.np
+        operations = self._operations.numbers(page, begins, ends)
+        pairs, back = np.unique(services * _MANY + operations, return_inverse=True)
+        numbers = [self._names.number((self._services[pair // _MANY], self._said[pair % _MANY]))
+                   for pair in pairs.tolist()]
+        found: Array = np.array(numbers, dtype=np.int64)[back]
+        return found
+
+    def _operation(self, said: bytes) -> int:
+        self._said.append(said.decode())
+        return len(self._said) - 1
 
 
 def _read(line: bytes) -> list[Span]:
@@ -260,6 +269,8 @@ def _read(line: bytes) -> list[Span]:
 
 def _between(said: bytes) -> str | int:
     """The service that spans behind this have."""
+    if said.strip(b" \t") == b",":
+        return _SAME
     if not _CLOSES.match(said):
         return _ODD  # guard: nothing is added to what was open
     found = []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -152,6 +153,12 @@ def test_a_service_is_that_of_the_resource_before():
     assert left == []
     assert found == [("cart", "GET /{id}", 900, True), ("cart", "GET /x", 900, False), ("till", "GET /x", 900, False),
                      ("till", "GET /{id}", 900, True)] * 2
+
+
+def test_otlp_may_be_written_with_spaces():
+    line = json.dumps(json.loads(OTLP)).replace('{"traceId"', '{ "traceId"').encode()
+    stencils = stencils_nested.stencils_of([line], np)
+    assert both(stencils, otlp, (line + b"\n") * 3) == []
 
 
 def test_lines_of_several_shapes_lie_under_several_stencils():
