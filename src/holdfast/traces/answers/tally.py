@@ -137,7 +137,7 @@ class Tally:
             self._file.seek(offset)
             us.frombytes(self._file.read(size))
         us += self._held.get(name, array("q"))
-        ordered = sorted(us) if numpy is None else numpy.sort(numpy.frombuffer(us, dtype=numpy.int64)).tolist()
+        ordered = sorted(us) if numpy is None else memoryview(numpy.sort(numpy.frombuffer(us, dtype=numpy.int64)))
         p50, p90, p95, p99 = (percentile(ordered, one) for one in REPORTED)
         return OperationTimes(*name, len(us), self._errors[name], p50, p90, p95, p99, ordered[-1])
 

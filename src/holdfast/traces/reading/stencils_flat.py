@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Stencils of one file, and how many lines of one outline are tried for them.
 STENCILS_MAX, TRIED = 8, 3
+#: Into so many pieces a page's lines may fall; more are picked one by one.
+_APART = 64
 _VALUE = re.compile(rb'"[^"]*"|[0-9]+|true|false')
 
 
@@ -99,12 +101,26 @@ class StencilsFlat:
             which = np.flatnonzero(left & (quotes == one.stencil.quotes))
             if not len(which):
                 continue
-            rows = page.quotes[first[which][:, None] + np.arange(one.stencil.quotes)]
+            rows = self._rows(page, one.stencil.quotes, first, which)
             known, *columns = one.read(page, rows, page.begins[which], page.ends[which])
             which = which[known]
             left[which], sure[which] = False, True
             names[which], us[which], failed[which] = columns
         return Known(names[sure], us[sure], failed[sure], runs(page, sure))
+
+
+    def _rows(self, page: Page, count: int, first: Array, which: Array) -> Array:
+        """The places of the quotes of some lines, so many each."""
+        np = self._numpy
+        apart = np.flatnonzero(which[1:] != which[:-1] + 1) + 1
+        if len(apart) > _APART:
+            rows: Array = page.quotes[first[which][:, None] + np.arange(count)]
+            return rows
+        begins = first[which[[0, *apart.tolist()]]].tolist()
+        sizes = np.diff([0, *apart.tolist(), len(which)]).tolist()
+        rows = np.concatenate([page.quotes[begin:begin + size * count]
+                               for begin, size in zip(begins, sizes, strict=True)])
+        return rows.reshape(-1, count)
 
 
 class Covered:
