@@ -71,14 +71,15 @@ def index_of(address: Address) -> int:
 class World:
     """``count`` members. now: seconds since its beginning; counts: messages sent so far, by kind, and exchanges begun.
     formed: all know all at the start, as a cluster that has
-    been running; otherwise each knows itself alone, and steps make them join.
+    been running; otherwise each knows itself alone, and steps make them join. later: places for so many more, whose
+    members are down and unknown until a step starts them.
     """
 
     def __init__(self, count: int, chance: Chance, *, profile: Profile = LAN, network: Network | None = None,
-                 formed: bool = True) -> None:
+                 formed: bool = True, later: int = 0) -> None:
         self.now, self.chance = 0.0, chance
         self.network = Network() if network is None else network
-        self.places = [Place(profile) for _ in range(count)]
+        self.places = [Place(profile) for _ in range(count + later)]
         self.watches: list[Watch] = []
         self.counts: dict[str, int] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -182,13 +183,16 @@ class World:
         for message in packet.messages:
             kind = type(message).__name__
             self.counts[kind] = self.counts.get(kind, 0) + 1
-        receiver = index_of(packet.address)
+        self.carry(index, index_of(packet.address), packet)
+
+    def carry(self, index: int, receiver: int, packet: Packet) -> None:
+        """Takes a packet from one member to another, or loses it. What stands on the way takes this one's place."""
         way_s = self.network.way_s(index, receiver, self.chance)
         if way_s is not None:
             event = Received(packet.messages, address_of(index))
-            self.at(self.now + way_s, lambda: self._arrive(receiver, lambda: self.give(receiver, event)))
+            self.at(self.now + way_s, lambda: self.arrive(receiver, lambda: self.give(receiver, event)))
 
-    def _arrive(self, index: int, what: Callable[[], None]) -> None:
+    def arrive(self, index: int, what: Callable[[], None]) -> None:
         """Something reaches a member: it waits while that is stopped."""
         place = self.places[index]
         if not place.stopped:
@@ -200,7 +204,7 @@ class World:
         """One direction of a stream; nothing where the way is cut."""
         if self.places[receiver].core is not None and self.network.open(sender, receiver) and self.network.open(
                 receiver, sender):
-            self.at(self.now + self.network.delay(self.chance), lambda: self._arrive(receiver, what))
+            self.at(self.now + self.network.delay(self.chance), lambda: self.arrive(receiver, what))
 
     def _stream_ping(self, index: int, effect: StreamPing) -> None:
         receiver = index_of(effect.address)
@@ -222,12 +226,13 @@ class World:
             if peer is None or self.now - began > self.places[index].profile.stream_timeout_s:
                 return
             theirs = peer.states()
-            self._stream(receiver, index, lambda: self._merge(index, theirs, receiver, effect))
-            self._merge(receiver, ours, index, effect)
+            self._stream(receiver, index, lambda: self.merge(index, theirs, receiver, effect))
+            self.merge(receiver, ours, index, effect)
 
         self._stream(index, receiver, asked)
 
-    def _merge(self, index: int, states: States, peer: int, effect: Exchange) -> None:
+    def merge(self, index: int, states: States, peer: int, effect: Exchange) -> None:
+        """Hands a member what came of an exchange with a peer."""
         self.give(index, Exchanged(states, address_of(peer), effect.join))
 
 
