@@ -51,6 +51,8 @@ The tree, in full::
     ├── SecretUnavailable             a secret reference could not be resolved
     └── GossipError                   members, and what they tell each other
         ├── BadPacket                 what a peer sent is not what the protocol says: nothing of it was used
+        ├── JoinFailed                none of the members that were named could be joined
+        ├── NameLost                  this member's name is another one's
         ├── KeyRefused                the keyring cannot be changed as asked
         ├── KeyringSealed             the keyring's file cannot be opened
         └── NotTrusted                who said it may not: nothing of it was used
@@ -380,6 +382,17 @@ class BadPacket(GossipError):
     def __init__(self, message: str | None = None, *, why: str = "value") -> None:
         self.why = why
         super().__init__(message)
+
+
+class JoinFailed(GossipError):
+    """None of the members that were named could be joined; the message says why, for each."""
+
+    retry_may_help = True
+    exit_code = 3
+
+
+class NameLost(GossipError):
+    """Another member has this one's name, and most others know that one: this member stopped."""
 
 
 class KeyRefused(GossipError):
