@@ -20,8 +20,9 @@ low that they buy no licence: ``first`` and ``uptime`` together outweigh three i
 **Honest peers.** A quiet topic costs nothing: there is no part for messages that were expected and did not come (the
 deficit of gossipsub's P3 punishes every peer of a topic without traffic). Duplicates are natural in gossip, and a
 member passes an item on to the same peer more than once by chance: each message that a peer delivers, first or not,
-lets it repeat itself ``repeats_per_delivery`` times, and only what is beyond that is a repeat. Rate alone reaches the graylist at most, never a ban. Passing on a message that only *this* member holds
-to be false costs the peer too: validators must agree everywhere.
+lets it repeat itself ``repeats_per_delivery`` times, and only what is beyond that is a repeat. Rate alone reaches the
+graylist at most, never a ban. Passing on a message that only *this* member holds to be false costs the peer too:
+validators must agree everywhere.
 
 Source of the idea: the GossipSub specification, version 1.1 (github.com/libp2p/specs); parts and figures are our own.
 """
