@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..._base.clock import WallMs
-from ...errors import KeyRefused
+from ...errors import NotTrusted
 from .algorithms import Algorithm, PublicKey
 
 KEYS_MAX: Final = 16_384
@@ -55,23 +55,27 @@ class Registry:
         """Knows this key from now on. Again the same: nothing changes.
 
         node_id: of the node whose further key this is; it has to be known already. None: the key's own id.
-        Raises KeyRefused for an algorithm that is not taken, a name or a key that another node has, a revoked key, and
+        Raises NotTrusted for an algorithm that is not taken, a name or a key that another node has, a revoked key, and
         when no more fit in.
         """
         node_id = public.id if node_id is None else node_id
         known = self._by_id.get(public.id)
         if known is not None:
             if known.revoked_ms is not None or (known.node_id, known.name) != (node_id, name):
-                raise KeyRefused(f"key {public.id.hex()[:16]} is bound to {known.name!r} already, or was revoked")
+                raise NotTrusted(f"key {public.id.hex()[:16]} is bound to {known.name!r} already, or was revoked",
+                                 why="identity" if known.revoked_ms is None else "revoked")
             return known
         if public.algorithm not in self.algorithms:
-            raise KeyRefused(f"keys of {public.algorithm.name} are not taken here: put it on the list of algorithms")
+            raise NotTrusted(f"keys of {public.algorithm.name} are not taken here: put it on the list of algorithms",
+                             why="identity")
         if self._by_name.get(name, node_id) != node_id:  # guard: a name is one node's
-            raise KeyRefused(f"the name {name!r} is another node's: revoke that one's keys first")
+            raise NotTrusted(f"the name {name!r} is another node's: revoke that one's keys first", why="identity")
         if node_id != public.id and self.name_of(node_id) != name:
-            raise KeyRefused(f"a further key is for a node that is known by the same name, and {name!r} is not that")
+            raise NotTrusted(f"a further key is for a node that is known by the same name, and {name!r} is not that",
+                             why="identity")
         if len(self._by_id) >= self._keys_max:
-            raise KeyRefused(f"{self._keys_max} keys are known, the most there may be: forget those of nodes long gone")
+            raise NotTrusted(f"{self._keys_max} keys are known, the most there may be: forget those of nodes long gone",
+                             why="exhausted")
         self._by_id[public.id] = binding = Binding(public, node_id, name)
         self._by_name[name] = node_id
         self._node_keys.setdefault(node_id, []).append(public.id)

@@ -2,15 +2,15 @@
 """Each message once: a window of sequence numbers for each start (epoch) of each origin.
 
 Epochs are random, so nothing tells which of two is the older; times do. Whatever is dropped to keep this small, a
-window or a whole origin, leaves its newest time behind as a **floor**: who has no window any more, or not yet, must
-have signed after it. So nothing that was in a dropped window passes again, however small the memory, however the
-clock was set. ::
+window or a whole origin, leaves its newest time behind as a **floor**, and a window keeps the floor of its beginning:
+what is signed at that time or before is not of it. So nothing that was in a dropped window passes again, not even when
+its epoch gets a new one, however small the memory, however the clock was set. ::
 
-    window known, number above all         new
-    window known, number in reach          its bit
-    window known, number behind            refused: nobody can tell
-    no window, time above both floors      new
-    no window, time at or below one        refused: nobody can tell
+    time at or below the floor         refused: nobody can tell
+    no window                          new
+    number above all of the window     new
+    number in reach                    its bit
+    number behind                      refused: nobody can tell
 
 The floors: one for each origin (windows of its own it lost), one for all (origins that were dropped). Who floods epochs
 raises its own floor only. An origin is dropped when there are too many, that with the oldest news first. The price of
@@ -40,9 +40,10 @@ class Seen(Enum):
 
 
 class _Window:
-    __slots__ = ("bits", "highest", "newest_ms")
+    __slots__ = ("bits", "floor_ms", "highest", "newest_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, floor_ms: int) -> None:
+        self.floor_ms = floor_ms
         self.bits = self.highest = self.newest_ms = 0
 
     def look(self, sequence: int) -> Seen:
@@ -73,7 +74,7 @@ class _Origin:
 
 
 class Replays:
-    """floor_ms: what was signed at this time or before is refused until its origin has a window; -1: nothing is."""
+    """floor_ms: what was signed at this time or before is refused; -1: nothing is."""
 
     __slots__ = ("_epochs_max", "_origins", "_origins_max", "floor_ms")
 
@@ -86,10 +87,9 @@ class Replays:
         """Was it seen? Changes nothing, so it may be asked before a signature is verified."""
         found = self._origins.get(origin)
         window = None if found is None else found.windows.get(epoch)
-        if window is not None:
-            return window.look(sequence)  # guard: the window
-        floor_ms = self.floor_ms if found is None else max(found.floor_ms, self.floor_ms)
-        return Seen.NEW if time_ms > floor_ms else Seen.BEHIND  # guard: the floor. What was dropped stays seen
+        if time_ms <= (self._floor_ms(found) if window is None else window.floor_ms):
+            return Seen.BEHIND  # guard: the floor. What was dropped stays seen
+        return Seen.NEW if window is None else window.look(sequence)  # guard: the window
 
     def mark(self, origin: bytes, epoch: int, sequence: int, time_ms: int) -> None:
         """It is seen from now on. Only what ``look`` called new, and whose signature holds."""
@@ -101,9 +101,12 @@ class Replays:
             if len(found.windows) >= self._epochs_max:
                 oldest = min(found.windows, key=lambda one: found.windows[one].newest_ms)
                 found.floor_ms = max(found.floor_ms, found.windows.pop(oldest).newest_ms)
-            window = found.windows[epoch] = _Window()
+            window = found.windows[epoch] = _Window(self._floor_ms(found))
         window.mark(sequence, time_ms)
         found.newest_ms = max(found.newest_ms, time_ms)
+
+    def _floor_ms(self, found: _Origin | None) -> int:
+        return self.floor_ms if found is None else max(found.floor_ms, self.floor_ms)
 
     def _entered(self, origin: bytes) -> _Origin:
         if len(self._origins) >= self._origins_max:

@@ -64,7 +64,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
-    """It is good, and was accepted before."""
+    """Its signature holds, and its number, or the claim, was accepted before. Do not pass it on again."""
 
     envelope: Envelope
     data: bytes

@@ -25,7 +25,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..._base.clock import WallMs
-from ...errors import BadPacket, ConfigurationError, KeyRefused
+from ...errors import BadPacket, ConfigurationError, NotTrusted
 from .algorithms import PublicKey, key_id
 from .envelope import Envelope, Kind, decode, signed_part_of
 from .quarantine import Quarantine, Waiting
@@ -121,8 +121,8 @@ class Verifier:
         self.modes: Final = modes or Modes()
         self.lifetimes: Final = lifetimes or Lifetimes()
         self._admission = admission
-        self._replays = replays or Replays()
-        self._quarantine = quarantine or Quarantine()
+        self._replays = Replays() if replays is None else replays
+        self._quarantine = Quarantine() if quarantine is None else quarantine
         self._cache: dict[bytes, None] = {}
         self._cache_max = cache_max
         self._announced: dict[bytes, tuple[int, bytes]] = {}
@@ -231,7 +231,7 @@ class Verifier:
             raise _Refused(Reason.ADMISSION)
         try:
             self.registry.bind(public, name)
-        except KeyRefused as error:
+        except NotTrusted as error:
             raise _Refused(Reason.ADMISSION, str(error)) from None
 
     def _once(self, envelope: Envelope, data: bytes, before: bool) -> Verdict:

@@ -28,8 +28,11 @@ def chance(seed=b"epoch"):
     return lambda size: hashlib.sha256(seed).digest()[:size]
 
 
-def signer(name="one", cluster=CLUSTER, seed=b"epoch", **settings):
-    return Signer(KEYS[name], cluster, chance(seed), **settings)
+def signer(name="one", cluster=CLUSTER, seed=b"epoch", skip=0, **settings):
+    """A member's signer. skip: so many numbers are used already."""
+    made = Signer(KEYS[name], cluster, chance(seed), **settings)
+    made.sequence = skip
+    return made
 
 
 def registry(*names, algorithms=tuple(Algorithm)):
@@ -53,9 +56,9 @@ def outcome(verdict):
     return getattr(verdict.result, "reason", type(verdict.result).__name__)
 
 
-def user(payload=b"9.99", now=NOW, name="one", **settings):
-    """A signed user message."""
-    return signer(name).sign(Kind.USER, "prices", payload, now, **settings)
+def user(payload=b"9.99", now=NOW, name="one", skip=0, **settings):
+    """A signed user message. skip: so many came before it."""
+    return signer(name, skip=skip).sign(Kind.USER, "prices", payload, now, **settings)
 
 
 LIFETIMES = Lifetimes()
