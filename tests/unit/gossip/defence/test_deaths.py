@@ -196,7 +196,7 @@ def test_a_name_that_is_no_text_is_written_and_read():
     assert decode(encode(certificate)) == certificate
 
 
-@pytest.mark.parametrize("data", [b"", b"\x90", b"\x93\xc4\x01h\xd3\xff\xff\xff\xff\xff\xff\xff\xff\x90", b"\x91" * 9_000,
+@pytest.mark.parametrize("data", [b"", b"\x90", b"\x93\xc4\x01h\xff\x90", b"\x91" * 9_000,
                                   bytes(CERTIFICATE_MAX + 1)], ids=["empty", "none", "below", "deep", "large"])
 def test_what_is_no_certificate_is_a_bad_packet(data):
     with pytest.raises(BadPacket):
