@@ -38,7 +38,7 @@ from ..serf.key_queries import Step
 from ..serf.layer import Layer
 from ..serf.members import MemberSettings
 from .address import text
-from .courier import unreachable
+from .courier import reason, unreachable
 from .feed import Feed
 from .inspect import ClusterInspection, look
 from .key_changes import KeyChanges
@@ -52,10 +52,15 @@ from .view import Change, Event, MemberView
 from .voice import Voice
 
 log = logging.getLogger("holdfast")
+T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
+
+NO_LAYER: Final = "events, queries, tags and keys belong to Serf's layer: make the Cluster with delegate='serf'"
 
 #: Between two attempts to join while nobody answers.
 JOIN_AGAIN_S: Final = 0.5
+#: Of those remembered over a restart, so many are tried.
+REMEMBERED_MAX: Final = 16
 
 
 class Cluster:
@@ -116,7 +121,7 @@ class Cluster:
         self._stopping: asyncio.Task[None] | None = None
         self._left = False
         #: Keys of the whole cluster.
-        self.keys: Final = KeyChanges(self)
+        self.keys: Final = KeyChanges(self._ask_keys)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -136,6 +141,8 @@ class Cluster:
             if self._settings.leave_on_exit and self._error is None:
                 await self.leave()
         finally:
+            if self._stopping is not None:
+                await self._stopping
             await self._stop()
         if self._error is not None and error is None:
             raise self._error
@@ -171,7 +178,7 @@ class Cluster:
         settings = self._settings
         if before:
             try:
-                await self._reach(before, first=True)
+                await self._reach(before[:REMEMBERED_MAX], again=True)
             except JoinFailed as error:
                 log.warning("gossip: none of the members remembered answered: %s", error)
             else:
@@ -240,11 +247,16 @@ class Cluster:
         return self._shell
 
     @property
+    def _present(self) -> Shell:
+        if self._left:
+            raise GossipError("this member has left its cluster: make another Cluster to come back")
+        return self._alive
+
+    @property
     def _layer(self) -> Layer:
-        layer = self._alive.layer
+        layer = self._present.layer
         if layer is None:
-            raise ConfigurationError("events, queries, tags and keys belong to Serf's layer: make the Cluster with "
-                                     'delegate="serf"')
+            raise ConfigurationError(NO_LAYER)
         return layer
 
     # -- what happens -----------------------------------------------------------------------------------------------
@@ -296,43 +308,43 @@ class Cluster:
 
     def changes(self) -> Feed[Change]:
         """What becomes of members from now on: ``async for change in cluster.changes()``. Ends with this member; raises
-        NameLost when that had to stop."""
-        self._alive  # noqa: B018 - raises when it is not
-        feed: Feed[Change] = Feed(self._settings.room)
-        self._changes.add(feed)
-        return feed
+        NameLost when that had to stop. Asked for before ``async with``, it has the first ones too."""
+        return self._fed(self._changes)
 
     async def join(self, addresses: Sequence[str]) -> int:
         """Enters the clusters of whoever answers there; how many did. Raises JoinFailed when none did."""
         return await self._reach(places(addresses))
 
-    async def _reach(self, wanted: Sequence[str], *, first: bool = False) -> int:
+    async def _reach(self, wanted: Sequence[str], *, again: bool = False) -> int:
+        """again: back to a cluster that this member was in: one that answers is enough, and what was told meanwhile is
+        heard."""
         reached, tried = 0, dict[str, str]()
         for where in wanted:
-            why = await self._reach_one(where)
+            why = await self._reach_one(where, again=again)
             reached += not why
             if why:
                 tried[where] = why
-            elif first:
+            elif again:
                 break
         if not reached:
             raise JoinFailed(f"none of {len(wanted)} members could be joined: {unreachable(tried)}")
-        if self._alive.layer is not None:
-            self._alive.do_layer(self._layer.join(self._alive.now))
+        shell = self._present
+        if shell.layer is not None:
+            shell.do_layer(shell.layer.join(shell.now))
         return reached
 
-    async def _reach_one(self, where: str) -> str:
-        shell = self._alive
+    async def _reach_one(self, where: str, *, again: bool) -> str:
+        shell = self._present
         try:
             found = await shell.courier.found(where)
         except (OSError, TimeoutError) as error:
-            return f"its name was not found: {str(error) or 'no answer'}"
+            return f"its name was not found: {reason(error)}"
         why = "it has no address of this member's kind (IPv4, IPv6)"
         for address in found:
             if address == shell.own_address:
                 why = "that is this member itself"
                 continue
-            why = await shell.courier.exchange(Exchange(address, join=True))
+            why = await shell.courier.exchange(Exchange(address, join=True), entering=not again)
             if not why:
                 return ""
         return why
@@ -368,7 +380,7 @@ class Cluster:
         self._show(meta)
 
     def _show(self, meta: bytes) -> None:
-        self._alive.handle(SetMeta(meta))
+        self._present.handle(SetMeta(meta))
 
     def rtt(self, a: str, b: str | None = None) -> float:
         """The round-trip time between two members, in seconds, by their coordinates; b: this one. Raises GossipError
@@ -386,13 +398,19 @@ class Cluster:
     async def event(self, name: str, payload: bytes = b"", *, coalesce: bool = True) -> None:
         """Tells everybody, this member too: name and payload 512 bytes together. coalesce: of several that come close
         together, peers may hand on the last one only. Raises ConfigurationError."""
-        self._alive.do_layer(self._layer.event(name, payload, coalesce=coalesce))
+        self._alive.do_layer(self._layer.event(_named("an event", name), _bytes(payload), coalesce=coalesce))
 
     def events(self) -> Feed[Event]:
-        """What members tell everybody, from now on."""
-        self._layer  # noqa: B018 - raises when there is none
-        feed: Feed[Event] = Feed(self._settings.room)
-        self._events.add(feed)
+        """What members tell everybody, from now on; asked for before ``async with``, those that are replayed too."""
+        if self._settings.delegate == "none":
+            raise ConfigurationError(NO_LAYER)
+        return self._fed(self._events)
+
+    def _fed(self, feeds: weakref.WeakSet[Feed[T]]) -> Feed[T]:
+        feed: Feed[T] = Feed(self._settings.room)
+        if self._over.is_set():
+            feed.end(self._error)
+        feeds.add(feed)
         return feed
 
     def query(self, name: str, payload: bytes = b"", *, nodes: Collection[str] = (),
@@ -407,8 +425,9 @@ class Cluster:
         if isinstance(nodes, str):
             raise ConfigurationError(f"nodes is a list of names: write nodes=[{nodes!r}]")
         shell = self._alive
-        asked, effects = self._layer.query(name, payload, shell.own_address, shell.now, nodes=tuple(nodes), tags=tags,
-                                           ack=ack, relay_factor=relay_factor, timeout_s=timeout_s)
+        asked, effects = self._layer.query(_named("a query", name), _bytes(payload), shell.own_address, shell.now,
+                                           nodes=tuple(nodes), tags=tags, ack=ack,
+                                           relay_factor=relay_factor, timeout_s=timeout_s)
         question = self._questions.ask(shell, asked)
         shell.do_layer(effects)
         return question
@@ -426,8 +445,7 @@ class Cluster:
 
         return decorated
 
-    def ask_keys(self, step: Step, key: Key | None, timeout_s: float | None) -> tuple[Question, frozenset[str]]:
-        """For ``keys``: one step, asked of everybody that is there."""
+    def _ask_keys(self, step: Step, key: Key | None, timeout_s: float | None) -> tuple[Question, frozenset[str]]:
         layer, shell = self._layer, self._alive
         asked, effects = layer.change_keys(step, key, shell.own_address, shell.now, timeout_s=timeout_s)
         question = self._questions.ask(shell, asked)
@@ -443,3 +461,16 @@ class Cluster:
         return look(self._alive, transport.counts if transport else Counter(), self._settings.keyring,
                     dropped=sum(feed.dropped for feed in self._feeds()),
                     snapshot_failures=self._remembering.failures if self._remembering else 0)
+
+
+def _named(what: str, name: str) -> str:
+    if not name:
+        raise ConfigurationError(f"{what} has a name")
+    return name
+
+
+def _bytes(payload: bytes) -> bytes:
+    given: object = payload
+    if not isinstance(given, bytes):
+        raise ConfigurationError(f"a payload is bytes, and this is a {type(given).__name__}: encode it")
+    return payload

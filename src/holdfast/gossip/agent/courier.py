@@ -9,6 +9,7 @@ addresses.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import Counter
 from typing import Protocol
@@ -66,29 +67,27 @@ class Courier:
 
     # -- to others --------------------------------------------------------------------------------------------------
 
-    async def exchange(self, wanted: Exchange) -> str:
-        """One exchange; why it came to nothing, or empty."""
-        why = await self._exchange(wanted)
+    async def exchange(self, wanted: Exchange, *, entering: bool = False) -> str:
+        """One exchange; why it came to nothing, or empty. entering: this member enters the cluster by it."""
+        why = await self._exchange(wanted, entering=entering)
         self._counts["exchanges_failed" if why else "exchanges"] += 1
         return why
 
-    async def _exchange(self, wanted: Exchange) -> str:
+    async def _exchange(self, wanted: Exchange, *, entering: bool) -> str:
         peer = self._owner.peer(wanted.address, wanted.node)
         try:
             said = await self._said(self._owner.exchange(join=wanted.join), peer)
             answer = await self._transport.ask(wanted.address, said, self._voice.reader(peer), self._stream_s)
-        except TimeoutError:
-            return f"no answer within {self._stream_s:g} s"
         except BadPacket as error:
             return ("it closed the stream without an answer: it may have another key or label, or be no member"
                     if error.why == "short" else str(error))
-        except (OSError, GossipError) as error:
-            return str(error)
+        except (OSError, TimeoutError, GossipError) as error:
+            return reason(error)
         if isinstance(answer, Err):
             return f"it refused: {answer.error}"
         if not isinstance(answer, PushPull):
             return f"it answered with a {type(answer).__name__}"
-        return self._owner.exchanged(answer, wanted.address, join=wanted.join, entering=wanted.join and not wanted.node)
+        return self._owner.exchanged(answer, wanted.address, join=wanted.join, entering=entering)
 
     async def ping(self, wanted: StreamPing, now: float) -> None:
         """Asks by stream whether a member is there."""
@@ -140,6 +139,15 @@ class Courier:
         if isinstance(message, PushPull) and len(message.states) > MEMBERS_IN_THREAD:
             return await asyncio.to_thread(self._voice.stream, message, peer)
         return self._voice.stream(message, peer)
+
+
+def reason(error: Exception) -> str:
+    """What an attempt failed with, in words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def unreachable(tried: dict[str, str]) -> str:

@@ -7,28 +7,24 @@ Three steps change a key: ``install`` the new one, ``use`` it, ``remove`` the ol
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
 
 from ..keys import Key
 from ..serf.key_queries import KeyTally, Step
 from .questions import Question
 from .view import KeyAnswer, KeyChange
 
-
-class Asker(Protocol):
-    """Who asks the cluster."""
-
-    def ask_keys(self, step: Step, key: Key | None, timeout_s: float | None) -> tuple[Question, frozenset[str]]:
-        """The query, and the names of those that are to answer."""
-        ...
+#: Asks everybody for a step: the query, and the names of those that are to answer.
+Ask: TypeAlias = Callable[[Step, Key | None, float | None], tuple[Question, frozenset[str]]]
 
 
 class KeyChanges:
     """timeout_s of each: None for one by the cluster's size. Raises ConfigurationError where keys are not changed so,
     and for a key that is none."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
 
     async def install(self, key: Key | str | bytes, *, timeout_s: float | None = None) -> KeyChange:
         """Everybody opens with this key as well."""
@@ -47,7 +43,7 @@ class KeyChanges:
         return await self._step("list-keys", None, timeout_s)
 
     async def _step(self, step: Step, key: Key | None, timeout_s: float | None) -> KeyChange:
-        question, members = self._asker.ask_keys(step, key, timeout_s)
+        question, members = self._ask(step, key, timeout_s)
         tally, done = KeyTally(len(members)), dict[str, KeyAnswer]()
         try:
             async for answer in question:

@@ -73,6 +73,7 @@ class Shell:
         self._tell, self._lost = tell, lost
         self._places: dict[str, Address] = {}
         self._names: dict[Address, str] = {}
+        self._behind: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = self._layer_due = math.inf
         self._dispute: Asked | None = None
@@ -91,7 +92,7 @@ class Shell:
             core_effects.Lagged: self._lagged,
             core_effects.Departed: lambda _: self.departed.set(),
             core_effects.Refuted: lambda _: self._count("refuted"),
-            core_effects.StreamOnly: lambda _: self._count("stream_only"),
+            core_effects.StreamOnly: self._stream_only,
             core_effects.Refused: lambda _: self._count("exchanges_misfit"),
         }
 
@@ -255,6 +256,7 @@ class Shell:
             self.strangers.known(member.address)
 
     def _forgotten(self, member: Member) -> None:
+        self._behind.discard(member.node)
         before = self._places.pop(member.node, None)
         if before is not None and self._names.get(before) == member.node:
             del self._names[before]
@@ -287,6 +289,13 @@ class Shell:
             self.counts[f"user_messages_refused_{error.why}"] += 1
             return
         self.do_layer(effects)
+
+    def _stream_only(self, effect: core_effects.StreamOnly) -> None:
+        self.counts["stream_only"] += 1
+        if effect.node not in self._behind:
+            self._behind.add(effect.node)
+            log.warning("gossip: %s answers by streams and not by datagrams: does a firewall let TCP through and UDP "
+                        "not?", effect.node)
 
     def _lagged(self, lagged: core_effects.Lagged) -> None:
         self.counts["lags"] += 1

@@ -93,6 +93,7 @@ class Transport:
         self._by_host: Counter[bytes | str] = Counter()
         self._conversations: set[asyncio.Task[None]] = set()
         self._udp: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self._tcp: asyncio.Server | None = None
         self._stream: Stream | None = None
 
@@ -120,25 +121,31 @@ class Transport:
         self._tcp = await asyncio.start_server(self._accepted, host, port, backlog=self.limits.streams,
                                                limit=CHUNK)
         bound = self._tcp.sockets[0].getsockname()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(heard, self.counts), (host, bound[1]))
-        udp = self._udp.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-        self.address = packed(host), bound[1]
+        udp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.setblocking(False)
+            with contextlib.suppress(OSError):
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+            udp.bind((host, bound[1]))
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(heard, self.counts), sock=udp)
+        except BaseException:
+            udp.close()
+            raise
+        self._socket, self.address = udp, (packed(host), bound[1])
 
     # -- datagrams --------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes, to: Address) -> None:
         """One datagram; whether it comes through is not known."""
-        if self._udp is None or self._udp.is_closing() or not reachable(to):
-            self.counts["packets_unsent"] += 1
-            return
-        self.counts["packets_out"] += 1
-        self.counts["bytes_out"] += len(data)
         try:
-            self._udp.sendto(data, (host_text(to[0]), to[1]))
-        except OSError:  # too large, or a route that is missing
+            if self._socket is None or not reachable(to):
+                raise OSError("nothing can be sent there")
+            self._socket.sendto(data, (host_text(to[0]), to[1]))
+        except OSError:  # no route, too large, or the system has no room: datagrams that wait are of no use
             self.counts["packets_unsent"] += 1
+        else:
+            self.counts["packets_out"] += 1
+            self.counts["bytes_out"] += len(data)
 
     # -- streams that others open -----------------------------------------------------------------------------------
 
@@ -218,6 +225,7 @@ class Transport:
         for task in list(self._conversations):
             task.cancel()
         await asyncio.gather(*self._conversations, return_exceptions=True)
+        self._socket = None
         if self._udp is not None:
             self._udp.close()
             await asyncio.sleep(0)  # the loop closes its socket in its next round
