@@ -87,7 +87,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 def domain(kind: Kind) -> bytes:
     """What is put before the signed bytes of such a message."""
-    return DOMAIN + kind.name.lower().encode() + b"\0"
+    return DOMAIN + kind.name.lower().encode() + b"\0"  # guard: domains. A signature is for one purpose
 
 
 def body(envelope: Envelope) -> bytes:

@@ -101,7 +101,7 @@ class Replays:
             if len(found.windows) >= self._epochs_max:
                 oldest = min(found.windows, key=lambda one: found.windows[one].newest_ms)
                 found.floor_ms = max(found.floor_ms, found.windows.pop(oldest).newest_ms)
-            window = found.windows[epoch] = _Window(self._floor_ms(found))
+            window = found.windows[epoch] = _Window(self._floor_ms(found))  # guard: it keeps its floor
         window.mark(sequence, time_ms)
         found.newest_ms = max(found.newest_ms, time_ms)
 

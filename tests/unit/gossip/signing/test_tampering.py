@@ -176,6 +176,15 @@ def test_with_another_key_that_travels_along(key_id):
     assert reason(forge(TWO, origin=ONE.public.id, key_id=key_id, key=TWO.public.data)) is Reason.IDENTITY
 
 
+@pytest.mark.parametrize("key_id", [ONE.public.id, TWO.public.id], ids=["ones", "twos"])
+def test_with_another_key_that_travels_along_to_who_knows_nobody(key_id):
+    """Whoever lets member one in does not thereby let anybody in who says that it is member one."""
+    stranger = Verifier(CLUSTER, Registry(Algorithm), admission=admits)
+    data = forge(TWO, origin=ONE.public.id, key_id=key_id, key=TWO.public.data)
+    assert outcome(stranger.verify(data, "peer", NOW)) is Reason.IDENTITY
+    assert not len(stranger.registry)
+
+
 def test_by_an_unknown_key_that_travels_along_under_a_known_name():
     only_one = Verifier(CLUSTER, registry("one"), admission=lambda *_: "one")
     assert outcome(only_one.verify(forge(TWO, key=TWO.public.data), "peer", NOW)) is Reason.ADMISSION
