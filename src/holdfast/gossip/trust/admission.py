@@ -89,11 +89,11 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Member:
-    """A certificate that was checked. admitted_by: the id of the member who gave it; empty: an issuer did."""
+    """A certificate that was checked. above: that of the member who gave it; None: an issuer did."""
 
     certificate: Certificate
     credential: Credential
-    admitted_by: str = ""
+    above: Certificate | None = None
 
     @property
     def id(self) -> str:
@@ -104,6 +104,15 @@ class Member:
     def name(self) -> str:
         """The node's name."""
         return self.certificate.name
+
+    @property
+    def admitted_by(self) -> str:
+        """The id of the member who gave the certificate; empty: an issuer did."""
+        return self.above.id if self.above else ""
+
+    def has(self, role: str) -> bool:
+        """May the member do this?"""
+        return role in self.certificate.roles
 
 
 R = TypeVar("R", bound=Record)
@@ -143,21 +152,28 @@ class Anchor:
     def member(self, credential: Credential, now_ms: WallMs, expelled: Expelled | None = None) -> Member:
         """Who this is. Raises NotTrusted, BadPacket."""
         certificate = self.verify(credential.certificate, Certificate)
-        chain, admitted_by = [certificate], ""
+        above = None
+        _sound(certificate)
         if credential.certificate.signer not in self.issuers:
             above = self._admitting(credential)
-            admitted_by = above.id
-            chain.append(above)
+            _sound(above)
             if certificate.roles:  # guard: roles come from issuers only
                 raise NotTrusted(f"{above.name!r} may admit members, and not give them roles", why="role")
-        for each in chain:
-            _sound(each)
+        member = Member(certificate, credential, above)
+        self.still(member, now_ms, expelled)
+        return member
+
+    def still(self, member: Member, now_ms: WallMs, expelled: Expelled | None = None) -> None:
+        """Raises NotTrusted when the member's time is over, or he was revoked, or either is true of who let him in.
+
+        Checks no signature: that was done when the member was made.
+        """
+        for each in (member.certificate, *([member.above] if member.above else [])):
             if not each.not_before_ms - self.skew_ms <= now_ms < each.not_after_ms + self.skew_ms:  # guard: periods
                 raise NotTrusted(f"the certificate of {each.name!r} is not valid at this time: renew it, or set the "
                                  "clocks", why="period")
             if expelled is not None and expelled.names(each.id, each.serial):  # guard: the expelled, whom they let in
                 raise NotTrusted(f"{each.name!r} was revoked", why="revoked")
-        return Member(certificate, credential, admitted_by)
 
     def _admitting(self, credential: Credential) -> Certificate:
         if credential.issuer is None or credential.issuer.signer not in self.issuers:  # guard: issuers
@@ -177,7 +193,7 @@ class Anchor:
         member = self.member(vouched.by, now_ms, expelled)
         if member.certificate.signing != vouched.said.signer:  # guard: whose key. Not who merely travels along
             raise NotTrusted(f"not signed by {member.name!r}, whose certificate came with it", why="identity")
-        if role and role not in member.certificate.roles:  # guard: roles
+        if role and not member.has(role):  # guard: roles
             raise NotTrusted(f"{member.name!r} lacks the role {role!r} that this takes", why="role")
         return self.verify(vouched.said, kind), member
 

@@ -38,7 +38,7 @@ OVER_MAX: Final = 4096
 #: Heads that one epoch can follow: parts that a cluster was cut into.
 PARENTS_MAX: Final = 8
 NUMBER_MAX: Final = (1 << 32) - 1
-REASONS: Final = ("first", "age", "count", "heal", "manual", "revocation")
+REASONS: Final = ("first", "admission", "age", "count", "heal", "manual", "revocation")
 
 
 class Announcement(Record, frozen=True, tag="epoch"):
@@ -53,25 +53,23 @@ class Announcement(Record, frozen=True, tag="epoch"):
     made_ms: int
 
 
-class Activation(Record, frozen=True, tag="activation"):
+class Order(Record, frozen=True):
+    """What is to be done about an epoch, named by its hash."""
+
+    epoch: bytes
+    made_ms: int
+
+
+class Activation(Order, frozen=True, tag="activation"):
     """Every live member has the key: seal with it."""
 
-    epoch: bytes
-    made_ms: int
 
-
-class Cancellation(Record, frozen=True, tag="cancellation"):
+class Cancellation(Order, frozen=True, tag="cancellation"):
     """It came to nothing: forget the key. Means nothing for an epoch that is active."""
 
-    epoch: bytes
-    made_ms: int
 
-
-class Retirement(Record, frozen=True, tag="retirement"):
+class Retirement(Order, frozen=True, tag="retirement"):
     """Every live member seals with it: forget what it follows."""
-
-    epoch: bytes
-    made_ms: int
 
 
 class Over(Record, frozen=True, tag="over"):
@@ -149,11 +147,12 @@ def may_have(certificate: Certificate, epoch: Epoch, *, in_force: bool) -> bool:
 class Epochs:
     """All epochs that a member holds."""
 
-    __slots__ = ("_held", "_over")
+    __slots__ = ("_followed", "_held", "_over")
 
     def __init__(self) -> None:
         self._held: dict[bytes, Epoch] = {}
         self._over: OrderedDict[bytes, Over] = OrderedDict()
+        self._followed: set[bytes] = set()
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(tuple(self._held.values()))
@@ -189,7 +188,7 @@ class Epochs:
         """Active ones that no active one follows, the highest first. More than one: the cluster was cut."""
         active = self.active
         followed = set().union(*(self._ancestors(one.record.parents) for one in active))
-        return [one for one in active if one.hash not in followed]
+        return [one for one in active if one.hash not in followed and one.hash not in self._followed]
 
     def _ancestors(self, parents: Iterable[bytes]) -> set[bytes]:
         found: set[bytes] = set()
@@ -206,6 +205,14 @@ class Epochs:
     def follows(self, one: Epoch, other: bytes) -> bool:
         """Does it follow the other, over any number of steps that are remembered?"""
         return other in self._ancestors(one.record.parents)
+
+    def followed(self, hash: bytes) -> bool:
+        """Somebody knows that the current one follows this one, over steps that we missed. False: nothing new."""
+        held, current = self._held.get(hash), self.current
+        if held is None or held.active is None or current is None or held.rank >= current.rank:
+            return False
+        self._followed.add(hash)
+        return True
 
     def check_next(self, record: Announcement, hash: bytes) -> None:
         """May it be installed as what comes next? Raises NotTrusted."""
@@ -270,6 +277,7 @@ class Epochs:
         if one is None or one.active is None:
             return []
         ancestors = self._ancestors(one.record.parents)
+        ancestors |= self._followed
         gone = [each for each in self._held.values() if each.hash != hash and (
             each.hash in ancestors or (each.active is None and each.number <= one.number))]
         for each in gone:
@@ -278,6 +286,7 @@ class Epochs:
 
     def _forget(self, one: Epoch) -> None:
         del self._held[one.hash]
+        self._followed.discard(one.hash)
         self._over[one.hash] = Over(one.hash, one.number, one.record.parents, one.active is None)
         while len(self._over) > OVER_MAX:
             self._over.popitem(last=False)

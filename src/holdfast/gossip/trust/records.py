@@ -52,10 +52,10 @@ def encode(record: Record) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes, kind: Any, most: int = RECORD_MAX) -> Any:
     """A record of this kind, or of one of several. Raises BadPacket for all that is not exactly one."""
-    if len(data) > RECORD_MAX:
-        raise BadPacket(f"a record of more than {RECORD_MAX} bytes", why="large")
+    if len(data) > most:  # guard: size
+        raise BadPacket(f"a record of more than {most} bytes", why="large")
     try:
         record = msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
