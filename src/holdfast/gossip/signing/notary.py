@@ -84,6 +84,8 @@ class Notary:
         proof = self._proofs.get(claim)
         if proof is None or not 0 <= now - proof.time_ms < self.verifier.lifetimes.claim_ms // 2:
             data = self.signer.sign(Kind.CLAIM, topic(claim), payload(claim), now)
+            if proof is not None:
+                self._drop(claim)  # though it may be the younger one: this member's clock was set back
             proof = _Proof(data, self.signer.node_id, self.signer.key_id, now)
             self._keep(claim, proof)
         return proof.data

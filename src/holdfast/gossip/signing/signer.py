@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signs what this node says.
 
-Each start draws an epoch; within it numbers and times only grow, whatever the clock does. A copy of the running process
+Each start draws an epoch; within it numbers only grow. Times are the caller's clock's, also when it was set back: a
+clock that was a day ahead would else keep this node's messages in the future for a day. A copy of the running process
 (a fork, a restored machine) has the same epoch and goes on with the same numbers: of two messages with one number
 others take one. Give each copy a signer of its own.
 """
@@ -23,12 +24,11 @@ class Signer:
     """key: its own. chance: gives so many random bytes; ``os.urandom``. node_id: of the node that speaks, where ``key``
     is a further key of it; None: the key's own id. Raises ConfigurationError when the cluster's name has no room."""
 
-    __slots__ = ("_key", "_time_ms", "cluster", "epoch", "key_id", "node_id", "sequence", "signed")
+    __slots__ = ("_key", "cluster", "epoch", "key_id", "node_id", "sequence", "signed")
 
     def __init__(self, key: PrivateKey, cluster: str, chance: Callable[[int], bytes], *,
                  node_id: bytes | None = None) -> None:
         self._key = key
-        self._time_ms = 0
         self.cluster: Final = cluster
         self.node_id: Final = key.public.id if node_id is None else node_id
         self.key_id: Final = key.public.id
@@ -45,9 +45,8 @@ class Signer:
         public = self._key.public
         if embed and public.id != self.node_id:
             raise ConfigurationError("a further key of a node cannot travel along: only the first one proves its id")
-        self._time_ms = max(self._time_ms, now)
         envelope = Envelope(kind, public.algorithm, self.cluster, topic, self.node_id, public.id, self.epoch,
-                            self.sequence + 1, self._time_ms, public.data if embed else b"", payload, b"")
+                            self.sequence + 1, now, public.data if embed else b"", payload, b"")
         message = signed_part(envelope)
         self.sequence += 1
         self.signed += 1

@@ -8,7 +8,7 @@ import hashlib
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import BadPacket, ConfigurationError
@@ -87,11 +87,13 @@ def test_what_is_signed_begins_with_the_version_and_the_kind():
     assert signed_part(decode(data)) == signed_part_of(data, decode(data)) == domain(Kind.USER) + data[:-66]
 
 
+@settings(deadline=None)
 @given(envelopes())
 def test_every_envelope_comes_back(envelope):
     assert decode(encode(envelope)) == envelope
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: bytes.fromhex(PLAIN)[:40] + tail))
 def test_whatever_is_read_is_in_its_only_form(data):
     try:
@@ -101,6 +103,7 @@ def test_whatever_is_read_is_in_its_only_form(data):
     assert encode(envelope) == data
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_known_answer_is_refused_or_another_value(data):
     good = bytes.fromhex(SHOWN)

@@ -8,8 +8,24 @@ import pytest
 
 from holdfast.errors import ConfigurationError
 from holdfast.gossip.messages import Alive, Dead, Suspect
-from holdfast.gossip.signing import Accepted, Blame, Kind, Mode, Modes, Notary, Reason, Verdict, decode
-from holdfast.gossip.signing.claims import payload, topic
+from holdfast.gossip.signing import (
+    Accepted,
+    Algorithm,
+    Blame,
+    Kind,
+    Mode,
+    Modes,
+    Notary,
+    PrivateKey,
+    Reason,
+    Registry,
+    Signer,
+    Verdict,
+    Verifier,
+    decode,
+)
+from holdfast.gossip.signing.claims import payload, speaker, topic
+from tests.unit.gossip.core.bench import Bench, alive, messages
 from tests.unit.gossip.signing.town import (
     ALIVE,
     CLUSTER,
@@ -20,6 +36,7 @@ from tests.unit.gossip.signing.town import (
     ONE,
     SUSPECT,
     TWO,
+    chance,
     notary,
     outcome,
     registry,
@@ -95,6 +112,35 @@ def test_ones_own_claim_keeps_its_bytes_for_half_of_its_lifetime_and_is_signed_a
     assert again != data
     assert decode(again).time_ms == NOW + HALF
     assert one.signer.signed == 2
+
+
+def test_a_clock_that_was_ahead_leaves_no_proof_in_the_future():
+    one, day = notary("one"), 86_400_000
+    one.sign(ALIVE, NOW + day)
+    data = one.sign(ALIVE, NOW)
+    assert decode(data).time_ms == NOW
+    assert one.sign(ALIVE, NOW + 1) == data
+    assert notary("two").accept(data, "one", NOW).claim == ALIVE
+
+
+def test_what_the_core_passes_on_has_a_proof():
+    """Member m0's core hears claims from its notary; whatever it then tells about others, its notary can prove."""
+    keys = {f"m{n}": PrivateKey(Algorithm.ED25519, bytes([n]) * 32) for n in range(6)}
+    known = Registry()
+    for name, key in keys.items():
+        known.bind(key.public, name)
+    notaries = {name: Notary(Signer(key, CLUSTER, chance()), Verifier(CLUSTER, known)) for name, key in keys.items()}
+    m0, bench = notaries["m0"], Bench()
+    said = [alive(n) for n in range(1, 6)] + [Suspect(1, "m1", "m2"), alive(1, 2), Suspect(1, "m5", "m1"),
+                                              Dead(1, "m4", "m2"), Dead(1, "m3", "m3"), Dead(1, "m2", "m4")]
+    sent = {notaries[speaker(claim)].sign(claim, NOW) for claim in said}
+    for claim in said:
+        told = m0.accept(notaries[speaker(claim)].sign(claim, NOW), "peer", NOW)
+        bench.hear(told.claim)
+    passed = [one for one in messages(bench.until(30)) if isinstance(one, Alive | Suspect | Dead)]
+    others = {claim for claim in passed if speaker(claim) != "m0"}
+    assert {type(claim) for claim in others} == {Alive, Suspect, Dead}
+    assert {m0.proof_of(claim, NOW) for claim in others} <= sent
 
 
 def test_of_others_claims_the_youngest_proof_is_kept():

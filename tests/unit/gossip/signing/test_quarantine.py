@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.gossip.signing.quarantine import Quarantine, Waiting
@@ -67,6 +67,7 @@ def test_a_peer_is_asked_once_while_its_message_waits():
     assert quarantine.ask(waiting(now=100, peer="a"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=20), st.integers(0, 3), st.integers(0, 50), st.booleans()), max_size=80))
 def test_its_sums_are_right_whatever_happens(steps):
     quarantine = Quarantine(count_max=6, bytes_max=60, peer_max=3, keep_ms=20)

@@ -104,7 +104,7 @@ messages = st.tuples(st.sampled_from([A, B, C, b"d" * 32]), st.integers(1, 4), s
                      st.integers(0, 30))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(messages, max_size=60), st.integers(1, 3), st.integers(1, 3))
 def test_nothing_counts_twice_in_any_order_at_any_size(arriving, origins_max, epochs_max):
     """A message is its origin, epoch and number; its time is signed with it, so it never changes."""

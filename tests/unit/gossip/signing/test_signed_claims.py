@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import BadPacket, ConfigurationError
@@ -35,11 +35,13 @@ def test_the_known_answers(kind):
     assert read(kind, bytes.fromhex(known)) == claim
 
 
+@settings(deadline=None)
 @given(claims)
 def test_every_claim_comes_back(claim):
     assert read(topic(claim), payload(claim)) == claim
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["alive", "suspect", "dead"]), st.binary(max_size=80))
 def test_whatever_is_read_is_in_its_only_form(kind, data):
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.gossip.signing import (
@@ -233,12 +233,14 @@ def test_a_key_revoked_from_a_time_on():
     assert outcome(one.verify(user(now=NOW - 1), "peer", NOW)) == "Accepted"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600))
 def test_arbitrary_bytes_have_a_verdict_and_are_never_accepted(data):
     for world in worlds():
         assert isinstance(world.verify(data, "peer", NOW).result, Rejected)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(MESSAGES)), st.data())
 def test_a_message_with_anything_in_place_of_a_part_of_it_is_never_accepted(name, data):
     good = MESSAGES[name]
@@ -248,6 +250,7 @@ def test_a_message_with_anything_in_place_of_a_part_of_it_is_never_accepted(name
     assert forged == good or not taken(forged)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(8)), st.integers(1, 3))
 def test_in_any_order_each_user_message_counts_once(order, origins_max):
     sent = [signer(name, seed=bytes([n])).sign(Kind.USER, "", b"", NOW + n)
