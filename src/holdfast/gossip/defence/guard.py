@@ -105,9 +105,11 @@ class Guard:
 
     # Before a packet is decoded, and when it proved bad.
 
-    def arriving(self, peer: str, address: bytes, size: int, now: float) -> str | None:
+    def arriving(self, peer: str, address: bytes, size: int, now: float, *, surely: bool = False) -> str | None:
         """A packet, before it is opened. None: go on. Else why it is dropped: ``banned``, ``large``, ``peer rate``,
-        ``peer bytes``, ``all rate``, ``all bytes``. address: as bytes, host and port."""
+        ``peer bytes``, ``all rate``, ``all bytes``. address: as bytes, host and port. surely: it is the peer that sent
+        it (a stream). A datagram's source can be forged, and then too many of them cost the peer's score nothing, or
+        anybody could ruin it."""
         if self._answers is not None:
             self._answers.received(address, size)
         if self.ledger.banned(peer, now):
@@ -115,13 +117,14 @@ class Guard:
         why = None if self._limiter is None else self._limiter.take(peer, size, now)
         if why is None:
             return None
-        if not why.startswith("all"):  # guard: what all together are too many for is nobody's fault
+        if surely and not why.startswith("all"):  # guard: what all together are too many for is nobody's fault
             self.ledger.note(peer, "rate", now)
         return self.ledger.refuse("arriving", why, peer, now)
 
     def bad(self, peer: str, why: str, now: float) -> tuple[Act, ...]:
-        """What a peer brought could not be decoded, or its signature is false. why: as ``BadPacket.why``. Not for what
-        no key here opens: this member may be the one that is behind."""
+        """What a peer brought could not be decoded, or a signature in it is false. why: as ``BadPacket.why``. Only
+        where it is sure who brought it: by a stream, or in a packet that opened under that peer's own key. Not for what
+        no key here opens: it may be forged, and this member may be the one that is behind."""
         self.ledger.refuse("bad", why, peer, now)
         return self.ledger.pay(peer, "invalid", now)
 
@@ -159,7 +162,7 @@ class Guard:
         banned get nothing; those on the graylist get what is over."""
         able = [peer for peer in peers if not self.ledger.banned(peer, now)]
         good = [peer for peer in able if self.ledger.heard(peer, now)]
-        gray = [peer for peer in able if peer not in set(good)]
+        gray = [peer for peer in able if not self.ledger.heard(peer, now)]
         count = max(fanout, self.defences.flood) if own else fanout  # guard: flood
         chosen = sample(good, count, chance)
         chosen += sample(gray, count - len(chosen), chance)

@@ -24,6 +24,10 @@ lets it repeat itself ``repeats_per_delivery`` times, and only what is beyond th
 graylist at most, never a ban. Passing on a message that only *this* member holds to be false costs the peer too:
 validators must agree everywhere.
 
+**Graylist and ban.** What a peer on the graylist brings is not looked at, so it does not sink further by it: it stays
+there as long as it goes on, some three false messages in ten minutes away. Whoever forges signatures, or is told on by
+an audit, sinks to the ban.
+
 Source of the idea: the GossipSub specification, version 1.1 (github.com/libp2p/specs); parts and figures are our own.
 """
 
