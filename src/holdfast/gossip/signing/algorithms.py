@@ -4,10 +4,10 @@
 =============  ====================================  ===============================================  ===============
 algorithm      public key, as bytes                  signature                                        price
 =============  ====================================  ===============================================  ===============
-Ed25519        32 bytes (RFC 8032)                   64 bytes, deterministic                          none: the default
-ECDSA P-256    33 bytes, compressed point (SEC 1)    64 bytes r ‖ s, s in the lower half (FIPS 186)   slower to sign
-RSA-PSS        DER, SubjectPublicKeyInfo; 2048 to    as long as the modulus; SHA-256, MGF1 with it,   long, very slow
-               4096 bits, exponent 65537             32 bytes of salt (RFC 8017)                      to sign
+Ed25519        32 bytes (RFC 8032)                   64 bytes, deterministic                          the default
+ECDSA P-256    33 bytes, compressed point (SEC 1)    64 bytes r ‖ s, s in the lower half (FIPS 186)   rests on nonces
+RSA-PSS        DER, SubjectPublicKeyInfo; 2048 to    as long as the modulus; SHA-256, MGF1 with it,   long; signs ten
+               4096 bits, exponent 65537             32 bytes of salt (RFC 8017)                      times as slowly
 =============  ====================================  ===============================================  ===============
 
 Each key has one form and each signature too: of ECDSA's two, s and n - s, the higher is refused, since anybody can make
