@@ -40,6 +40,8 @@ class Book:
         #: When each epoch became active here, and when something was last heard of it.
         self.active_at: dict[bytes, float] = {}
         self.heard_at: dict[bytes, float] = {}
+        #: Epochs of which this member knows everybody who was revoked before them.
+        self.covered: set[bytes] = set()
         self.dirty = False
         self.out: list[Effect] = []
         self.now = 0.0
@@ -80,6 +82,16 @@ class Book:
         self.short[short_id(member.id)] = member.id
         self.awaited = max(self.awaited, member.certificate.from_epoch)
         return member
+
+    def begin(self, now: float, wall_ms: WallMs, chance: Chance) -> None:
+        """An event comes."""
+        self.now, self.wall_ms, self.chance, self.out = now, wall_ms, chance, []
+        root = self.revocations.digest.root
+        self.covered.update(one.hash for one in self.epochs if one.record.covers == root)
+
+    def may_give(self, epoch: Epoch) -> bool:
+        """May this member seal its key to others? Not while he may have missed who was revoked before it."""
+        return epoch.hash in self.covered or epoch.record.covers == self.revocations.digest.root
 
     def sign(self, record: Record) -> Vouched:
         """Said by this member."""
@@ -133,6 +145,7 @@ class Book:
         for each in gone:
             self.active_at.pop(each.hash, None)
             self.heard_at.pop(each.hash, None)
+            self.covered.discard(each.hash)
             self.out.append(Turned("retired", each))
 
     def cancel(self, epoch: bytes) -> bool:
@@ -141,6 +154,7 @@ class Book:
         if held is None or not self.epochs.cancel(epoch):
             return False
         self.heard_at.pop(epoch, None)
+        self.covered.discard(epoch)
         self.changed()
         self.out.append(Turned("cancelled", held))
         return True

@@ -16,8 +16,9 @@ acknowledgement. All that a leader knows he was told or can ask again, and every
 installed: so when he dies, another goes on where he stood, and steps that were done are acknowledged again.
 
 It is begun because the key is old, sealed many packets, somebody was revoked, somebody waits for a new one to enter,
-the cluster was cut and has two keys, or because somebody asked for it. What was revoked while a key was being installed
-makes it worthless: another one is begun.
+the cluster was cut and has two keys, or because somebody asked for it. A member acknowledges
+a key only when his list of the revoked is the leader's: so each key is sealed in the knowledge of all live members, and
+when somebody is revoked while one is being installed, it is worthless and another one is begun.
 """
 
 from __future__ import annotations
@@ -214,10 +215,10 @@ class Leading:
             self.cancel(lead)  # another one was faster
             return False
         elif epoch.record.covers != book.revocations.digest.root:  # guard: revoked while it was installed
-            self._anew(lead, URGENT)
+            self._anew(lead)
             return False
         elif any(head.hash not in epoch.record.parents for head in book.epochs.heads):
-            self._anew(lead, "heal")
+            self._anew(lead)  # a part of the cluster came back
             return False
         return True
 
@@ -280,9 +281,12 @@ class Leading:
                 lead.order = Activate(epoch.active or book.sign(Activation(epoch.hash, book.wall_ms)))
         return lead.order
 
-    def _anew(self, lead: Lead, reason: str) -> None:
+    def _anew(self, lead: Lead) -> None:
         self.cancel(lead, wait=False)
-        self.begin(reason)
+        # Somebody was revoked, or it was us who had not heard of it: then there is no more reason for it.
+        reason = self.why() or (lead.reason if lead.reason not in (URGENT, "heal") else "")
+        if reason:
+            self.begin(reason)
 
     def cancelled(self, epoch: bytes) -> None:
         """Somebody else cancelled it: not begun again at once, here either."""

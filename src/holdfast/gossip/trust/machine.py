@@ -117,7 +117,7 @@ class Trust:
         what somebody else sent.
         """
         book = self.book
-        book.now, book.wall_ms, book.chance, book.out = now, wall_ms, chance, []
+        book.begin(now, wall_ms, chance)
         if book.id not in book.members and book.learn(book.credential).id != book.id:
             raise NotTrusted("the certificate is another node's", why="identity")
         if isinstance(event, Heard):
@@ -204,6 +204,9 @@ class Trust:
             if not book.epochs.over(epoch) and (current is None or record.number > current.number):
                 self._sharing.ask(peer)  # we slept
             raise
+        if record.covers != book.revocations.digest.root:  # guard: one list before the next key
+            self._sharing.ask(peer)  # one of us has not heard of somebody who was revoked
+            return
         installed(book, message.said, record, message.box, author.id if author else "")
         if lead is not None and lead.step == "install":
             self._leading.cancel(lead, wait=False)

@@ -111,7 +111,8 @@ class Sharing:
         """What this member may have and has not, the highest epoch first."""
         book, current = self._book, self._book.epochs.current
         given = [(one, one.active) for one in book.epochs.active
-                 if one.active is not None and one.hash not in has and book.may_have(member, one)]
+                 if one.active is not None and one.hash not in has and book.may_have(member, one)
+                 and book.may_give(one)]  # guard: who was revoked before it
         return Bundle(tuple(Passed(one.said, active) for one, active in given),
                       tuple(book.box(member, one) for one, _ in given),
                       tuple(each for each in heads if current is not None and book.epochs.follows(current, each)),

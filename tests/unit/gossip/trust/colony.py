@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members with key management, a network between them that loses and delays, and a clock: all of it from a seed.
 
-Each member has a disk, on which is what ``Keep`` put there. Who is stopped neither hears nor ticks; who is restarted has
-his disk and nothing else. Membership is told what is so after ``DETECT_S``.
+Each member has a disk, on which is what ``Keep`` put there. Who is stopped neither hears nor ticks; who is restarted
+has his disk and nothing else. Membership is told what is so after ``DETECT_S``.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ QUICK = Policy(age_s=None, sealed_max=None, grace_s=3.0, urgent_grace_s=0.0, hol
                stall_s=4.0, patience_s=12.0, backoff_s=5.0, takeover_s=6.0, stagger_s=1.0, sync_s=2.0)
 
 
+def nothing(frm, to, data):
+    """What the network swallows, as a rule."""
+    return False
+
+
 class Member:
     """One of them."""
 
@@ -60,6 +65,8 @@ class Colony:
         self.policy, self.loss, self.delay_s = policy, loss, delay_s
         self.now, self.queue, self.turn = 0.0, [], 0
         self.effects, self.wire = [], []
+        #: What the network swallows: a function of who, to whom and what.
+        self.swallow = nothing
         self.members = {}
         made = [self.town.citizen(f"n{n}", *(["rotate"] if n < rotators else ["revoke"] if n == size - 1 else []),
                                   since=NOW - 1000) for n in range(size)]
@@ -67,58 +74,58 @@ class Colony:
             self.members[identity.id] = Member(identity, credential)
         self.ids = [identity.id for identity, _ in made]
         self.rotators = sorted(self.ids[:rotators])
-        for id in self.ids:
-            self.start(id)
+        for node in self.ids:
+            self.start(node)
             for other in made:
-                self.tell(id, Met(other[1]))
+                self.tell(node, Met(other[1]))
         self.told = {}
         self.see()
         self.flush_views()
 
     # -- who is there
 
-    def start(self, id):
-        member = self.members[id]
+    def start(self, node):
+        member = self.members[node]
         member.trust = Trust(self.town.anchor, member.identity, member.credential, self.town.entropy,
                              policy=self.policy)
         member.trust.restore(member.disk, self.wall)
-        member.sealer = Sealer(CLUSTER, id, self.town.entropy)
+        member.sealer = Sealer(CLUSTER, node, self.town.entropy)
         member.opener = Opener(CLUSTER, refused=lambda sender: member.trust.book.short.get(sender) is not None and
                                member.trust.revocations.names(member.trust.book.short[sender], b""))
         member.running = True
-        self.at(self.now + self.chance.random() * TICK_S, "tick", id, member.trust)
+        self.at(self.now + self.chance.random() * TICK_S, "tick", node, member.trust)
 
     def stop(self, *ids):
-        for id in ids:
-            self.members[id].running = False
+        for node in ids:
+            self.members[node].running = False
         self.see()
 
     def restart(self, *ids):
-        for id in ids:
-            self.start(id)
+        for node in ids:
+            self.start(node)
             for other in self.members.values():
-                self.tell(id, Met(other.credential))
+                self.tell(node, Met(other.credential))
         self.see()
 
     def cut(self, *ids):
         """These on one side, all others on the other."""
-        for id, member in self.members.items():
-            member.group = int(id in ids)
+        for node, member in self.members.items():
+            member.group = int(node in ids)
         self.see()
 
     def see(self):
         """Membership will say how it is."""
-        for id in self.ids:
-            self.at(self.now + DETECT_S * (0.5 + self.chance.random() / 2), "view", id, None)
+        for node in self.ids:
+            self.at(self.now + DETECT_S * (0.5 + self.chance.random() / 2), "view", node, None)
 
     def flush_views(self):
-        for id in self.ids:
-            self.view(id)
+        for node in self.ids:
+            self.view(node)
 
-    def view(self, id):
-        member = self.members[id]
+    def view(self, node):
+        member = self.members[node]
         if member.running:
-            self.tell(id, Live(frozenset(other for other in self.ids if self.reach(id, other))))
+            self.tell(node, Live(frozenset(other for other in self.ids if self.reach(node, other))))
 
     def reach(self, one, other):
         one, other = self.members[one], self.members[other]
@@ -150,14 +157,14 @@ class Colony:
             self.run(0.25)
         return self.now - begun
 
-    def _tick(self, id, trust):
-        member = self.members[id]
+    def _tick(self, node, trust):
+        member = self.members[node]
         if member.running and member.trust is trust:
-            self.tell(id, Tick())
-            self.at(self.now + TICK_S, "tick", id, trust)
+            self.tell(node, Tick())
+            self.at(self.now + TICK_S, "tick", node, trust)
 
-    def _view(self, id, _):
-        self.view(id)
+    def _view(self, node, _):
+        self.view(node)
 
     def _bring(self, frm, to, data):
         if self.reach(frm, to):
@@ -179,65 +186,64 @@ class Colony:
 
     # -- what happens
 
-    def tell(self, id, event):
-        member = self.members[id]
+    def tell(self, node, event):
+        member = self.members[node]
         trust = member.trust
         for effect in trust.handle(event, self.now, self.wall, self.chance):
-            self.effects.append((self.now, id, effect))
+            self.effects.append((self.now, node, effect))
             if isinstance(effect, Keep):
                 member.disk = trust.state()
                 trust.kept()
             elif isinstance(effect, Send):
-                self.wire.append((id, effect.to, effect.data))
-                self.deliver(id, effect.to, "bring", effect.data)
+                self.wire.append((node, effect.to, effect.data))
+                self.deliver(node, effect.to, "bring", effect.data)
             elif isinstance(effect, Turned) and effect.what == "retired":
                 member.opener.forget(effect.epoch)
 
     def deliver(self, frm, to, how, *args):
-        if to in self.members and self.chance.random() >= self.loss:
+        if to in self.members and self.chance.random() >= self.loss and not self.swallow(frm, to, args[0]):
             self.at(self.now + self.delay_s * (0.5 + self.chance.random()), how, frm, to, *args)
 
-    def say(self, id, text):
+    def say(self, node, text):
         """A packet to everybody, which the network does not lose."""
-        member = self.members[id]
+        member = self.members[node]
         data = member.sealer.seal(member.trust.epochs.current, text)
-        self.wire.append((id, "", data))
+        self.wire.append((node, "", data))
         for other in self.ids:
-            if other != id:
-                self.at(self.now + self.delay_s, "packet", id, other, data, text)
+            if other != node:
+                self.at(self.now + self.delay_s, "packet", node, other, data, text)
 
     def found(self):
         self.tell(self.rotators[0], Found())
         self.until(lambda: self.settled(self.ids) and self.seen(Finished))
 
-    def expel(self, id, by=None):
-        """The one who may revoke does, or another who can."""
-        by = by or self.ids[-1]
-        member = self.members[by]
-        self.tell(by, Expel(revoke(member.identity, member.credential, CLUSTER, node=id, reason="test",
-                                   at_ms=self.wall)))
+    def expel(self, node, told=None):
+        """By the one who may revoke; told: where it is said first."""
+        by = self.members[self.ids[-1]]
+        entry = revoke(by.identity, by.credential, CLUSTER, node=node, reason="test", at_ms=self.wall)
+        self.tell(told or self.ids[-1], Expel(entry))
 
     # -- how it is
 
-    def current(self, id):
-        return self.members[id].trust.epochs.current
+    def current(self, node):
+        return self.members[node].trust.epochs.current
 
     def settled(self, ids, number=None):
         """All seal with the same epoch, and hold no other."""
-        epochs = [self.members[id].trust.epochs for id in ids]
+        epochs = [self.members[node].trust.epochs for node in ids]
         first = epochs[0].current
         return first is not None and (number is None or first.number == number) and all(
             one.current is not None and one.current.hash == first.hash and len(one) == 1 for one in epochs)
 
-    def seen(self, kind, id=None):
+    def seen(self, kind, node=None):
         return [(when, who, effect) for when, who, effect in self.effects
-                if isinstance(effect, kind) and id in (None, who)]
+                if isinstance(effect, kind) and node in (None, who)]
 
     def refusals(self):
         return {effect.why for _, _, effect in self.seen(Refused)}
 
     def picture(self):
-        return {id: self.members[id].trust.inspect() for id in self.ids if self.members[id].running}
+        return {node: self.members[node].trust.inspect() for node in self.ids if self.members[node].running}
 
 
 __all__ = ["DETECT_S", "QUICK", "Colony", "Finished", "Straggling"]

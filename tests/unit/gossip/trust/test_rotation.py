@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from holdfast.errors import ConfigurationError, NotTrusted
-from holdfast.gossip.trust.policy import Finished, Found, Rotate, Straggling
+from holdfast.gossip.trust.policy import Finished, Found, Rotate, Sealed, Straggling, Turned
 from tests.unit.gossip.trust.colony import QUICK, Colony
 
 
@@ -44,8 +44,8 @@ def test_no_packet_is_lost_while_the_key_changes():
     rotate(colony)
     said = 0
     while not colony.settled(colony.ids, 2):
-        for id in colony.chance.sample(colony.ids, 5):
-            colony.say(id, b"%d" % said)
+        for node in colony.chance.sample(colony.ids, 5):
+            colony.say(node, b"%d" % said)
             said += 1
         colony.run(0.2)
         assert colony.now < 100
@@ -96,7 +96,7 @@ def test_who_sleeps_is_named_and_the_change_waits_and_is_cancelled():
     finished = colony.seen(Finished)[-1][2]
     assert (finished.done, finished.missing) == (False, (deaf,))
     colony.run(1)
-    others = [id for id in colony.ids if id != deaf]
+    others = [node for node in colony.ids if node != deaf]
     assert colony.settled(others, 1)
     assert colony.members[colony.rotators[0]].trust.inspect().waiting == {}
 
@@ -107,7 +107,7 @@ def test_a_sleeper_is_told_when_he_comes_back():
     sleeper = colony.ids[20]
     colony.stop(sleeper)
     colony.run(5)
-    awake = [id for id in colony.ids if id != sleeper]
+    awake = [node for node in colony.ids if node != sleeper]
     for number in (2, 3, 4):
         rotate(colony)
         colony.until(lambda number=number: colony.settled(awake, number))
@@ -125,7 +125,7 @@ def test_a_sleeper_who_may_rotate_begins_nothing_when_he_comes_back():
     sleeper = colony.rotators[1]
     colony.stop(sleeper)
     colony.run(5)
-    awake = [id for id in colony.ids if id != sleeper]
+    awake = [node for node in colony.ids if node != sleeper]
     for number in (2, 3, 4):
         rotate(colony)
         colony.until(lambda number=number: colony.settled(awake, number))
@@ -142,7 +142,7 @@ def test_who_cannot_read_a_packet_asks_its_sender():
     colony.stop(sleeper)
     colony.run(5)
     rotate(colony)
-    colony.until(lambda: colony.settled([id for id in colony.ids if id != sleeper], 2))
+    colony.until(lambda: colony.settled([node for node in colony.ids if node != sleeper], 2))
     colony.restart(sleeper)
     colony.run(10)
     assert colony.current(sleeper).number == 1
@@ -159,7 +159,7 @@ def test_another_goes_on_when_the_leader_dies(after_s):
     colony.run(after_s)
     leader = colony.rotators[0]
     colony.stop(leader)
-    others = [id for id in colony.ids if id != leader]
+    others = [node for node in colony.ids if node != leader]
     colony.until(lambda: colony.settled(others))
     began = any(effect.number == 2 for _, _, effect in colony.seen(Finished)) or colony.settled(others, 2)
     assert began or colony.settled(others, 1)
@@ -170,19 +170,19 @@ def test_another_goes_on_when_the_leader_dies(after_s):
 def test_two_who_begin_at_once_make_one_epoch():
     colony = Colony(20, policy=replace(QUICK, stagger_s=0.0), delay_s=0.3)
     colony.found()
-    for id in colony.rotators:
-        rotate(colony, id)
+    for node in colony.rotators:
+        rotate(colony, node)
     colony.until(lambda: colony.settled(colony.ids) and colony.current(colony.ids[0]).number >= 2)
-    active = {(effect.epoch.number, effect.epoch.hash) for _, _, effect in colony.effects
-              if type(effect).__name__ == "Turned" and effect.what == "active"}
+    active = {(turned.epoch.number, turned.epoch.hash) for _, _, turned in colony.seen(Turned)
+              if turned.what == "active"}
     assert len({number for number, _ in active}) == len(active)
 
 
 def test_a_cut_cluster_changes_keys_on_both_sides_and_heals():
     colony = Colony(policy=replace(QUICK, grace_s=6.0))
     colony.found()
-    left = [*colony.rotators[:1], *[id for id in colony.ids if id not in colony.rotators][:20]]
-    right = [id for id in colony.ids if id not in left]
+    left = [*colony.rotators[:1], *[node for node in colony.ids if node not in colony.rotators][:20]]
+    right = [node for node in colony.ids if node not in left]
     colony.cut(*left)
     colony.run(5)
     rotate(colony, left[0])
@@ -192,13 +192,13 @@ def test_a_cut_cluster_changes_keys_on_both_sides_and_heals():
     heads = {colony.current(left[0]).hash, colony.current(right[0]).hash}
     colony.cut()
     # While they find each other, packets of both sides come to be read by both.
-    colony.until(lambda: all(len(colony.members[id].trust.epochs) >= 2 for id in colony.ids))
+    colony.until(lambda: all(len(colony.members[node].trust.epochs) >= 2 for node in colony.ids))
     for member in colony.members.values():
         member.read.clear()
     for side in (left, right):
         colony.say(side[3], side[3].encode())
     colony.run(0.5)
-    assert all(len(colony.members[id].read) == 2 - (id in (left[3], right[3])) for id in colony.ids)
+    assert all(len(colony.members[node].read) == 2 - (node in (left[3], right[3])) for node in colony.ids)
     colony.until(lambda: colony.settled(colony.ids, 3))
     assert set(colony.current(left[0]).record.parents) == heads
     assert colony.current(left[0]).record.reason == "heal"
@@ -207,8 +207,8 @@ def test_a_cut_cluster_changes_keys_on_both_sides_and_heals():
 def test_a_cut_with_more_changes_on_one_side_heals():
     colony = Colony(20)
     colony.found()
-    left = [*colony.rotators[:1], *[id for id in colony.ids if id not in colony.rotators][:8]]
-    right = [id for id in colony.ids if id not in left]
+    left = [*colony.rotators[:1], *[node for node in colony.ids if node not in colony.rotators][:8]]
+    right = [node for node in colony.ids if node not in left]
     colony.cut(*left)
     colony.run(5)
     rotate(colony, left[0])
@@ -232,11 +232,10 @@ def test_a_key_that_is_old_or_worn_is_changed():
 
 
 def test_a_key_that_sealed_many_packets_in_all_is_changed():
-    from holdfast.gossip.trust.policy import Sealed
     colony = Colony(10, policy=replace(QUICK, sealed_max=1000, spread=0.0))
     colony.found()
-    for id in colony.ids[:9]:
-        colony.tell(id, Sealed(100))
+    for node in colony.ids[:9]:
+        colony.tell(node, Sealed(100))
     colony.run(30)
     assert colony.settled(colony.ids, 1)
     colony.tell(colony.ids[9], Sealed(100))
@@ -250,13 +249,13 @@ def test_a_member_restarts_with_what_is_on_disk():
     colony = Colony(6)
     colony.found()
     colony.expel(colony.ids[4])
-    staying = [id for id in colony.ids if id != colony.ids[4]]
+    staying = [node for node in colony.ids if node != colony.ids[4]]
     colony.until(lambda: colony.settled(staying, 2))
-    id = colony.ids[2]
-    colony.stop(id)
-    colony.restart(id)
-    assert colony.current(id).number == 2
-    assert colony.members[id].trust.revocations.nodes == {colony.ids[4]}
+    node = colony.ids[2]
+    colony.stop(node)
+    colony.restart(node)
+    assert colony.current(node).number == 2
+    assert colony.members[node].trust.revocations.nodes == {colony.ids[4]}
 
 
 def test_the_same_seed_gives_the_same_story():
