@@ -43,7 +43,7 @@ class Eclipser(Dropper):
 
 def enter(defences: Defences, members: int, chance: Chance, *, names: int, networks: int, runs: int = 10) -> Outcome:
     """names: of the attacker in the list, for each honest one. networks: that they are in."""
-    found = [_entered(defences, members, chance * 1000 + number, names * members, networks) for number in range(runs)]
+    found = [_entered(defences, members, chance, names * members, networks) for _ in range(runs)]
     return Outcome(coverage=mean(reached for reached, _ in found), share=mean(share for _, share in found))
 
 
