@@ -129,7 +129,10 @@ def test_a_crowd_at_one_address_pays_by_its_square_and_others_do_not():
     assert table.score("sybil-0", 0.0).parts["colocation"] == -80.0
     assert table.score("sybil-0", 0.0).standing == "graylist"
     assert table.score("alone", 0.0).parts["colocation"] == 0.0
-    for number in range(4, 8):
+    for number in range(8, 100):
+        table.connected(f"sybil-{number}", HOST, 0.0)
+    assert table.score("sybil-0", 0.0).parts["colocation"] == -80.0
+    for number in range(4, 100):
         table.disconnected(f"sybil-{number}", 1.0)
     assert table.score("sybil-0", 1.0).parts["colocation"] == 0.0
 
