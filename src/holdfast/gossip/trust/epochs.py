@@ -215,11 +215,16 @@ class Epochs:
         return True
 
     def check_next(self, record: Announcement, hash: bytes) -> None:
-        """May it be installed as what comes next? Raises NotTrusted."""
+        """May it be installed as what comes next? Raises NotTrusted.
+
+        Who holds none yet knows no line that it could follow, and takes what is sealed to him.
+        """
         check_form(record)
         self.check_new(hash)
         current = self.current
-        if current is not None and record.number <= current.number:  # guard: epochs do not roll back
+        if current is None:
+            return
+        if record.number <= current.number:  # guard: epochs do not roll back
             raise NotTrusted(f"epoch {record.number} is offered and {current.number} is in force", why="epoch")
         numbers = []
         for parent in record.parents:
@@ -227,9 +232,9 @@ class Epochs:
             if held is None and parent not in self._over:
                 raise NotTrusted("an epoch that follows one we do not know", why="epoch")
             numbers.append(held.number if held else self._over[parent].number)
-        if current is not None and current.hash not in record.parents:  # guard: epochs follow ours
+        if current.hash not in record.parents:  # guard: epochs follow ours
             raise NotTrusted("an epoch that does not follow the one in force", why="epoch")
-        if numbers and record.number != max(numbers) + 1:
+        if record.number != max(numbers) + 1:
             raise NotTrusted("an epoch whose number does not follow", why="epoch")
 
     def check_new(self, hash: bytes, *, active: bool = False) -> None:

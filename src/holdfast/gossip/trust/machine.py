@@ -204,6 +204,8 @@ class Trust:
             if not book.epochs.over(epoch) and (current is None or record.number > current.number):
                 self._sharing.ask(peer)  # we slept
             raise
+        if record.made_ms > book.wall_ms + book.anchor.skew_ms:
+            raise NotTrusted("an epoch of a time to come: set the clocks", why="period")
         if record.covers != book.revocations.digest.root:  # guard: one list before the next key
             self._sharing.ask(peer)  # one of us has not heard of somebody who was revoked
             return
