@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from holdfast.errors import GossipError, JoinFailed
+from holdfast.errors import GossipError, JoinFailed, NameLost
 from holdfast.gossip import Cluster
 from holdfast.gossip.keys import Key, Keyring
 from tests.integration.gossip.peers import FIRST, SECOND, ours, serf, until
@@ -222,5 +222,18 @@ def test_who_leaves_is_left_on_both_sides(tmp_path, arun):
                 await a.sees({"a": "alive", "b": "left", "ours": "alive", "second": "alive"})
             await a.sees({"a": "alive", "b": "left", "ours": "alive", "second": "left"})
             await ours_sees(cluster, {"a": "alive", "b": "left", "ours": "alive", "second": "left"})
+
+    arun(story())
+
+
+def test_the_name_of_an_agent_is_not_taken_from_it(tmp_path, arun):
+    async def story():
+        async with serf("a", tmp_path) as a, serf("b", tmp_path, f"-join={a.address}") as b:
+            await a.sees({"a": "alive", "b": "alive"})
+            with pytest.raises(NameLost):
+                async with Cluster("b", join=[a.address], profile="local") as cluster:
+                    await cluster.stopped()
+            assert b.process.process.returncode is None
+            assert await a.statuses() == {"a": "alive", "b": "alive"}
 
     arun(story())

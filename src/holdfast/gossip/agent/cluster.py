@@ -82,9 +82,9 @@ class Cluster:
     delegate: ``"serf"``, or ``"none"`` for memberlist alone, with nothing of events, queries, tags and keys; ``meta``
     are the bytes it shows then.
 
-    snapshot: a file that remembers who was there, to enter by them after a restart. A leave empties it, unless
-    rejoin_after_leave. leave_on_exit: False makes the end of ``async with`` a failure to the others' eyes, as for a
-    short restart. replay_events: True hears what was told before it joined.
+    snapshot: a file that remembers who was there, to enter by them after a restart. After a leave it is not used,
+    unless rejoin_after_leave. leave_on_exit: False makes the end of ``async with`` a failure to the others' eyes, as
+    for a short restart. replay_events: True hears what was told before it joined.
 
     room: changes and events that wait for a slow reader; beyond that the oldest are dropped, and it is told how many.
     Raises ConfigurationError.
@@ -203,14 +203,14 @@ class Cluster:
                 return
 
     async def _keep_trying(self) -> None:
-        while True:
+        while not self._left:
             try:
                 await self._reach(self._settings.join)
-            except JoinFailed as error:
+            except GossipError as error:  # or it is about to leave
                 log.info("gossip: not joined yet: %s", error)
-                await asyncio.sleep(max(JOIN_AGAIN_S, self._settings.profile.probe_interval_s))
             else:
                 return
+            await asyncio.sleep(max(JOIN_AGAIN_S, self._settings.profile.probe_interval_s))
 
     async def _stop(self) -> None:
         if self._shell is not None:

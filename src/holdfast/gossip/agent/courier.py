@@ -9,11 +9,13 @@ addresses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import Counter
 from typing import Protocol
 
+from ..._base.aside import aside
 from ...errors import BadPacket, GossipError
 from ..core.effects import Exchange, StreamPing
 from ..messages import Ack, Address, Err, Message, Ping, PushPull, User
@@ -106,10 +108,18 @@ class Courier:
     async def found(self, where: str) -> list[Address]:
         """The addresses of ``"host:port"``, those that can be reached from this one's kind. Raises OSError."""
         host, port = host_and_port(where)
+        with contextlib.suppress(ValueError):
+            return [(packed(host), port)]
         family = socket.AF_INET6 if len(self._transport.address[0]) == 16 else socket.AF_INET
+        known: list[Address] = []
+
+        def look() -> None:
+            for *_, name in socket.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM):
+                known.append((packed(str(name[0])), int(name[1])))
+
         async with asyncio.timeout(self._stream_s):
-            known = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
-        return list(dict.fromkeys((packed(str(name[0])), int(name[1])) for *_, name in known))
+            await aside(look)  # a name server that does not answer holds nothing up
+        return list(dict.fromkeys(known))
 
     # -- from others ------------------------------------------------------------------------------------------------
 

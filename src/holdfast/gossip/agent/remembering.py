@@ -68,9 +68,9 @@ class Remembering:
             await self._write()
 
     async def close(self, *, left: bool) -> None:
-        """The last write."""
+        """The last write. left: this member left as it should."""
         if left:
-            await asyncio.to_thread(self._snapshot.left)
+            await asyncio.to_thread(self._snapshot.write, self._snapshot.left())
         else:
             await self._write()
 

@@ -208,7 +208,7 @@ class Shell:
             return
         peer = self.peer(to, node)
         datagrams = self.voice.packets(messages, peer)
-        if to not in self._names and not self.strangers.may(to, sum(map(len, datagrams))):
+        if to not in self._names and not self.strangers.may(to, sum(map(len, datagrams))):  # guard: news for members
             # A ping for somebody else is smaller than the request for it, and an ack alone may have credit.
             datagrams = self.voice.packets(messages[:1], peer)
             if not isinstance(messages[0], Ping) and not self.strangers.may(to, sum(map(len, datagrams))):
@@ -265,7 +265,7 @@ class Shell:
         self.counts["conflicts"] += 1
         if conflict.claim.node != self.name or self.layer is None:
             log.warning("gossip: two members have the name %r; one of them has to take another", conflict.claim.node)
-        elif self._dispute is None and self.now - self._disputed_at >= DISPUTE_S:
+        elif self._dispute is None and self.now - self._disputed_at >= DISPUTE_S:  # guard: claims cost few votes
             self._disputed_at = self.now
             log.warning("gossip: another member has this one's name, %r: the others are asked whose it is", self.name)
             self._dispute, effects = self.layer.dispute(self.own_address, self.now)

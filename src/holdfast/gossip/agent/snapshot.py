@@ -5,8 +5,8 @@ A file of lines, each with its checksum before it. What changes is appended; whe
 replaced by one that says the same shortly. So a crash may tear the last line, and a bad disk any of them: such a line
 is left out and counted, the others count. Nothing in it is secret or has to be believed: it says whom to ask first.
 
-A member that left as it should is to be forgotten, so a leave empties the file, as with Serf, unless it is told to come
-back all the same.
+A member that left as it should does not come back by itself: a leave marks the file, and who starts with it then begins
+anew, as with Serf, unless it is told to come back all the same.
 """
 
 from __future__ import annotations
@@ -142,11 +142,10 @@ class Snapshot:
             self._clocks = clocks
             self._lines.append(_line("clocks", clocks=clocks))
 
-    def left(self) -> None:
-        """This member left as it should: on disk at once."""
-        self._members.clear()
+    def left(self) -> Pending:
+        """This member left as it should, and wants to be asked next time whether it comes back."""
         self._lines.clear()
-        self.write(Pending(written({}, self._clocks, left=True), whole=True))
+        return Pending(written(self._members, self._clocks, left=True), whole=True)
 
     def pending(self) -> Pending | None:
         """What is to be written now; None: nothing. To be handed to ``write``, before it is asked again."""

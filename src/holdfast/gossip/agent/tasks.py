@@ -32,7 +32,7 @@ class Tasks:
             self.turned_away[kind] += 1
             work.close()
             return False
-        task = asyncio.get_running_loop().create_task(work, name=f"gossip {kind}")
+        task = asyncio.get_running_loop().create_task(work, name=f"gossip: {kind}")
         self._running[task] = kind
         self._count[kind] += 1
         task.add_done_callback(self._done)
@@ -42,7 +42,7 @@ class Tasks:
         self._count[self._running.pop(task)] -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failed += 1
-            log.error("gossip: %s failed", task.get_name(), exc_info=error)
+            log.error("%s failed", task.get_name(), exc_info=error)
 
     async def close(self) -> None:
         """Stops all of them and waits until they have."""

@@ -268,6 +268,16 @@ def test_answers_go_to_members_and_to_nobody_else():
     assert layer.respond(query, b"x" * 900) == []
 
 
+def test_who_disputes_a_name_is_answered_where_it_is_though_it_is_no_member_there():
+    """Its claim was not believed, so nobody has it at that address; without an answer it would never know."""
+    layer = Cluster()["b"]
+    query = Query(1, 2, bytes([10, 9, 9, 9]), 53, "a", "_serf_conflict", b"a", relay_factor=255)
+    (answer,) = [effect for effect in layer.received(serf.encode(query), T0) if isinstance(effect, Send)]
+    assert answer.address == (bytes([10, 9, 9, 9]), 53)
+    vote = serf.decode(serf.decode(answer.payload).payload)
+    assert (vote.node, vote.host, vote.port) == ("a", *address("a"))
+
+
 def test_answers_are_relayed_by_others_and_by_no_more_than_may():
     cluster = Cluster("abcdefghij", relay_max=3)
     layer = cluster["b"]
