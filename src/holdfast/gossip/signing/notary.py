@@ -50,6 +50,8 @@ class _Proof(msgspec.Struct, frozen=True, gc=False):
     origin: bytes
     key_id: bytes
     time_ms: int
+    #: Signed by this member in this life.
+    own: bool = False
 
 
 class Notary:
@@ -82,26 +84,34 @@ class Notary:
         if speaker(claim) != self.name:
             raise ConfigurationError(f"only {speaker(claim)!r} may say that, and this is {self.name!r}")
         proof = self._proofs.get(claim)
-        if proof is None or not 0 <= now - proof.time_ms < self.verifier.lifetimes.claim_ms // 2:
+        if proof is None or not proof.own or not 0 <= now - proof.time_ms < self.verifier.lifetimes.claim_ms // 2:
             data = self.signer.sign(Kind.CLAIM, topic(claim), payload(claim), now)
             if proof is not None:
                 self._drop(claim)  # though it may be the younger one: this member's clock was set back
-            proof = _Proof(data, self.signer.node_id, self.signer.key_id, now)
+            proof = _Proof(data, self.signer.node_id, self.signer.key_id, now, own=True)
             self._keep(claim, proof)
         return proof.data
 
     def proof_of(self, claim: Claim, now: WallMs) -> bytes | None:
         """The bytes that prove a claim, to pass it on: its signer's own. None: it cannot be proved, so do not pass it
-        on; nobody would believe it."""
-        if speaker(claim) == self.name:
-            return self.sign(claim, now)
+        on; nobody would believe it.
+
+        This member's own claims are signed. One that came back from an earlier life of it is passed on as it came:
+        whoever plays an old claim to its signer gets no new signature for it.
+        """
         proof = self._proofs.get(claim)
-        return proof.data if proof is not None and self._holds(proof, now) else None
+        if proof is not None and not self._holds(proof, now):
+            proof = None
+        if speaker(claim) == self.name and (proof is None or proof.own):  # guard: what is played gets no new signature
+            return self.sign(claim, now)
+        return None if proof is None else proof.data
 
     def proofs_about(self, node: str, now: WallMs) -> tuple[bytes, ...]:
-        """All that can be proved about a member, for an exchange: its life, accusations, its death."""
-        found = (self.proof_of(claim, now) for claim in tuple(self._about.get(node, ())))
-        return tuple(data for data in found if data is not None)
+        """All that can be proved about a member, for an exchange: its life, accusations, its death. What this member
+        says of itself is renewed by that, what it said of others is not."""
+        found = ((claim, self._proofs[claim]) for claim in tuple(self._about.get(node, ())))
+        return tuple(self.sign(claim, now) if proof.own and node == self.name else proof.data
+                     for claim, proof in found if self._holds(proof, now) or (proof.own and node == self.name))
 
     def accept(self, data: bytes, peer: Peer, now: WallMs) -> Told:
         """What that peer delivered: the claim when it is proved and its signer may say it, else why not."""
@@ -132,7 +142,10 @@ class Notary:
             claim = read(envelope.topic, envelope.payload)
         except BadPacket:
             return Reason.MALFORMED
-        return None if self.verifier.registry.name_of(envelope.origin) == speaker(claim) else Reason.AUTHORITY
+        registry, name = self.verifier.registry, speaker(claim)
+        if registry.node_of(name) == envelope.origin:
+            return None
+        return Reason.REVOKED if registry.name_of(envelope.origin) == name else Reason.AUTHORITY
 
     def _holds(self, proof: _Proof, now: WallMs) -> bool:
         """Would it be accepted now?"""
@@ -144,10 +157,13 @@ class Notary:
         before = self._proofs.get(claim)
         if before is not None and before.time_ms >= proof.time_ms:
             return
+        about = self._about.get(claim.node, ())
+        if any(isinstance(one, Alive) and one.incarnation > claim.incarnation for one in about):
+            return  # of an older life
         if before is not None:
             self._drop(claim)
         if isinstance(claim, Alive):  # older lives, and what was said of them, are over
-            for other in [one for one in self._about.get(claim.node, ()) if one.incarnation < claim.incarnation]:
+            for other in [one for one in about if one.incarnation < claim.incarnation]:
                 self._drop(other)
         own = self._of.get(proof.origin, {})
         if len(own) >= self._each_max:  # guard: none washes out the others' proofs

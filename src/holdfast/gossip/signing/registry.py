@@ -68,7 +68,8 @@ class Registry:
         if public.algorithm not in self.algorithms:
             raise NotTrusted(f"keys of {public.algorithm.name} are not taken here: put it on the list of algorithms",
                              why="identity")
-        if self._by_name.get(name, node_id) != node_id:  # guard: a name is one node's
+        bearer = self._by_name.get(name, node_id)
+        if bearer != node_id and not self._over(bearer):  # guard: a name is one node's
             raise NotTrusted(f"the name {name!r} is another node's: revoke that one's keys first", why="identity")
         if node_id != public.id and self.name_of(node_id) != name:
             raise NotTrusted(f"a further key is for a node that is known by the same name, and {name!r} is not that",
@@ -86,7 +87,7 @@ class Registry:
         return self._by_id.get(key_id)
 
     def name_of(self, node_id: bytes) -> str | None:
-        """The node's name; None: it is not known."""
+        """The name under which a node was bound, which another may have taken over since; None: it is not known."""
         keys = self._node_keys.get(node_id)
         return self._by_id[keys[0]].name if keys else None
 
@@ -99,14 +100,12 @@ class Registry:
 
         since_ms: messages signed earlier are taken while they are young enough. Whoever stole the key can date its
         messages back, so the default refuses them all; the price is what was honestly signed and is still under way.
-        When all keys of a node are revoked its name is free.
+        When all keys of a node are revoked another node may take its name over.
         """
         known = self._by_id.get(key_id)
         if known is None or (known.revoked_ms is not None and known.revoked_ms <= since_ms):
             return False
         self._by_id[key_id] = msgspec.structs.replace(known, revoked_ms=since_ms)
-        if all(self._by_id[key].revoked_ms is not None for key in self._node_keys[known.node_id]):
-            self._by_name.pop(known.name, None)
         return True
 
     def forget(self, node_id: bytes) -> None:
@@ -116,6 +115,9 @@ class Registry:
             name = self._by_id.pop(key).name
             if self._by_name.get(name) == node_id:
                 del self._by_name[name]
+
+    def _over(self, node_id: bytes) -> bool:
+        return all(self._by_id[key].revoked_ms is not None for key in self._node_keys[node_id])
 
     def __len__(self) -> int:
         return len(self._by_id)

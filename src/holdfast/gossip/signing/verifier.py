@@ -248,11 +248,15 @@ class Verifier:
             self.counts.replays += 1
             return Verdict(Duplicate(envelope, data))
         if envelope.kind is Kind.KEY and envelope.key and len(data) <= ANNOUNCED_MAX:
-            self._announced.pop(envelope.key_id, None)
-            self._announced[envelope.key_id] = envelope.time_ms, data
-            if len(self._announced) > KEYS_MAX:
-                del self._announced[next(iter(self._announced))]
+            self._shown(envelope, data)
         return self._accepted(Accepted(envelope, data))
+
+    def _shown(self, envelope: Envelope, data: bytes) -> None:
+        """The youngest showing of each key is kept."""
+        before = self._announced.pop(envelope.key_id, (0, b""))
+        self._announced[envelope.key_id] = max(before, (envelope.time_ms, data))
+        if len(self._announced) > KEYS_MAX:
+            del self._announced[next(iter(self._announced))]
 
     def _put_aside(self, envelope: Envelope, data: bytes, peer: Peer, now: WallMs) -> Verdict:
         waiting = Waiting(envelope.key_id, data, peer, now)

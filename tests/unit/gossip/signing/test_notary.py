@@ -19,6 +19,7 @@ from holdfast.gossip.signing import (
     PrivateKey,
     Reason,
     Registry,
+    Rejected,
     Signer,
     Verdict,
     Verifier,
@@ -30,6 +31,7 @@ from tests.unit.gossip.signing.town import (
     ALIVE,
     CLUSTER,
     DEAD,
+    KEYS,
     LEAVE,
     LIFETIMES,
     NOW,
@@ -199,6 +201,45 @@ def test_all_that_is_proved_about_a_member():
     three.accept(refuted, "peer", NOW)
     assert three.proofs_about("two", NOW) == (refuted,), "what was said of an older life is over"
     assert len(three) == 1
+
+
+def test_an_accusation_of_an_older_life_is_not_kept():
+    two, three = notary("two"), notary("three")
+    refuted = two.sign(Alive(8, "two", b"1234", 1), NOW)
+    three.accept(refuted, "peer", NOW)
+    assert three.accept(notary("one").sign(SUSPECT, NOW), "peer", NOW).claim == SUSPECT
+    assert three.proofs_about("two", NOW) == (refuted,)
+
+
+def test_what_a_member_says_of_itself_is_renewed_and_what_it_said_of_others_is_not():
+    one = notary("one")
+    life, accused = one.sign(ALIVE, NOW), one.sign(SUSPECT, NOW)
+    assert (one.proofs_about("one", NOW), one.proofs_about("two", NOW)) == ((life,), (accused,))
+    later = NOW + LIFETIMES.claim_ms + 1
+    renewed, = one.proofs_about("one", later)
+    assert decode(renewed).time_ms == later
+    assert one.proofs_about("two", later) == ()
+
+
+def test_whoever_plays_an_old_claim_to_its_signer_gets_no_new_signature():
+    for claim in (ALIVE, SUSPECT, LEAVE):
+        old = notary("one").sign(claim, NOW)
+        reborn = Notary(signer("one", seed=b"another start"), verifier())
+        assert reborn.accept(old, "peer", NOW + HALF + 1).claim == claim
+        assert reborn.proof_of(claim, NOW + HALF + 1) == old
+        assert reborn.proofs_about(claim.node, NOW + HALF + 1) == (old,)
+        assert reborn.signer.signed == 0
+        assert reborn.sign(claim, NOW + HALF + 1) != old, "unless it says so itself"
+
+
+def test_whoever_lost_its_name_says_nothing_under_it():
+    two = notary("two", "one", "two")
+    data = notary("one").sign(ALIVE, NOW)
+    two.verifier.registry.revoke(ONE.public.id, NOW + 1)
+    assert two.accept(data, "peer", NOW).claim == ALIVE, "it was said before"
+    two.verifier.registry.bind(KEYS["three"].public, "one")
+    told = two.accept(data, "peer", NOW)
+    assert (told.claim, told.verdict) == (None, Verdict(Rejected(Reason.REVOKED))), "nobody is blamed"
 
 
 def test_none_washes_out_the_others_proofs():

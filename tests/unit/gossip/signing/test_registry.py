@@ -95,7 +95,7 @@ def test_a_revocation_moves_back_and_never_forward():
     assert not registry.revoke(TWO.public.id)
 
 
-def test_a_name_is_free_when_all_of_its_nodes_keys_are_revoked():
+def test_a_name_may_be_taken_over_when_all_of_its_nodes_keys_are_revoked():
     registry = bound(("one", ONE))
     registry.bind(TWO.public, "one", node_id=ONE.public.id)
     registry.revoke(ONE.public.id)

@@ -197,6 +197,14 @@ def test_a_key_that_was_shown_is_kept_for_who_asks_for_it():
     assert one.announcement(ONE.public.id, NOW) is None
 
 
+def test_the_youngest_showing_of_a_key_is_kept():
+    one = verifier(admission=Door(ONE.public.id))
+    old, young = signer().announce(b"old", NOW), signer(skip=1).announce(b"young", NOW + 1)
+    for data in (young, old):
+        assert outcome(one.verify(data, "peer", NOW + 1)) == "Accepted"
+    assert one.announcement(ONE.public.id, NOW + 1) == young
+
+
 def test_a_proof_that_is_too_long_is_not_kept():
     one = verifier(admission=Door(ONE.public.id))
     assert outcome(one.verify(signer().announce(bytes(ANNOUNCED_MAX), NOW), "peer", NOW)) == "Accepted"
