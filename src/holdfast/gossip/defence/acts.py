@@ -57,7 +57,7 @@ class AuditWith(msgspec.Struct, frozen=True):
 
 
 class CompareWith(msgspec.Struct, frozen=True):
-    """Exchange signed views with that peer: ``views.claim``, then ``Guard.viewed``."""
+    """Exchange signed views with that peer: ``Guard.view``, then ``Guard.viewed``."""
 
     peer: str
 

@@ -111,13 +111,18 @@ class Solicit(msgspec.Struct, frozen=True):
 
 
 class _Case:
-    __slots__ = ("accusations", "asked_at", "certified", "incarnation")
+    """What is said of one member. Each accuser has one word in it, the one about the highest incarnation: whoever
+    invents incarnations uses up its own word and nobody else's."""
 
-    def __init__(self, incarnation: int) -> None:
-        self.incarnation = incarnation
-        self.accusations: dict[str, tuple[Accusation, float]] = {}
-        self.asked_at = -1e300
-        self.certified = False
+    __slots__ = ("asked_at", "certified", "lowest", "probed_at", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, tuple[Accusation, float]] = {}
+        self.asked_at = self.probed_at = -1e300
+        self.certified, self.lowest = -1, 0
+
+    def of(self, incarnation: int) -> list[tuple[Accusation, float]]:
+        return [word for word in self.words.values() if word[0].incarnation == incarnation]
 
 
 class Deaths:
@@ -146,24 +151,22 @@ class Deaths:
         if accusation.accuser not in live or accusation.node not in live or accusation.accuser == accusation.node:
             return False
         case = self._cases.get(accusation.node)
-        if case is not None and (accusation.incarnation < case.incarnation or (
-                accusation.incarnation == case.incarnation and accusation.accuser in case.accusations
-                and now - case.accusations[accusation.accuser][1] <= self.quorum.window_s)):
+        if case is not None and accusation.incarnation < case.lowest:
             return False
-        if not self._signed(accusation):
-            return None
-        return self._keep(accusation, now)
+        word = None if case is None else case.words.get(accusation.accuser)
+        if word is not None and (accusation.incarnation < word[0].incarnation or (
+                accusation.incarnation == word[0].incarnation and now - word[1] <= self.quorum.window_s)):
+            return False
+        return self._keep(accusation, now) if self._signed(accusation) else None
 
     def certificate(self, node: str, incarnation: int, live: Roster, now: float) -> Certificate | None:
         """Enough accusations by live members, if there are."""
         case = self._cases.get(node)
-        if case is None or case.incarnation != incarnation:
-            return None
-        found = [accusation for accusation, heard in case.accusations.values()
-                 if now - heard <= self.quorum.window_s and accusation.accuser in live]
+        found = [] if case is None else [accusation for accusation, heard in case.of(incarnation)
+                                         if now - heard <= self.quorum.window_s and accusation.accuser in live]
         if len(found) < self.wanted(live):
             return None
-        return Certificate(node, incarnation, tuple(found[:self.quorum.accusers_max]))
+        return Certificate(node, incarnation, tuple(found[:self.quorum.accusers]))
 
     def check(self, certificate: Certificate, live: Roster, now: float) -> bool | None:
         """Is it enough, by this member's own count of the live? None: it holds a forged accusation. What holds is kept
@@ -179,12 +182,11 @@ class Deaths:
     def may_bury(self, node: str, incarnation: int, live: Roster, now: float) -> bool:
         """May this member believe the death?"""
         case = self._cases.get(node)
-        if case is not None and case.certified and case.incarnation == incarnation:
-            return True
-        if case is None or self.certificate(node, incarnation, live, now) is None:
+        if case is None:
             return False
-        case.certified = True  # it stays so, though accusers may die after
-        return True
+        if case.certified != incarnation and self.certificate(node, incarnation, live, now) is not None:
+            case.certified = incarnation  # it stays so, though accusers may die after
+        return case.certified == incarnation
 
     def gate(self, message: Message, live: Roster, now: float) -> Message:
         """What to hand to the core in place of a message: an uncertified death is an accusation."""
@@ -195,51 +197,61 @@ class Deaths:
 
     def solicit(self, node: str, incarnation: int, live: Iterable[str], now: float, chance: Chance) -> Solicit | None:
         """Whom to ask where accusers are too few; None: it was asked lately, or there is nobody left to ask."""
-        case = self._case(node, incarnation)
-        if case is None or now - case.asked_at < self.quorum.every_s:
-            return None
-        others = sorted(name for name in live if name not in (node, self._me) and name not in case.accusations)
-        if not others:
+        case = self._case(node)
+        spoken = {accusation.accuser for accusation, _ in case.of(incarnation)}
+        others = sorted(name for name in live if name not in (node, self._me) and name not in spoken)
+        if not others or now - case.asked_at < self.quorum.every_s:
             return None
         case.asked_at = now
         return Solicit(node, incarnation, tuple(sample(others, self.quorum.ask, chance)))
 
+    def may_probe(self, node: str, incarnation: int, live: Roster, now: float) -> bool:
+        """This member is asked (``Solicit``) to probe a member itself: shall it? Once in ``every_s`` for each, however
+        many ask; what it would tell anybody it tells all."""
+        if node == self._me or node not in live:
+            return False
+        case = self._case(node)
+        word = case.words.get(self._me)
+        if (word is not None and word[0].incarnation >= incarnation) or now - case.probed_at < self.quorum.every_s:
+            return False  # guard: asking makes no storm of probes
+        case.probed_at = now
+        return True
+
     def known(self, node: str, incarnation: int) -> Certificate:
         """All accusations of it in that incarnation that were verified here, enough or not."""
         case = self._cases.get(node)
-        if case is None or case.incarnation != incarnation:
-            return Certificate(node, incarnation, ())
-        return Certificate(node, incarnation, tuple(accusation for accusation, _ in case.accusations.values()))
+        return Certificate(node, incarnation, () if case is None else tuple(
+            accusation for accusation, _ in case.of(incarnation)))
 
     def refuted(self, node: str, incarnation: int) -> bool:
         """It lives, in that incarnation: accusations of lower ones are void. Were there any?"""
         case = self._cases.get(node)
-        if case is None or case.incarnation >= incarnation:
+        if case is None:
             return False
-        del self._cases[node]
-        return True
+        case.lowest = max(case.lowest, incarnation)
+        void = [accuser for accuser, (accusation, _) in case.words.items() if accusation.incarnation < incarnation]
+        for accuser in void:
+            del case.words[accuser]
+        return bool(void)
 
     def tidy(self, now: float) -> None:
         """Forgets cases in which nothing counts any more."""
         for node, case in list(self._cases.items()):
-            if all(now - heard > self.quorum.window_s for _, heard in case.accusations.values()):
+            latest = max([case.probed_at, case.asked_at, *(heard for _, heard in case.words.values())])
+            if now - latest > self.quorum.window_s:
                 del self._cases[node]
 
     def _keep(self, accusation: Accusation, now: float) -> bool:
-        case = self._case(accusation.node, accusation.incarnation)
-        if case is None or (accusation.accuser not in case.accusations
-                            and len(case.accusations) >= self.quorum.accusers_max):
+        case = self._case(accusation.node)
+        if accusation.accuser not in case.words and len(case.words) >= self.quorum.accusers_max:
             return False
-        case.accusations[accusation.accuser] = accusation, now
+        case.words[accusation.accuser] = accusation, now
         return True
 
-    def _case(self, node: str, incarnation: int) -> _Case | None:
+    def _case(self, node: str) -> _Case:
         case = self._cases.get(node)
-        if case is not None and case.incarnation > incarnation:
-            return None
-        if case is None or case.incarnation < incarnation:
-            self._cases.pop(node, None)
-            self._cases[node] = case = _Case(incarnation)
+        if case is None:
+            self._cases[node] = case = _Case()
             if len(self._cases) > self.quorum.accused_max:
                 self._cases.popitem(last=False)
         return case

@@ -23,11 +23,12 @@ from typing import Final
 import msgspec
 
 from ..._base.chance import Chance
-from ...errors import BadPacket
+from ...errors import BadPacket, ConfigurationError
 from ..core.order import below
 from ..messages import Message
 from . import deaths as certificates
 from . import equivocation as proofs
+from . import views
 from .acts import Act, AuditWith, Burial, CompareWith, Decision, Incoming, Report, Rotate, Tell
 from .amplification import Answers
 from .audit import Head
@@ -43,7 +44,7 @@ from .scores import Score
 from .settings import Defences, Seams
 from .subnets import Quota
 from .validation import Accounts, Letter, Validators, Verdict
-from .views import Claim, Entry, Fetch, Split, Views
+from .views import Entry, Fetch, Split, Views
 
 #: Ids of rejected messages that are remembered: whoever brings one again pays again, and nobody is asked again.
 _REJECTED_MAX: Final = 4_096
@@ -86,7 +87,8 @@ class Guard:
     def __init__(self, me: str, seams: Seams | None = None, defences: Defences | None = None, now: float = 0.0) -> None:
         seams, defences = seams or Seams(), defences or Defences()
         seams.check(defences)
-        self.me, self.defences = me, defences
+        self.me, self.defences, self._cluster = me, defences, seams.cluster
+        self._sign, self._verify = seams.sign, seams.verify
         self._limiter = None if defences.limits is None else Limiter(defences.limits, now)
         self._answers = None if defences.amplification is None else Answers(defences.amplification, seams.secret)
         self._quota = None if defences.places is None else Quota(defences.places)
@@ -225,19 +227,18 @@ class Guard:
         ``deaths.Roster`` says."""
         if self._deaths is None:
             return Burial(True)
-        accusation = self._deaths.accuse(node, incarnation, now)
+        acts = self.accuse(node, incarnation, now)
         found = self._deaths.certificate(node, incarnation, live, now)
         if found is not None and self._deaths.may_bury(node, incarnation, live, now):
             self.ledger.audit.write("certificate", node, "enough accusers", now, must=True,
                                     accusers=len(found.accusations))
             self.ledger.counts["deaths: certified"] += 1
             return Burial(True, (Tell("certificate", certificates.encode(found)),))
-        acts: list[Act] = [Tell("accusation", certificates.encode(Certificate(node, incarnation, (accusation,))))]
         solicit = self._deaths.solicit(node, incarnation, live, now, chance)
-        if solicit is not None:
-            self.ledger.counts["deaths: solicited"] += 1
-            acts.append(solicit)
-        return Burial(False, tuple(acts))
+        if solicit is None:
+            return Burial(False, acts)
+        self.ledger.counts["deaths: solicited"] += 1
+        return Burial(False, (*acts, solicit))
 
     def accused(self, peer: str, data: bytes, live: Roster, now: float) -> Burial:
         """A peer brought accusations or a certificate. allowed: the death is believed now: hand ``Dead`` of it to the
@@ -259,7 +260,20 @@ class Guard:
         if len(news.accusations) == len(known.accusations) and holds == before:
             return Burial(holds)
         # What is passed on is what was verified here, not what came.
-        return Burial(holds, (Tell("certificate" if holds else "accusation", certificates.encode(news)),))
+        told = Certificate(node, incarnation, news.accusations[-self._deaths.quorum.accusers:])
+        return Burial(holds, (Tell("certificate" if holds else "accusation", certificates.encode(told)),))
+
+    def asked(self, node: str, incarnation: int, live: Roster, now: float) -> bool:
+        """A peer asks (``Solicit``) that this member probe that one itself: shall it? If the probe is in vain, tell it
+        by ``accuse``."""
+        return self._deaths is not None and self._deaths.may_probe(node, incarnation, live, now)
+
+    def accuse(self, node: str, incarnation: int, now: float) -> tuple[Act, ...]:
+        """This member could not reach it, whatever others say: its signed word, for all."""
+        if self._deaths is None:
+            return ()
+        accusation = self._deaths.accuse(node, incarnation, now)
+        return (Tell("accusation", certificates.encode(Certificate(node, incarnation, (accusation,)))),)
 
     def refuted(self, node: str, incarnation: int) -> None:
         """A member showed a higher incarnation: what was said against it was false, or is over."""
@@ -316,15 +330,35 @@ class Guard:
 
     # Views.
 
-    def viewed(self, ours: Claim, theirs: Claim, now: float) -> Fetch | None:
-        """A peer's signed view, its signature verified: entries to fetch, if a difference stays."""
-        return None if self._views is None else self._views.compare(ours, theirs, now)
+    def view(self, round_: int, live: Iterable[Entry]) -> bytes:
+        """This member's signed view. round_: higher each time, over restarts too: a clock's milliseconds do."""
+        if self._sign is None:
+            raise ConfigurationError("a view is signed: give sign in Seams")
+        ours = views.claim(self.me, round_, live)
+        return views.encode(ours, self._sign(ours.signed_bytes(self._cluster)))
 
-    def named(self, fetch: Fetch, theirs: Sequence[Entry], live: Iterable[tuple[str, int, float]],
-              now: float) -> tuple[Act, ...]:
-        """The entries that were fetched: what stays different is reported. Others than the peer signed cost it."""
+    def viewed(self, peer: str, data: bytes, live: Iterable[Entry], now: float) -> tuple[
+            Fetch | None, tuple[Act, ...]]:
+        """A peer's signed view. live: this member's own, of now. A Fetch: ask for these entries, a difference stays."""
+        if self._views is None or self._verify is None:
+            return None, ()
+        try:
+            theirs, signature = views.decode(data)
+        except BadPacket as error:
+            return None, self.bad(peer, error.why, now)
+        if theirs.member != peer or not self._verify(peer, theirs.signed_bytes(self._cluster), signature):
+            return None, self.bad(peer, "view", now)
+        return self._views.compare(views.claim(self.me, 0, live), theirs, now), ()
+
+    def named(self, fetch: Fetch, data: bytes, live: Iterable[tuple[str, int, float]], now: float) -> tuple[Act, ...]:
+        """The entries that were fetched: what stays different is reported. Others than the peer signed cost it. live:
+        name, incarnation, and since when it is so here."""
         if self._views is None:
             return ()
+        try:
+            theirs = views.decode_entries(data, self._views.comparing)
+        except BadPacket as error:
+            return self.bad(fetch.peer, error.why, now)
         if not self._views.signed(fetch, theirs):
             return self.bad(fetch.peer, "view", now)
         split = self._views.name(fetch, theirs, live, now)
@@ -371,12 +405,12 @@ class Guard:
 
     def inspect(self, now: float) -> Inspection:
         """What is going on."""
-        views, coverage = self._views, self._coverage
+        seen, coverage = self._views, self._coverage
         return Inspection(
             dict(self.ledger.counts), *self.ledger.standing(now),
             {} if self._quota is None else self._quota.used(), () if self._peers is None else self._peers.chosen,
-            coverage.coverage, coverage.pulled, coverage.unkept, 0 if views is None else views.compared,
-            0 if views is None else views.equal, () if views is None else views.splits,
+            coverage.coverage, coverage.pulled, coverage.unkept, 0 if seen is None else seen.compared,
+            0 if seen is None else seen.equal, () if seen is None else seen.splits,
             () if self._equivocations is None else tuple(self._equivocations.proofs), dict(self.validators.counts),
             0 if self._answers is None else self._answers.refused, self.ledger.audit.head)
 

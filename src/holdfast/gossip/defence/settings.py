@@ -57,9 +57,9 @@ OFF: Final = Defences(None, None, None, None, None, None, None, None, None, None
 class Seams:
     """What comes from outside. Without what it needs, a defence cannot be on.
 
-    sign, verify: this member's signature, and anybody's (deaths). open: what signed bytes say (equivocation). sink:
-    where audit records go; head: go on from there. stopwatch: measures validators. secret: 32 random bytes of this
-    process (amplification). cluster: its label, in all that is signed. anchors: peers from before the restart.
+    sign, verify: this member's signature, and anybody's (deaths, views). open: what signed bytes say (equivocation).
+    sink: where audit records go; head: go on from there. stopwatch: measures validators. secret: 32 random bytes of
+    this process (amplification). cluster: its label, in all that is signed. anchors: peers from before the restart.
     """
 
     sign: Sign | None = None
@@ -76,6 +76,7 @@ class Seams:
         """Raises ConfigurationError, saying what is missing for what."""
         for on, given, what in (
                 (defences.quorum, self.sign and self.verify, "death certificates (quorum) need sign and verify"),
+                (defences.comparing, self.sign and self.verify, "comparing views needs sign and verify"),
                 (defences.watching, self.open, "equivocation proofs (watching) need open"),
                 (defences.amplification, self.secret, "amplification control needs a secret")):
             if on is not None and not given:

@@ -26,12 +26,15 @@ from typing import Final
 
 import msgspec
 
-from ...errors import ConfigurationError
-from .framing import digest, encoded, framed
+from ...errors import BadPacket, ConfigurationError
+from .framing import decoded, digest, encoded, framed, read
 
 BUCKETS: Final = 32
 #: Bytes of a bucket's hash: what an attacker would have to collide, for a difference to stay hidden.
 HASH: Final = 16
+#: Bytes of a claim and of an entry on the wire: a name has 128 at most.
+CLAIM_MAX: Final = 4_096
+ENTRY_MAX: Final = 160
 #: A name and its incarnation.
 Entry = tuple[str, int]
 
@@ -55,7 +58,7 @@ class Comparing:
             raise ConfigurationError("comparing views needs rounds and bounds above 0")
 
 
-class Claim(msgspec.Struct, frozen=True, array_like=True):
+class Claim(msgspec.Struct, frozen=True):
     """A member's view, to be signed as ``signed_bytes``. round: it never repeats."""
 
     member: str
@@ -66,6 +69,14 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     def signed_bytes(self, cluster: bytes = b"") -> bytes:
         """What the signature is over."""
         return framed("holdfast gossip view 1", cluster, self.member, self.round, self.live, *self.buckets)
+
+
+class _Wire(msgspec.Struct, frozen=True, array_like=True):
+    member: bytes
+    round: int
+    live: int
+    buckets: list[bytes]
+    signature: bytes
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -193,6 +204,34 @@ class Views:
                 return False
             lists[at].append(entry)
         return all(bucket_hash(lists[at]) == peer.claim.buckets[at] for at in lists)  # guard: what was signed
+
+
+def encode(claim_: Claim, signature: bytes) -> bytes:
+    """For the wire."""
+    return msgspec.msgpack.encode(_Wire(encoded(claim_.member), claim_.round, claim_.live, list(claim_.buckets),
+                                        signature))
+
+
+def decode(data: bytes) -> tuple[Claim, bytes]:
+    """A claim and its signature, from the wire. Raises BadPacket."""
+    wire = read(data, _Wire, CLAIM_MAX, "a view")
+    shaped = len(wire.buckets) == BUCKETS and all(len(each) == HASH for each in wire.buckets)
+    if not shaped or min(wire.round, wire.live) < 0:
+        raise BadPacket(f"a view is {BUCKETS} hashes of {HASH} bytes, and two numbers from 0")
+    return Claim(decoded(wire.member), wire.round, wire.live, tuple(wire.buckets)), wire.signature
+
+
+def encode_entries(entries: Iterable[Entry]) -> bytes:
+    """The entries of buckets, for the wire."""
+    return msgspec.msgpack.encode([(encoded(name), incarnation) for name, incarnation in entries])
+
+
+def decode_entries(data: bytes, comparing: Comparing) -> list[Entry]:
+    """From the wire. Raises BadPacket."""
+    rows = read(data, list[tuple[bytes, int]], comparing.entries_max * ENTRY_MAX, "a list of a view's entries")
+    if len(rows) > comparing.entries_max or not all(0 <= incarnation < 1 << 32 for _, incarnation in rows):
+        raise BadPacket(f"a view's entries are {comparing.entries_max} at most, with incarnations of 32 bits")
+    return [(decoded(name), incarnation) for name, incarnation in rows]
 
 
 def _names(split: Split) -> tuple[tuple[str, ...], ...]:

@@ -99,6 +99,18 @@ def test_accusers_that_are_not_live_any_more_do_not_count(member):
     assert here.certificate("h", 1, LIVE - {"a"}, 1.0) is None
 
 
+def test_a_certificate_fits_a_packet_however_many_accuse(member):
+    here = member("g")
+    live = LIVE | {"h" * 100} | {"m" * 100 + str(number) for number in range(10)}
+    for accuser in sorted(live - LIVE - {"h" * 100}):
+        here.heard(member(accuser).accuse("h" * 100, 1, 0.0), live, 0.0)
+    assert len(here.known("h" * 100, 1).accusations) == 10
+    certificate = here.certificate("h" * 100, 1, live, 0.0)
+    assert len(certificate.accusations) == 3
+    assert len(encode(certificate)) < 1_000
+    assert member("f").check(certificate, live, 0.0)
+
+
 def test_accusations_of_long_ago_do_not_add_up(member):
     here = member("g", window_s=100.0)
     for one, now in zip(accusations(member, "abc"), (0.0, 60.0, 120.0), strict=True):
@@ -120,13 +132,25 @@ def test_a_refutation_voids_what_was_said_of_lower_incarnations(member):
     assert here.may_bury("h", 2, LIVE, 2.0) is False
 
 
-def test_a_higher_incarnation_begins_a_new_case(member):
+def test_accusations_of_different_incarnations_do_not_add_up(member):
     here = member("g")
     for one in accusations(member, "ab"):
         here.heard(one, LIVE, 1.0)
     here.heard(accusations(member, "c", incarnation=2)[0], LIVE, 1.0)
-    assert len(here.known("h", 2).accusations) == 1
-    assert here.known("h", 1).accusations == ()
+    assert not here.may_bury("h", 1, LIVE, 1.0)
+    assert not here.may_bury("h", 2, LIVE, 1.0)
+    assert [len(here.known("h", incarnation).accusations) for incarnation in (1, 2)] == [2, 1]
+
+
+def test_who_invents_incarnations_keeps_no_death_from_being_certified(member):
+    here = member("g")
+    for incarnation in (2**32 - 1, 7, 2**31):
+        here.heard(member("liar").accuse("h", incarnation, 0.0), LIVE | {"liar"}, 0.0)
+    assert here.may_probe("h", 2**32 - 1, LIVE, 0.0)
+    for one in accusations(member, "abc"):
+        assert here.heard(one, LIVE | {"liar"}, 1.0)
+    assert here.may_bury("h", 1, LIVE, 1.0)
+    assert len(here._cases["h"].words) == 4
 
 
 def test_what_comes_through_the_gate(member):

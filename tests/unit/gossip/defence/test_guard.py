@@ -28,7 +28,7 @@ from holdfast.gossip.defence.peers import Candidate
 from holdfast.gossip.defence.scores import Scoring
 from holdfast.gossip.defence.subnets import Places
 from holdfast.gossip.defence.validation import Judged, Verdict
-from holdfast.gossip.defence.views import bucket_of, claim
+from holdfast.gossip.defence.views import bucket_of, encode_entries
 from holdfast.gossip.messages import Dead, Suspect
 
 LIVE = frozenset("abcdefgh")
@@ -252,17 +252,43 @@ def test_promises_that_are_not_kept_cost_score(guard):
 
 
 def test_views_that_stay_different_are_reported_and_lies_about_them_charged(guard):
-    here, ours = guard(), [(name, 1) for name in "abcdefgh"]
+    here, there, ours = guard("g"), guard("p"), [(name, 1) for name in "abcdefgh"]
     theirs = [*ours, ("ghost", 1)]
     for turn in range(4):
-        fetch = here.viewed(claim("g", turn, ours), claim("p", turn + 1, theirs), turn * 30.0)
-    there = [entry for entry in theirs if bucket_of(entry[0]) in fetch.buckets]
-    assert here.named(fetch, [], [], 90.0) == ()
+        fetch, acts = here.viewed("p", there.view(turn, theirs), ours, turn * 30.0)
+        assert acts == ()
+    entries = encode_entries(entry for entry in theirs if bucket_of(entry[0]) in fetch.buckets)
+    assert here.named(fetch, encode_entries([]), [], 90.0) == ()
     assert here.score("p", 90.0).parts["invalid"] == -10.0
-    (report,) = here.named(fetch, there, [(name, incarnation, 0.0) for name, incarnation in ours], 90.0)
+    (report,) = here.named(fetch, entries, [(name, incarnation, 0.0) for name, incarnation in ours], 90.0)
     assert isinstance(report, Report)
     assert report.split.only_there == ("ghost",)
     assert here.inspect(90.0).splits == (report.split,)
+
+
+@pytest.mark.parametrize("data", ["another's", "forged", b"", b"\x95" + bytes(5), bytes(5_000)],
+                         ids=["another", "forged", "empty", "shape", "large"])
+def test_a_view_that_is_not_the_peers_own_is_charged(guard, data):
+    here, ours = guard("g"), [("a", 1)]
+    if data == "another's":
+        data = guard("q").view(1, ours)
+    elif data == "forged":
+        data = guard("p", cluster=b"other").view(1, ours)
+    assert here.viewed("p", data, ours, 0.0) == (None, ())
+    assert here.score("p", 0.0).parts["invalid"] == -10.0
+    assert here.inspect(0.0).views_compared == 0
+
+
+def test_who_is_asked_to_probe_does_so_once_in_a_while_and_never_itself(guard):
+    here = guard("g")
+    live = LIVE | {"g"}
+    assert [here.asked("h", 1, live, now) for now in (0.0, 1.0, 2.0)] == [True, False, True]
+    assert not here.asked("g", 1, live, 0.0)
+    assert not here.asked("stranger", 1, live, 0.0)
+    (told,) = here.accuse("h", 1, 3.0)
+    assert told.what == "accusation"
+    assert not here.asked("h", 1, live, 10.0)  # it has spoken
+    assert guard("a").accused("g", told.data, live, 3.0).acts == (told,)
 
 
 def test_a_tick_says_what_is_due_and_no_sooner(guard):
@@ -330,8 +356,10 @@ def test_a_score_alone_bans_nobody_and_bans_alone_judge_nobody(guard):
         scores_only.ledger.ban("p", "x", 0.0)
 
 
-@pytest.mark.parametrize(("seams", "what"), [({"sign": None}, "quorum"), ({"open": None}, "watching"),
-                                             ({"secret": b""}, "secret")], ids=["sign", "open", "secret"])
+@pytest.mark.parametrize(("seams", "what"), [({"sign": None}, "quorum"), ({"verify": None}, "quorum"),
+                                             ({"open": None}, "watching"),
+                                             ({"secret": b""}, "secret")],
+                         ids=["sign", "verify", "open", "secret"])
 def test_a_defence_that_lacks_what_it_needs_says_so(guard, seams, what):
     with pytest.raises(ConfigurationError, match=what):
         guard(**seams)

@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.errors import ConfigurationError
-from holdfast.gossip.defence.views import BUCKETS, Comparing, Views, bucket_hash, bucket_of, claim
+from holdfast.errors import BadPacket, ConfigurationError
+from holdfast.gossip.defence.views import (
+    BUCKETS,
+    Comparing,
+    Views,
+    bucket_hash,
+    bucket_of,
+    claim,
+    decode,
+    decode_entries,
+    encode,
+    encode_entries,
+)
 
 ALL = {f"m{number}": 1 for number in range(100)}
 entries = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 3), max_size=20)
@@ -116,6 +127,21 @@ def test_one_does_not_differ_from_oneself_and_a_claim_of_another_shape_is_none()
     short = claim("b", 1, [])
     assert views.compare(claim("a", 1, ALL.items()), type(short)("b", 1, 0, short.buckets[:3]), 0.0) is None
     assert views.compared == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x91\x92\xc4\x01a\xff", b"\x91" * 2_000, b"\x91\x91\x01",
+                                  b"\x92" + b"\x92\xc4\x01a\x01" * 2],
+                         ids=["empty", "nil", "below", "deep", "one", "many"])
+def test_what_is_no_list_of_entries_is_a_bad_packet(data):
+    with pytest.raises(BadPacket):
+        decode_entries(data, Comparing(entries_max=1 if data.startswith(b"\x92") else 4_096))
+
+
+def test_a_claim_and_entries_come_out_as_they_went_in():
+    ours = claim("\udcff", 7, ALL.items())
+    assert decode(encode(ours, b"signature")) == (ours, b"signature")
+    assert decode_entries(encode_entries([("\udcff", 3), ("b", 0)]), Comparing()) == [("\udcff", 3), ("b", 0)]
+    assert len(encode(ours, bytes(64))) < 700
 
 
 def test_peers_have_a_bound():
