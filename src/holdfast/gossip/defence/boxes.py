@@ -36,7 +36,7 @@ from .framing import decoded, encoded, framed
 VERSION: Final = b"\x01"
 KEY: Final = 32
 WRAPPED: Final = 48
-#: Recipients of one box: a wrapped key costs 48 bytes and 0.1 ms.
+#: Recipients of one box: a wrapped key costs 48 bytes, and 0.2 ms to make.
 RECIPIENTS_MAX: Final = 255
 _HEAD: Final = 1 + KEY + 1
 #: Content keys, and the keys that wrap them, are used once: a nonce has nothing to tell apart.
@@ -74,6 +74,7 @@ def seal(payload: bytes, *, sender: str, sender_private: bytes, topic: str, reci
     ephemeral = lib.X25519PrivateKey.from_private_bytes(entropy(KEY))
     static = lib.X25519PrivateKey.from_private_bytes(sender_private)
     shown, content = bytes(ephemeral.public_key().public_bytes_raw()), entropy(KEY)
+    sender_public = bytes(static.public_key().public_bytes_raw())
     inside = msgspec.msgpack.encode(_Inside(sorted(map(encoded, recipients)), payload))
     body = lib.AESGCM(content).encrypt(_NONCE, _padded(inside), _about(sender, topic, shown))
     wrapped = []
@@ -83,7 +84,7 @@ def seal(payload: bytes, *, sender: str, sender_private: bytes, topic: str, reci
             shared = ephemeral.exchange(peer) + static.exchange(peer)
         except ValueError:
             raise ConfigurationError(f"the key of {name!r} is no X25519 public key") from None
-        key = _wrapping(lib, shared, shown, public_key(sender_private), public)
+        key = _wrapping(lib, shared, shown, sender_public, public)
         wrapped.append(lib.AESGCM(key).encrypt(_NONCE, content, _bound(sender, topic, name, shown, body)))
     return b"".join((VERSION, shown, bytes([len(wrapped)]), *sorted(wrapped), body))
 

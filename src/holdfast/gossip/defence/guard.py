@@ -162,9 +162,11 @@ class Guard:
                 own: bool = False) -> tuple[str, ...]:
         """To whom a message goes: ``fanout`` of these peers at random, an own one to ``flood`` of them. Peers that are
         banned get nothing; those on the graylist get what is over."""
-        able = [peer for peer in peers if not self.ledger.banned(peer, now)]
-        good = [peer for peer in able if self.ledger.heard(peer, now)]
-        gray = [peer for peer in able if not self.ledger.heard(peer, now)]
+        good: list[str] = []
+        gray: list[str] = []
+        for peer in peers:
+            if not self.ledger.banned(peer, now):
+                (good if self.ledger.heard(peer, now) else gray).append(peer)
         count = max(fanout, self.defences.flood) if own else fanout  # guard: flood
         chosen = sample(good, count, chance)
         chosen += sample(gray, count - len(chosen), chance)

@@ -20,12 +20,11 @@ from .validation import Verdict
 class Ledger:
     """scores, bans: None where the defence is off; then nobody is good or bad."""
 
-    __slots__ = ("_gray", "audit", "bans", "counts", "scores")
+    __slots__ = ("audit", "bans", "counts", "scores")
 
     def __init__(self, defences: Defences, seams: Seams, now: float) -> None:
         self.scores = None if defences.scoring is None else Scores(defences.scoring)
         self.bans = None if defences.banning is None else Bans(defences.banning)
-        self._gray = 0.0 if defences.scoring is None else defences.scoring.graylist
         self.audit = Audit(seams.sink, head=seams.head, now=now)
         #: Decisions, by ``where: why``. Both are words of this program or of a validator: senders choose none.
         self.counts: Counter[str] = Counter()
@@ -40,7 +39,7 @@ class Ledger:
 
     def heard(self, peer: str, now: float) -> bool:
         """Is it above the graylist?"""
-        return self.total(peer, now) >= self._gray
+        return self.scores is None or self.scores.heard(peer, now)
 
     def note(self, peer: str, deed: Deed, now: float, times: float = 1.0) -> None:
         """Counts a deed for its score, without consequence at once."""

@@ -180,6 +180,14 @@ class Scores:
         record = self._records.get(peer)
         return 0.0 if record is None else sum(self._parts(record, now).values())
 
+    def heard(self, peer: str, now: float) -> bool:
+        """Is it above the graylist? Asked of every message and target: most peers have nothing against them, and for
+        these nothing is computed."""
+        record = self._records.get(peer)
+        if record is None or (not record.counts.keys() - {"first"} and self._crowd(record) <= 0):
+            return True
+        return self.total(peer, now) >= self.scoring.graylist
+
     def all(self, now: float) -> list[Score]:
         """Everybody's, the worst first."""
         return sorted((self.score(peer, now) for peer in self._records), key=lambda one: (one.total, one.peer))
@@ -204,7 +212,6 @@ class Scores:
     def _parts(self, record: _Record, now: float) -> dict[str, float]:
         self._decay(record, now)
         scoring, counts = self.scoring, record.counts
-        crowd = 0 if record.address is None else self._at_address[record.address] - scoring.colocated_free
         hours = 0.0 if record.since is None else max(0.0, now - record.since) / 3_600
         return {
             "first": _points(scoring.first, counts.get("first", 0.0)),
@@ -214,8 +221,13 @@ class Scores:
             "missing": -_points(scoring.missing, counts.get("missing", 0.0)),
             "application": -_points(scoring.application, counts.get("application", 0.0)),
             "uptime": _points(scoring.uptime, hours),
-            "colocation": -_points(scoring.colocation, float(max(0, crowd) ** 2)),
+            "colocation": -_points(scoring.colocation, float(self._crowd(record) ** 2)),
         }
+
+    def _crowd(self, record: _Record) -> int:
+        if record.address is None:
+            return 0
+        return max(0, self._at_address[record.address] - self.scoring.colocated_free)
 
     def _decay(self, record: _Record, now: float) -> None:
         if now <= record.at:

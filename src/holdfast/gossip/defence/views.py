@@ -41,7 +41,8 @@ Entry = tuple[str, int]
 
 @dataclass(frozen=True)
 class Comparing:
-    """every_s: how often with one member at random; a claim has 600 bytes. rounds, persist_s: how long a difference has
+    """every_s: how often with one member at random; a claim has 600 bytes, and
+    takes 30 ms to make of 10,000 members. rounds, persist_s: how long a difference has
     to stand; shorter than news and refutations take (30 s of push/pull), and it cries wolf. fresh_s: changes here that
     are younger are left out. entries_max: of a bucket that is fetched: 10,000 members are 313 a bucket. peers_max."""
 

@@ -137,6 +137,15 @@ def test_a_crowd_at_one_address_pays_by_its_square_and_others_do_not():
     assert table.score("sybil-0", 1.0).parts["colocation"] == 0.0
 
 
+@given(courses)
+def test_a_peer_is_heard_exactly_where_its_score_is_above_the_graylist(course):
+    table, now = lived(course)
+    for number in range(5):
+        table.connected(f"neighbour-{number}", HOST, now)
+    assert table.heard("a", now) == (table.total("a", now) >= table.scoring.graylist)
+    assert table.heard("stranger", now)
+
+
 def test_a_peer_that_moves_is_counted_at_one_address():
     table = scores()
     for port in range(20):
