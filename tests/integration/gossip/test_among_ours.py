@@ -181,13 +181,13 @@ def test_a_change_of_keys_names_who_did_not_do_it(tmp_path, arun):
             async with ours("sleeper", tmp_path, join=[one.address], profile="local", key=FIRST) as process:
                 await sees(one, dict.fromkeys(["one", "two", "stubborn", "sleeper"], "alive"))
                 process.send(signal.SIGSTOP)
-                change = await one.keys.install(SECOND, timeout_s=1)
+                change = await one.keys.install(SECOND, timeout_s=0.5)
             assert not change.complete
             assert {name: answer.ok for name, answer in change.members.items()} == {
                 "one": True, "two": True, "stubborn": False}
             assert change.members["stubborn"].message == "not by queries"
             assert change.missing == ("sleeper",)
-            assert SECOND not in repr(await two.keys.list(timeout_s=1))
+            assert SECOND not in repr(await two.keys.list(timeout_s=0.5))
             with pytest.raises(ConfigurationError, match="not by queries"):
                 await stubborn.keys.list()
             with pytest.raises(ConfigurationError) as refused:

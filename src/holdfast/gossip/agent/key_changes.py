@@ -8,20 +8,23 @@ Three steps change a key: ``install`` the new one, ``use`` it, ``remove`` the ol
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..keys import Key
 from ..serf.key_queries import KeyTally, Step
 from .questions import Question
 from .view import KeyAnswer, KeyChange
 
+#: How often a step is asked for.
+ATTEMPTS: Final = 3
+
 #: Asks everybody for a step: the query, and the names of those that are to answer.
 Ask: TypeAlias = Callable[[Step, Key | None, float | None], tuple[Question, frozenset[str]]]
 
 
 class KeyChanges:
-    """timeout_s of each: None for one by the cluster's size. Raises ConfigurationError where keys are not changed so,
-    and for a key that is none."""
+    """timeout_s of each: how long answers are waited for, up to three times over; None for a time by the cluster's size.
+    Raises ConfigurationError where keys are not changed so, and for a key that is none."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -43,18 +46,25 @@ class KeyChanges:
         return await self._step("list-keys", None, timeout_s)
 
     async def _step(self, step: Step, key: Key | None, timeout_s: float | None) -> KeyChange:
-        question, members = self._ask(step, key, timeout_s)
-        tally, done = KeyTally(len(members)), dict[str, KeyAnswer]()
-        try:
-            async for answer in question:
-                failed = tally.failed
-                tally.count(answer.node, answer.payload)
-                done[answer.node] = KeyAnswer(tally.failed == failed, tally.messages.get(answer.node, ""))
-                if members <= tally.nodes:
-                    break
-        finally:
-            question.close()
-        return KeyChange(done, tuple(sorted(tally.missing(members))), dict(tally.keys), dict(tally.primaries))
+        """Asked again where somebody did not answer: a query is news, and news misses a member now and then. A step
+        that is done already changes nothing."""
+        tally, done, wanted = KeyTally(0), dict[str, KeyAnswer](), set[str]()
+        for _ in range(ATTEMPTS):
+            question, members = self._ask(step, key, timeout_s)
+            wanted |= members  # who fails meanwhile has not done it
+            try:
+                async for answer in question:
+                    if answer.node not in done:
+                        failed = tally.failed
+                        tally.count(answer.node, answer.payload)
+                        done[answer.node] = KeyAnswer(tally.failed == failed, tally.messages.get(answer.node, ""))
+                    if wanted <= tally.nodes:
+                        break
+            finally:
+                question.close()
+            if wanted <= tally.nodes:
+                break
+        return KeyChange(done, tuple(sorted(tally.missing(wanted))), dict(tally.keys), dict(tally.primaries))
 
 
 def as_key(key: Key | str | bytes) -> Key:
