@@ -70,6 +70,14 @@ class Book:
             return None
         return member
 
+    def enrol(self) -> None:
+        """This member's own certificate. Raises NotTrusted when it is none; not when he was revoked since."""
+        own = self.anchor.member(self.credential, self.wall_ms)
+        if own.certificate.signing != self.identity.signing or own.certificate.sealing != self.identity.sealing:
+            raise NotTrusted("the certificate is another node's", why="identity")
+        self.members[own.id] = own
+        self.short[short_id(own.id)] = own.id
+
     def learn(self, credential: Credential) -> Member:
         """Remembers a certificate; of two of one node the one that holds longer. Raises NotTrusted, BadPacket."""
         member = self.anchor.member(credential, self.wall_ms, self.revocations)

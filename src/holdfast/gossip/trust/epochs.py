@@ -35,6 +35,8 @@ HASH: Final = 32
 HELD_MAX: Final = 32
 #: Epochs that are over and remembered: 80 bytes each.
 OVER_MAX: Final = 4096
+#: Epochs that one who is not held may be ahead: who slept has missed more, and is told.
+AHEAD_MAX: Final = 64
 #: Heads that one epoch can follow: parts that a cluster was cut into.
 PARENTS_MAX: Final = 8
 NUMBER_MAX: Final = (1 << 32) - 1
@@ -147,12 +149,13 @@ def may_have(certificate: Certificate, epoch: Epoch, *, in_force: bool) -> bool:
 class Epochs:
     """All epochs that a member holds."""
 
-    __slots__ = ("_followed", "_held", "_over")
+    __slots__ = ("_followed", "_held", "_noted", "_over")
 
     def __init__(self) -> None:
         self._held: dict[bytes, Epoch] = {}
         self._over: OrderedDict[bytes, Over] = OrderedDict()
         self._followed: set[bytes] = set()
+        self._noted: dict[bytes, Over] = {}
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(tuple(self._held.values()))
@@ -167,6 +170,10 @@ class Epochs:
     def over(self, hash: bytes) -> bool:
         """Was it retired or cancelled here?"""
         return hash in self._over
+
+    def knows(self, hash: bytes) -> bool:
+        """Was it ever heard of, as far as is remembered?"""
+        return self._place(hash) is not None
 
     @property
     def active(self) -> list[Epoch]:
@@ -198,9 +205,41 @@ class Epochs:
             if parent in found:
                 continue
             found.add(parent)
-            held = self._held.get(parent)
-            todo.extend(held.record.parents if held else self._over[parent].parents if parent in self._over else ())
+            known = self._place(parent)
+            todo.extend(known.parents if known else ())
         return found
+
+    def _place(self, hash: bytes) -> Over | None:
+        """Where it stands in the line, held or not; None: it was never heard of."""
+        held = self._held.get(hash)
+        if held is not None:
+            return Over(hash, held.number, held.record.parents, cancelled=False)
+        return self._noted.get(hash) or self._over.get(hash)
+
+    def note(self, hash: bytes, record: Announcement) -> bool:
+        """It is active somewhere, and its key is not for us: what comes next has to follow it all the same.
+
+        False: it is known, or too many are, or it is farther ahead than anybody gets.
+        """
+        current = self.current
+        if (self._place(hash) is not None or len(self._noted) >= HELD_MAX or current is None
+                or record.number > current.number + AHEAD_MAX):
+            return False
+        self._noted[hash] = Over(hash, record.number, record.parents, cancelled=False)
+        return True
+
+    @property
+    def noted(self) -> tuple[bytes, ...]:
+        """What is active somewhere and not held here."""
+        return tuple(self._noted)
+
+    @property
+    def ends(self) -> list[tuple[bytes, int]]:
+        """Hash and number of all that the next epoch has to follow, the highest first: heads, and what was noted."""
+        heads = self.heads
+        followed = self._ancestors(each for one in self.active for each in one.record.parents)
+        return [*((one.hash, one.number) for one in heads),
+                *((one.hash, one.number) for one in self._noted.values() if one.hash not in followed)]
 
     def follows(self, one: Epoch, other: bytes) -> bool:
         """Does it follow the other, over any number of steps that are remembered?"""
@@ -228,10 +267,10 @@ class Epochs:
             raise NotTrusted(f"epoch {record.number} is offered and {current.number} is in force", why="epoch")
         numbers = []
         for parent in record.parents:
-            held = self._held.get(parent)
-            if held is None and parent not in self._over:
+            known = self._place(parent)
+            if known is None:
                 raise NotTrusted("an epoch that follows one we do not know", why="epoch")
-            numbers.append(held.number if held else self._over[parent].number)
+            numbers.append(known.number)
         if current.hash not in record.parents:  # guard: epochs follow ours
             raise NotTrusted("an epoch that does not follow the one in force", why="epoch")
         if record.number != max(numbers) + 1:
@@ -257,6 +296,7 @@ class Epochs:
             raise NotTrusted(f"{HELD_MAX} epochs are held already", why="epoch")
         one = Epoch(said, record, key, author)
         self._over.pop(one.hash, None)
+        self._noted.pop(one.hash, None)
         self._held[one.hash] = one
         return one
 
@@ -287,12 +327,17 @@ class Epochs:
             each.hash in ancestors or (each.active is None and each.number <= one.number))]
         for each in gone:
             self._forget(each)
+        for noted in ancestors & self._noted.keys():
+            self._remember(self._noted.pop(noted))
         return gone
 
     def _forget(self, one: Epoch) -> None:
         del self._held[one.hash]
         self._followed.discard(one.hash)
-        self._over[one.hash] = Over(one.hash, one.number, one.record.parents, one.active is None)
+        self._remember(Over(one.hash, one.number, one.record.parents, one.active is None))
+
+    def _remember(self, one: Over) -> None:
+        self._over[one.hash] = one
         while len(self._over) > OVER_MAX:
             self._over.popitem(last=False)
 

@@ -99,7 +99,7 @@ class Leading:
             return ""
         if current.record.covers != book.revocations.digest.root:
             return URGENT
-        if len(book.epochs.heads) > 1:
+        if len(book.epochs.ends) > 1:
             return "heal"
         if current.number + 1 == book.awaited:
             return "admission"
@@ -129,14 +129,14 @@ class Leading:
             self.begin(reason)
 
     def begin(self, reason: str) -> None:
-        """Announces an epoch that follows all heads. Raises NotTrusted when there are no numbers left."""
+        """Announces an epoch that follows all there are. Raises NotTrusted when there are no numbers left."""
         book = self._book
-        heads = book.epochs.heads[:PARENTS_MAX]
-        number = max((one.number for one in heads), default=0) + 1
+        ends = book.epochs.ends[:PARENTS_MAX]
+        number = max((number for _, number in ends), default=0) + 1
         if number > NUMBER_MAX:
             raise NotTrusted("there are no numbers left for epochs: found a new cluster", why="exhausted")
         key = GroupKey.generate(book.entropy)
-        record = Announcement(number, book.entropy(ID), tuple(one.hash for one in heads), key.check,
+        record = Announcement(number, book.entropy(ID), tuple(each for each, _ in ends), key.check,
                               book.revocations.digest.root, reason, book.wall_ms)
         epoch = book.epochs.install(book.sign(record), record, key, book.id)
         book.changed()
@@ -165,7 +165,7 @@ class Leading:
         heard = max(book.heard_at.get(current.hash, 0.0), book.active_at.get(current.hash, 0.0))
         if len(book.epochs.heads) == 1 and book.now - heard >= patience_s + grace_s:
             self._go_on(current, "activate")
-        return self.why() != URGENT and len(book.epochs.heads) == 1
+        return self.why() not in (URGENT, "heal")
 
     def _local(self) -> None:
         """What nobody comes to say: older keys are forgotten in the end."""
@@ -217,7 +217,7 @@ class Leading:
         elif epoch.record.covers != book.revocations.digest.root:  # guard: revoked while it was installed
             self._anew(lead)
             return False
-        elif any(head.hash not in epoch.record.parents for head in book.epochs.heads):
+        elif any(each not in epoch.record.parents for each, _ in book.epochs.ends[:PARENTS_MAX]):
             self._anew(lead)  # a part of the cluster came back
             return False
         return True

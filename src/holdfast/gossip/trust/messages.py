@@ -69,13 +69,15 @@ class Acked(Record, frozen=True, tag="m.acked"):
 class Question(Record, frozen=True, tag="question"):
     """What a member holds, to be told the rest.
 
-    active, heads: hashes of epochs. sealed: packets under the present key.
+    active, heads, noted: hashes of epochs; of those that were noted the key is not held. sealed: packets under the
+    present key.
     """
 
     to: str
     nonce: bytes
     active: tuple[bytes, ...]
     heads: tuple[bytes, ...]
+    noted: tuple[bytes, ...]
     digest: Digest
     sealed: int
     at_ms: int
@@ -95,7 +97,7 @@ class Passed(Record, frozen=True, tag="passed"):
 
 
 class Bundle(Record, frozen=True, tag="bundle"):
-    """Epochs, a box for each that the member may have, and who was revoked.
+    """Epochs, boxes of those that the member may have, and who was revoked.
 
     followed: heads of his which the epoch in force follows, over steps that he missed.
     """

@@ -70,7 +70,7 @@ class Sharing:
             self._open.popitem(last=False)
         active = tuple(one.hash for one in book.epochs.active)
         heads = tuple(one.hash for one in book.epochs.heads)
-        book.send(peer, Ask(book.sign(Question(peer, nonce, active, heads, book.revocations.digest,
+        book.send(peer, Ask(book.sign(Question(peer, nonce, active, heads, book.epochs.noted, book.revocations.digest,
                                                book.sealed.get(book.id, 0), book.wall_ms))))
 
     # -- answering
@@ -99,24 +99,35 @@ class Sharing:
             book.sealed[asker.id] = question.sealed
         if question.digest != book.revocations.digest:
             book.send(asker.id, Have(book.revocations.marks, back=False))
-        bundle = self.bundle(asker, question.active, question.heads)
+        bundle = self.bundle(asker, question)
         if bundle.passed or bundle.followed:
             book.send(asker.id, Told(book.sign(Answer(asker.id, question.nonce, bundle))))
-        if any(book.epochs.get(each) is None and not book.epochs.over(each) for each in question.active) or any(
+        if any(not book.epochs.knows(each) for each in question.active) or any(
                 one.active is None and one.hash in question.active for one in book.epochs):
             self.ask(asker.id)
 
-    def bundle(self, member: Member, has: tuple[bytes, ...] = (), heads: tuple[bytes, ...] = (), *,
-               entries: int = 0) -> Bundle:
-        """What this member may have and has not, the highest epoch first."""
+    def bundle(self, member: Member, question: Question | None = None, *, entries: int = 0) -> Bundle:
+        """What this member has not, the highest epoch first; boxes where he may have the key, and we may give it."""
         book, current = self._book, self._book.epochs.current
-        given = [(one, one.active) for one in book.epochs.active
-                 if one.active is not None and one.hash not in has and book.may_have(member, one)
-                 and book.may_give(one)]  # guard: who was revoked before it
-        return Bundle(tuple(Passed(one.said, active) for one, active in given),
-                      tuple(book.box(member, one) for one, _ in given),
-                      tuple(each for each in heads if current is not None and book.epochs.follows(current, each)),
-                      book.revocations.entries[:entries] if entries else ())
+        has, noted = (question.active, question.noted) if question else ((), ())
+        passed, boxes = [], []
+        heads = {one.hash for one in book.epochs.heads}
+        for one in book.epochs.active:
+            if one.active is None or one.hash in has:
+                continue
+            given = (book.may_have(member, one) and not self._tainted(one)
+                     and book.may_give(one))  # guard: who was revoked before it
+            if given:
+                boxes.append(book.box(member, one))
+            if given or (one.hash in heads and one.hash not in noted):
+                passed.append(Passed(one.said, one.active))
+        followed = tuple(each for each in (question.heads if question else ())
+                         if current is not None and book.epochs.follows(current, each))
+        return Bundle(tuple(passed), tuple(boxes), followed, book.revocations.entries[:entries] if entries else ())
+
+    def _tainted(self, epoch: Epoch) -> bool:
+        """Its author was revoked since, and knows the key."""
+        return self._book.revocations.names(epoch.author, b"")
 
     # -- being told
 
@@ -132,31 +143,33 @@ class Sharing:
         self.take(answer.bundle, teller.id)
 
     def take(self, bundle: Bundle, peer: str) -> None:
-        """Takes what was told; each epoch by itself. Raises NotTrusted when nothing fits together."""
-        if len(bundle.passed) != len(bundle.boxes):
-            raise BadPacket("epochs without boxes")
+        """Takes what was told; each epoch by itself."""
         self.entries(bundle.entries, peer)
-        for passed, box in zip(bundle.passed, bundle.boxes, strict=True):
+        boxes = {box.epoch: box for box in bundle.boxes}
+        for passed in bundle.passed:
             try:
-                self._take(passed, box)
+                self._take(passed, boxes.get(passed.said.hash))
             except (NotTrusted, BadPacket) as error:
                 self._book.out.append(Refused(peer, error.why, str(error)))
         for each in bundle.followed:
             self._book.epochs.followed(each)
 
-    def _take(self, passed: Passed, box: Box) -> None:
+    def _take(self, passed: Passed, box: Box | None) -> None:
         book, epoch = self._book, passed.said.hash
         record, author = self._dated(passed.said, Announcement)
         order, _ = self._dated(passed.active, Activation)
         check_form(record)
-        if order.epoch != epoch or box.epoch != epoch:
-            raise NotTrusted("an epoch, its activation and its box do not belong together", why="epoch")
+        if order.epoch != epoch:
+            raise NotTrusted("an epoch and its activation do not belong together", why="epoch")
         book.epochs.check_new(epoch, active=True)
         held = book.epochs.get(epoch)
         if held is None:
             current = book.epochs.current
             if current is not None and record.number < current.number and self._stale(record, epoch):
                 raise NotTrusted(f"epoch {record.number} is told and {current.number} is in force", why="epoch")
+            if box is None or book.revocations.names(author, b""):  # guard: keys that the revoked made
+                book.epochs.note(epoch, record)
+                return
             key = GroupKey(unseal(box, book.anchor.cluster, book.identity))
             held = book.epochs.install(passed.said, record, key, author)
             book.changed()
@@ -168,20 +181,19 @@ class Sharing:
         held = [one for one in self._book.epochs if one.number > record.number]
         followed = any(epoch in one.record.parents for one in held)
         # A head of another part of the cluster follows something that is remembered here, or is the very first.
-        beside = all(self._book.epochs.get(each) is not None or self._book.epochs.over(each)
-                     for each in record.parents)
+        beside = all(self._book.epochs.knows(each) for each in record.parents)
         return not followed and not beside
 
     def _dated(self, said: Vouched, kind: type[D]) -> tuple[D, str]:
         """What was said some time ago, and by whom.
 
-        The certificate had to be good then. Whoever was revoked since counts for nothing.
+        The certificate had to be good then. That its holder was revoked since does not undo what others seal with.
         """
         book = self._book
         record = book.anchor.verify(said.said, kind)
         if record.made_ms > book.wall_ms + book.anchor.skew_ms:
             raise NotTrusted("an epoch of a time to come", why="period")
-        _, author = book.anchor.said(said, kind, WallMs(record.made_ms), role=ROTATE, expelled=book.revocations)
+        _, author = book.anchor.said(said, kind, WallMs(record.made_ms), role=ROTATE)
         return record, author.id if author else ""
 
     # -- the list of the revoked

@@ -64,7 +64,7 @@ class Colony:
         self.town = Town(seed)
         self.policy, self.loss, self.delay_s = policy, loss, delay_s
         self.now, self.queue, self.turn = 0.0, [], 0
-        self.effects, self.wire = [], []
+        self.effects, self.wire, self.highest = [], [], {}
         #: What the network swallows: a function of who, to whom and what.
         self.swallow = nothing
         self.members = {}
@@ -199,6 +199,11 @@ class Colony:
                 self.deliver(node, effect.to, "bring", effect.data)
             elif isinstance(effect, Turned) and effect.what == "retired":
                 member.opener.forget(effect.epoch)
+        current = trust.epochs.current
+        if current is not None:
+            # Whatever a story is about: nobody seals with a lower epoch than before, not after a restart either.
+            assert current.rank >= self.highest.get(node, current.rank)
+            self.highest[node] = current.rank
 
     def deliver(self, frm, to, how, *args):
         if to in self.members and self.chance.random() >= self.loss and not self.swallow(frm, to, args[0]):

@@ -214,8 +214,8 @@ def test_an_acknowledgement_in_anothers_name_does_not_count(colony):
 
 
 def question(scene, who, **changed):
-    fields = {"to": scene.ours, "nonce": bytes(16), "active": (), "heads": (), "digest": Digest(0, NONE), "sealed": 0,
-              "at_ms": scene.colony.wall, **changed}
+    fields = {"to": scene.ours, "nonce": bytes(16), "active": (), "heads": (), "noted": (), "sealed": 0,
+              "digest": Digest(0, NONE), "at_ms": scene.colony.wall, **changed}
     return Ask(Vouched(who[0].sign(CLUSTER, Question(**fields)), who[1]))
 
 
@@ -280,10 +280,21 @@ def test_an_answer_with_an_activation_of_another_epoch(scene):
     bundle = Bundle((Passed(one.said, scene.town.active(scene.rotator, two)),), (scene.box(one),), (), ())
     scene.refused(Told(Vouched(scene.plain[0].sign(CLUSTER, Answer(scene.ours, real.nonce, bundle)),
                                scene.plain[1])), "epoch")
+
+
+def test_an_epoch_without_a_box_is_noted_and_opens_nothing(scene):
+    one = scene.next()
     real = asked(scene, scene.plain[0].id)
     short = Bundle((Passed(one.said, scene.town.active(scene.rotator, one)),), (), (), ())
-    scene.refused(Told(Vouched(scene.plain[0].sign(CLUSTER, Answer(scene.ours, real.nonce, short)),
-                               scene.plain[1])), "value")
+    said = scene.plain[0].sign(CLUSTER, Answer(scene.ours, real.nonce, short))
+    whys, _, same = scene.hear(Told(Vouched(said, scene.plain[1])))
+    assert (whys, same, scene.trust.epochs.noted) == (set(), True, (one.hash,))
+    # What comes next has to follow it.
+    beside = scene.next(number=3, parents=[scene.current.hash])
+    scene.refused(Install(beside.said, scene.box(beside)), "epoch")
+    joint = scene.next(number=3, parents=[scene.current.hash, one.hash], reason="heal")
+    whys, _, same = scene.hear(Install(joint.said, scene.box(joint)))
+    assert (whys, same) == (set(), False)
 
 
 def test_an_answer_with_an_epoch_of_long_ago(colony):
@@ -356,3 +367,12 @@ def test_no_bytes_are_fatal(data):
     except BadPacket:
         return
     assert encode(message) == data
+
+
+def test_a_key_that_somebody_made_who_was_revoked_since_is_not_taken(scene):
+    """He knows it. That it is in force elsewhere is noted, so that the next one follows it."""
+    one = scene.next()
+    real = asked(scene, scene.plain[0].id)
+    scene.hear(Entries((revoke(scene.town.issuer, None, CLUSTER, node=scene.rotator[0].id, reason="", at_ms=NOW),)))
+    whys, _, same = scene.hear(answered(scene, scene.plain, real.nonce, one))
+    assert (whys, same, scene.trust.epochs.noted) == (set(), True, (one.hash,))

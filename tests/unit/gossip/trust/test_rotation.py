@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from holdfast.errors import ConfigurationError, NotTrusted
-from holdfast.gossip.trust.policy import Finished, Found, Rotate, Sealed, Straggling, Turned
+from holdfast.gossip.trust.messages import Install
+from holdfast.gossip.trust.policy import Finished, Found, Heard, Keep, Rotate, Sealed, Send, Straggling, Turned
+from holdfast.gossip.trust.records import encode
 from tests.unit.gossip.trust.colony import QUICK, Colony
 
 
@@ -267,3 +269,25 @@ def test_the_same_seed_gives_the_same_story():
         colony.run(20)
         stories.append([(when, who, type(effect).__name__) for when, who, effect in colony.effects])
     assert stories[0] == stories[1]
+
+
+def test_an_acknowledgement_waits_for_the_disk():
+    """A full disk: what was not kept is asked to be kept again before anybody is told that it is there."""
+    colony = Colony(3, rotators=1)
+    colony.found()
+    colony.run(10)
+    node = colony.ids[2]
+    trust = colony.members[node].trust
+    epoch = colony.town.announce((colony.members[colony.rotators[0]].identity,
+                                  colony.members[colony.rotators[0]].credential), 2, [colony.current(node).hash],
+                                 covers=colony.current(node).record.covers)
+    box = trust.book.box(trust.book.member(node), epoch)
+    for _ in range(2):
+        effects = trust.handle(Heard(colony.rotators[0], encode(Install(epoch.said, box))), colony.now, colony.wall,
+                               colony.chance)
+        kinds = [type(effect) for effect in effects]
+        assert kinds.index(Keep) < kinds.index(Send)
+    trust.kept()
+    effects = trust.handle(Heard(colony.rotators[0], encode(Install(epoch.said, box))), colony.now, colony.wall,
+                           colony.chance)
+    assert [type(effect) for effect in effects] == [Send]
