@@ -22,6 +22,7 @@ Inside::
     wire/          those records as bytes, memberlist's and Serf's; serf/: the layer above
     keys/          the keyring
     agent/         all of it on a real network: Cluster
+    defence/       against members that lie, flood, drop, hide or come in hundreds
     sim/           the same core, thousands of times, under a clock of its own
 """
 

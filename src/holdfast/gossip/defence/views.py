@@ -13,7 +13,7 @@ remains is told to the operator: who sees whom. It happens in a cluster cut in t
 it a world of their own.
 
 The entries a peer sends have to make the hash that it signed before; it cannot show one view in its claim and another
-one when asked. Two claims of one round with different hashes are a proof (``equivocation``).
+one when asked. Two claims of one round with different hashes are a proof, where ``equivocation.Open`` reads claims too.
 """
 
 from __future__ import annotations
