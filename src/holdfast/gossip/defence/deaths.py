@@ -10,8 +10,12 @@
                too few ─▶ Solicit: "probe it yourself"      enough ─▶ Certificate, spread; the death is believed
 
 k is ``min(accusers, live - 1)``: among two live members one accuser is all there can be, so a cluster can shrink to
-nothing. An accusation names an incarnation. The accused answers with a higher one, and all accusations of the lower one
-are void; that, and no clock, is what keeps old ones from being used again.
+nothing. Live are those held to be alive or suspect, less those that *this* member accuses itself because its own pings
+stayed unanswered: where most crash at once, those that are left must not wait for the words of the dead. No liar can
+make that number smaller, since it takes silence, not words.
+
+An accusation names an incarnation. The accused answers with a higher one, and all accusations of the lower one are
+void; that, and no clock, is what keeps old ones from being used again.
 
 **How it meets Lifeguard's timers.** They stay as they are: a suspicion still waits for its time-out, shortened by each
 confirmation, with a last ping at its end. Only what follows changes, at two places around ``core``:
@@ -22,9 +26,9 @@ confirmation, with a last ping at its end. Only what follows changes, at two pla
    ``may_bury``. If not, it spreads ``accuse(…)``, sends what ``solicit`` names, and asks again after the suspicion's
    shortest time.
 
-**Price.** Every death waits for k members to have probed: with solicitation about one probe interval more. A part of
-a cut cluster with fewer than k members cannot declare the rest dead: they stay suspect there until the cut heals. k
-accusers in league can kill; what they cannot do is have k names (``subnets``). A goodbye is the member's own and
+**Price.** Every death waits for k members to have probed: with solicitation about one probe interval more. Where fewer
+than k can still be reached, each death waits until this member has given up on all the others as well. k accusers in
+league can kill; what they cannot do is have k names (``subnets``). A goodbye is the member's own and
 passes: that its signature is the member's is the signing layer's to see.
 """
 
@@ -128,21 +132,26 @@ class _Case:
 class Deaths:
     """Accusations under way. cluster: its label, so that signatures of another cluster are none here."""
 
-    __slots__ = ("_cases", "_cluster", "_me", "_sign", "_verify", "quorum")
+    __slots__ = ("_cases", "_cluster", "_me", "_sign", "_unreached", "_verify", "quorum")
 
     def __init__(self, quorum: Quorum, me: str, sign: Sign, verify: Verify, cluster: bytes = b"") -> None:
         self.quorum, self._me, self._sign, self._verify, self._cluster = quorum, me, sign, verify, cluster
         self._cases: OrderedDict[str, _Case] = OrderedDict()
+        # Whom this member accuses itself.
+        self._unreached: set[str] = set()
 
-    def wanted(self, live: Roster) -> int:
-        """How many accusers a death takes now."""
-        return max(1, min(self.quorum.accusers, len(live) - 1))  # guard: k is what is configured, or all others
+    def wanted(self, node: str, live: Roster) -> int:
+        """How many accusers that member's death takes now."""
+        unreached = sum(name in live for name in self._unreached if name != node)
+        others = len(live) - unreached - 1
+        return max(1, min(self.quorum.accusers, others))  # guard: k is what is configured, or all others
 
     def accuse(self, node: str, incarnation: int, now: float) -> Accusation:
         """This member's own signed accusation, to be spread. It counts here as well."""
         signature = self._sign(self._bytes(node, incarnation, self._me))
         accusation = Accusation(node, incarnation, self._me, signature)
         self._keep(accusation, now)
+        self._unreached.add(node)
         return accusation
 
     def heard(self, accusation: Accusation, live: Roster, now: float) -> bool | None:
@@ -164,7 +173,7 @@ class Deaths:
         case = self._cases.get(node)
         found = [] if case is None else [accusation for accusation, heard in case.of(incarnation)
                                          if now - heard <= self.quorum.window_s and accusation.accuser in live]
-        if len(found) < self.wanted(live):
+        if len(found) < self.wanted(node, live):
             return None
         return Certificate(node, incarnation, tuple(found[:self.quorum.accusers]))
 
@@ -232,6 +241,8 @@ class Deaths:
         void = [accuser for accuser, (accusation, _) in case.words.items() if accusation.incarnation < incarnation]
         for accuser in void:
             del case.words[accuser]
+        if self._me not in case.words:
+            self._unreached.discard(node)
         return bool(void)
 
     def tidy(self, now: float) -> None:
@@ -239,7 +250,7 @@ class Deaths:
         for node, case in list(self._cases.items()):
             latest = max([case.probed_at, case.asked_at, *(heard for _, heard in case.words.values())])
             if now - latest > self.quorum.window_s:
-                del self._cases[node]
+                self._drop(node)
 
     def _keep(self, accusation: Accusation, now: float) -> bool:
         case = self._case(accusation.node)
@@ -253,8 +264,12 @@ class Deaths:
         if case is None:
             self._cases[node] = case = _Case()
             if len(self._cases) > self.quorum.accused_max:
-                self._cases.popitem(last=False)
+                self._drop(next(iter(self._cases)))
         return case
+
+    def _drop(self, node: str) -> None:
+        del self._cases[node]
+        self._unreached.discard(node)
 
     def _signed(self, one: Accusation) -> bool:
         return self._verify(one.accuser, self._bytes(one.node, one.incarnation, one.accuser), one.signature)

@@ -37,7 +37,28 @@ def accusations(member, accusers, node="h", incarnation=1, **changed):
 
 @pytest.mark.parametrize(("live", "wanted"), [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (1_000, 3)])
 def test_a_death_takes_three_accusers_or_all_others(member, live, wanted):
-    assert member("a").wanted({str(number) for number in range(live)}) == wanted
+    assert member("a").wanted("0", {str(number) for number in range(live)}) == wanted
+
+
+def test_whom_this_member_gave_up_on_is_not_waited_for_and_no_word_of_others_does_that(member):
+    here = member("g")
+    live = LIVE | {"g"}
+    for node in "abcdef":
+        for accuser in "abcdef".replace(node, ""):
+            here.heard(member(accuser).accuse(node, 1, 0.0), live, 0.0)
+    assert here.wanted("h", live) == 3
+    for node in "abcde":
+        here.accuse(node, 1, 0.0)
+    assert here.wanted("h", live) == 2
+    assert here.wanted("a", live) == 3
+    here.accuse("f", 1, 0.0)
+    here.accuse("h", 1, 0.0)
+    assert here.wanted("h", live) == 1
+    assert here.may_bury("h", 1, live, 0.0)
+    here.refuted("a", 2)
+    assert here.wanted("h", live) == 2
+    here.tidy(1_000.0)
+    assert here.wanted("h", live) == 3
 
 
 def test_one_accuser_is_not_enough_and_three_are(member):
