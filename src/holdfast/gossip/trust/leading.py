@@ -51,7 +51,11 @@ _DONE: Final[dict[Step, str]] = {"install": INSTALLED, "activate": ACTIVE, "drai
 
 @dataclass(slots=True)
 class Lead:
-    """A rotation under way. since: when the step began. acked: the last step each member acknowledged."""
+    """A rotation under way.
+
+    since: when the step began. acked: the last step each member acknowledged. left: who had not when it was looked at
+    last, less those who did since.
+    """
 
     epoch: bytes
     number: int
@@ -63,6 +67,7 @@ class Lead:
     said: dict[str, float] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    left: int = 0
     order: Record | None = None
 
 
@@ -193,6 +198,7 @@ class Leading:
                 return
             self._turn(lead, "retire")
         missing = self._missing(lead)
+        lead.left = len(missing)
         if not missing:  # guard: each step everywhere before the next
             self._next(lead, epoch)
             return
@@ -322,9 +328,12 @@ class Leading:
         lead = self.lead
         if lead is None or lead.epoch != epoch or step not in STEPS:
             return
-        lead.acked[node] = max(lead.acked.get(node, -1), STEPS.index(step))
-        if lead.step != "drain" and not self._missing(lead):
-            self._drive(lead)
+        before, wanted = lead.acked.get(node, -1), STEPS.index(_DONE[lead.step])
+        lead.acked[node] = max(before, STEPS.index(step))
+        if before < wanted <= lead.acked[node] and lead.step != "drain":
+            lead.left -= 1
+            if lead.left <= 0:  # maybe; driving looks
+                self._drive(lead)
 
     def waiting(self) -> dict[str, float]:
         """Who has not done the present step, and since when he was asked."""
