@@ -111,6 +111,10 @@ class Post:
         """All that can be proved of a member, for an exchange."""
         return [] if self.notary is None else list(self.notary.proofs_about(node, wall(now)))
 
+    def vouch(self, claim: Alive, now: float) -> list[Message]:
+        """That it lives, as a proof; nothing where claims are not proved."""
+        return [] if self.notary is None else self.out([claim], now)
+
     def _proved(self, message: Message, now: float) -> Message | None:
         if self.notary is None or not isinstance(message, Alive | Suspect | Dead):
             return message

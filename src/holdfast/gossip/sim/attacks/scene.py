@@ -89,6 +89,7 @@ class Scene(World):
         super().__init__(count, chance, profile=profile, network=network, later=later,
                          weigh=_weigh_proved if defences.signatures else weigh)
         self.watches.append(self._watch)
+        self._introduce()
 
     # -- members ------------------------------------------------------------------------------------------------------
 
@@ -98,6 +99,13 @@ class Scene(World):
         core = self.places[index].core
         if core is not None:
             self.posts[index] = Post(name=name_of(index), cluster=self.cluster, core=core, began=self.now)
+
+    def _introduce(self) -> None:
+        """Members of a cluster that has been running can prove of each other that they live."""
+        for member in self.roll.members:
+            for data in self.posts[int(member.node[5:])].vouch(member.alive(), self.now):
+                for post in self.posts.values():
+                    post.into([data], member.node, self.now)
 
     def say(self, index: int, text: bytes) -> None:
         """A member's user tells everybody."""
