@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
-from holdfast.gossip import Cluster
+from holdfast.gossip import LOCAL, Cluster
+
+#: As in peers.py, which this process cannot import.
+QUICK = replace(LOCAL, push_pull_interval_s=1.0)
 
 
 async def main(settings: dict[str, object]) -> None:
-    async with Cluster(**settings) as cluster:
+    async with Cluster(profile=QUICK, **settings) as cluster:
         changes = cluster.changes()
         print("ready", cluster.address, flush=True)
         closed = asyncio.create_task(asyncio.to_thread(sys.stdin.read))

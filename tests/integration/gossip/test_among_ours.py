@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -16,7 +17,7 @@ from holdfast.gossip import LOCAL, Cluster
 from holdfast.gossip.agent import Missed, SharedVoice
 from holdfast.gossip.messages import Ack
 from holdfast.gossip.wire import Framing
-from tests.integration.gossip.peers import FIRST, SECOND, ours, until
+from tests.integration.gossip.peers import FIRST, QUICK, SECOND, ours, until
 
 
 def statuses(cluster):
@@ -32,7 +33,7 @@ async def cluster_of(stack, names, **settings):
     members = []
     for name in names:
         join = [members[0].address] if members else []
-        members.append(await stack.enter_async_context(Cluster(name, join=join, profile="local", **settings)))
+        members.append(await stack.enter_async_context(Cluster(name, join=join, profile=QUICK, **settings)))
     for member in members:
         await sees(member, dict.fromkeys(names, "alive"))
     return members
@@ -63,9 +64,9 @@ def test_they_find_each_other_and_part(arun, settings):
 ], ids=["another key", "no key", "a key too many", "another label", "no label", "a label too many", "another layer"])
 def test_clusters_that_differ_stay_apart(arun, here, there):
     async def story():
-        async with Cluster("one", profile="local", **here) as one:
+        async with Cluster("one", profile=QUICK, **here) as one:
             with pytest.raises(JoinFailed):
-                async with Cluster("two", profile="local", join=[one.address], join_within_s=0, **there):
+                async with Cluster("two", profile=QUICK, join=[one.address], join_within_s=0, **there):
                     pass
             assert statuses(one) == {"one": "alive"}
 
@@ -74,7 +75,7 @@ def test_clusters_that_differ_stay_apart(arun, here, there):
 
 def test_who_joins_hears_why_it_could_not(arun):
     async def story():
-        async with Cluster("one", profile="local") as one:
+        async with Cluster("one", profile=QUICK) as one:
             with pytest.raises(JoinFailed, match="that is this member itself"):
                 await one.join([one.address])
             with pytest.raises(JoinFailed, match=r"127\.0\.0\.1:1: Connection refused; no\.such\..*: its name was not"):
@@ -87,11 +88,11 @@ def test_who_joins_hears_why_it_could_not(arun):
 
 def test_a_member_that_need_not_join_at_once_joins_when_somebody_is_there(arun):
     async def story():
-        async with Cluster("first", profile="local") as first:
+        async with Cluster("first", profile=QUICK) as first:
             later = first.address
-        async with Cluster("two", profile="local", join=[later], must_join=False) as two:
+        async with Cluster("two", profile=QUICK, join=[later], must_join=False) as two:
             assert statuses(two) == {"two": "alive"}
-            async with Cluster("one", bind=later, profile="local"):
+            async with Cluster("one", bind=later, profile=QUICK):
                 await sees(two, {"one": "alive", "two": "alive"})
 
     arun(story())
@@ -107,13 +108,14 @@ def test_events_reach_everybody_once_and_not_those_who_come_later(arun):
             for feed in feeds:
                 heard = {(await anext(feed)).payload for _ in range(2)}
                 assert heard == {b"v1", b"v2"}
-            later = Cluster("later", join=[members[0].address], profile="local")
-            curious = Cluster("curious", join=[members[0].address], profile="local", replay_events=True)
+            later = Cluster("later", join=[members[0].address], profile=QUICK)
+            curious = Cluster("curious", join=[members[0].address], profile=QUICK, replay_events=True)
             heard, replayed = later.events(), curious.events()
             async with later, curious:
                 await members[0].event("now")
                 assert (await anext(heard)).name == "now"
-                assert [(await anext(replayed)).payload for _ in range(3)] == [b"v1", b"v2", b""]
+                assert {(await anext(replayed)).payload for _ in range(2)} == {b"v1", b"v2"}
+                assert (await anext(replayed)).name == "now"
 
     arun(story())
 
@@ -157,7 +159,7 @@ def test_a_failed_member_can_be_made_to_have_left_and_to_be_forgotten(tmp_path, 
     async def story():
         async with AsyncExitStack() as stack:
             one, two = await cluster_of(stack, ["one", "two"])
-            async with ours("three", tmp_path, join=[one.address], profile="local") as process:
+            async with ours("three", tmp_path, join=[one.address]) as process:
                 await sees(two, dict.fromkeys(["one", "two", "three"], "alive"))
                 process.send(signal.SIGKILL)
                 await sees(two, {"one": "alive", "two": "alive", "three": "failed"})
@@ -177,8 +179,8 @@ def test_a_change_of_keys_names_who_did_not_do_it(tmp_path, arun):
         async with AsyncExitStack() as stack:
             one, two = await cluster_of(stack, ["one", "two"], key=FIRST)
             stubborn = await stack.enter_async_context(
-                Cluster("stubborn", join=[one.address], key=FIRST, profile="local", refuse_keys="not by queries"))
-            async with ours("sleeper", tmp_path, join=[one.address], profile="local", key=FIRST) as process:
+                Cluster("stubborn", join=[one.address], key=FIRST, profile=QUICK, refuse_keys="not by queries"))
+            async with ours("sleeper", tmp_path, join=[one.address], key=FIRST) as process:
                 await sees(one, dict.fromkeys(["one", "two", "stubborn", "sleeper"], "alive"))
                 process.send(signal.SIGSTOP)
                 change = await one.keys.install(SECOND, timeout_s=0.5)
@@ -198,7 +200,7 @@ def test_a_change_of_keys_names_who_did_not_do_it(tmp_path, arun):
 
 
 async def doubled(address):
-    async with Cluster("two", join=[address], profile="local") as double:
+    async with Cluster("two", join=[address], profile=QUICK) as double:
         changes = double.changes()
         with pytest.raises(NameLost):
             await anext(changes)
@@ -223,7 +225,7 @@ def test_the_member_whose_name_others_know_as_anothers_stops_and_says_so(arun):
 
 def test_a_slow_reader_is_told_how_much_it_missed(arun):
     async def story():
-        async with Cluster("one", profile="local", room=2) as one:
+        async with Cluster("one", profile=QUICK, room=2) as one:
             events = one.events()
             for number in range(5):
                 await one.event("e", str(number).encode())
@@ -236,7 +238,7 @@ def test_a_slow_reader_is_told_how_much_it_missed(arun):
 
 def test_a_member_outside_its_block_says_so(arun):
     async def story():
-        cluster = Cluster("one", profile="local")
+        cluster = Cluster("one", profile=QUICK)
         with pytest.raises(GossipError, match="async with"):
             cluster.members()
         async with cluster:
@@ -255,9 +257,9 @@ def test_a_member_outside_its_block_says_so(arun):
 
 def test_a_port_that_is_taken_is_named(arun):
     async def story():
-        async with Cluster("one", profile="local") as one:
+        async with Cluster("one", profile=QUICK) as one:
             with pytest.raises(ConfigurationError, match=f"cannot listen on {one.address}"):
-                async with Cluster("two", bind=one.address, profile="local"):
+                async with Cluster("two", bind=one.address, profile=QUICK):
                     pass
 
     arun(story())
@@ -265,7 +267,7 @@ def test_a_port_that_is_taken_is_named(arun):
 
 def test_bad_packets_are_counted_by_what_is_wrong_with_them(arun):
     async def story():
-        async with Cluster("one", profile="local", key=FIRST) as one, Cluster("two", profile="local") as two:
+        async with Cluster("one", profile=QUICK, key=FIRST) as one, Cluster("two", profile=QUICK) as two:
             loop = asyncio.get_running_loop()
             host, _, port = one.address.rpartition(":")
             sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(host, int(port)))
@@ -283,7 +285,7 @@ def test_bad_packets_are_counted_by_what_is_wrong_with_them(arun):
 
 def test_a_member_that_comes_back_is_found_again_by_those_who_missed_it(arun):
     async def story():
-        profile = replace(LOCAL, reconnect_interval_s=0.3, push_pull_interval_s=1.0)
+        profile = replace(QUICK, reconnect_interval_s=0.3)
         async with Cluster("one", profile=profile) as one:
             async with Cluster("two", profile=profile, join=[one.address], leave_on_exit=False) as two:
                 address = two.address
@@ -304,8 +306,8 @@ class Mute(SharedVoice):
 
 def test_who_is_heard_by_streams_alone_is_alive_and_that_is_said(arun, caplog):
     async def story():
-        async with (Cluster("one", profile="local") as one,
-                    Cluster("two", profile="local", join=[one.address], voice=Mute(Framing()))):
+        async with (Cluster("one", profile=QUICK) as one,
+                    Cluster("two", profile=QUICK, join=[one.address], voice=Mute(Framing()))):
             await until(lambda: one.inspect().counts.get("stream_only", 0) >= 2)
             assert one.inspect().counts.get("members_suspected", 0) == 0
         said = [record.message for record in caplog.records if "firewall" in record.message]
@@ -351,8 +353,8 @@ class Named(SharedVoice):
 def test_another_voice_is_told_whom_it_speaks_with(arun):
     async def story():
         voices = Named(), Named()
-        async with (Cluster("one", profile="local", voice=voices[0]) as one,
-                    Cluster("two", profile="local", voice=voices[1], join=[one.address]) as two):
+        async with (Cluster("one", profile=QUICK, voice=voices[0]) as one,
+                    Cluster("two", profile=QUICK, voice=voices[1], join=[one.address]) as two):
             await until(lambda: set(voices[0].known.values()) == {"two"} and set(voices[1].known.values()) == {"one"})
             assert statuses(one) == statuses(two) == {"one": "alive", "two": "alive"}
 
@@ -370,5 +372,36 @@ def test_a_member_whose_loop_was_blocked_knows_that_it_slept(arun):
             assert found.lag_s > 0.5
             assert found.counts.get("members_suspected", 0) == 0
             assert statuses(two) == {"one": "alive", "two": "alive"}
+
+    arun(story())
+
+
+class Lossy(SharedVoice):
+    """A quarter of what it says by datagram is lost on its way."""
+
+    def __init__(self, seed):
+        super().__init__(Framing())
+        object.__setattr__(self, "chance", random.Random(seed))
+
+    def packets(self, messages, to):
+        return [] if self.chance.random() < 0.25 else super().packets(messages, to)
+
+
+def test_nobody_is_declared_dead_where_a_quarter_of_all_datagrams_is_lost(arun, seed):
+    async def story():
+        async with AsyncExitStack() as stack:
+            names = [f"m{number}" for number in range(8)]
+            members = []
+            for name in names:
+                members.append(await stack.enter_async_context(Cluster(
+                    name, join=[members[0].address] if members else [], profile=QUICK, leave_on_exit=False,
+                    voice=Lossy(f"{seed}:{name}"))))
+            for member in members:
+                await sees(member, dict.fromkeys(names, "alive"))
+            await members[0].event("news")
+            await asyncio.sleep(8 * LOCAL.probe_interval_s)
+            for member in members:
+                assert statuses(member) == dict.fromkeys(names, "alive")
+                assert member.inspect().counts.get("members_failed", 0) == 0
 
     arun(story())

@@ -10,7 +10,7 @@ import pytest
 from holdfast.errors import ConfigurationError
 from holdfast.gossip import Cluster
 from holdfast.gossip.agent.snapshot import read
-from tests.integration.gossip.peers import ours, serf, until
+from tests.integration.gossip.peers import QUICK, ours, serf, until
 
 
 def statuses(cluster):
@@ -29,7 +29,7 @@ def test_a_member_that_was_killed_comes_back_by_whoever_was_there_and_hears_what
     async def story():
         path = tmp_path / "members"
         async with serf("a", tmp_path) as a:
-            before = {"join": [a.address], "profile": "local", "snapshot": str(path)}
+            before = {"join": [a.address], "snapshot": str(path)}
             async with ours("back", tmp_path, **before) as process:
                 await a.say("event", "early")
                 await a.sees({"a": "alive", "back": "alive"})
@@ -38,7 +38,7 @@ def test_a_member_that_was_killed_comes_back_by_whoever_was_there_and_hears_what
                 await until(lambda: remembered(path).clocks[1] >= 2)
                 process.send(signal.SIGKILL)
             await a.say("event", "missed")
-            cluster = Cluster("back", bind=address, profile="local", snapshot=path)
+            cluster = Cluster("back", bind=address, profile=QUICK, snapshot=path)
             events = cluster.events()
             async with cluster:
                 assert statuses(cluster) == {"a": "alive", "back": "alive"}
@@ -55,8 +55,8 @@ def test_a_member_that_was_killed_comes_back_by_whoever_was_there_and_hears_what
 def test_who_left_forgets_whom_it_knew(tmp_path, arun, rejoin, back):
     async def story():
         path = tmp_path / "members"
-        settings = {"profile": "local", "snapshot": path, "rejoin_after_leave": rejoin}
-        async with Cluster("one", profile="local") as one:
+        settings = {"profile": QUICK, "snapshot": path, "rejoin_after_leave": rejoin}
+        async with Cluster("one", profile=QUICK) as one:
             async with Cluster("two", join=[one.address], **settings) as two:
                 await written(path, ["one"])
                 address = two.address
@@ -70,12 +70,12 @@ def test_who_left_forgets_whom_it_knew(tmp_path, arun, rejoin, back):
 def test_a_damaged_snapshot_stops_nobody(tmp_path, arun):
     async def story():
         path = tmp_path / "members"
-        async with Cluster("one", profile="local") as one:
-            async with Cluster("two", join=[one.address], profile="local", snapshot=path, leave_on_exit=False) as two:
+        async with Cluster("one", profile=QUICK) as one:
+            async with Cluster("two", join=[one.address], profile=QUICK, snapshot=path, leave_on_exit=False) as two:
                 await written(path, ["one"])
                 address = two.address
             path.write_bytes(b"\xff\x00 torn\n" + path.read_bytes() + b'0123abcd ["there"')
-            async with Cluster("two", bind=address, profile="local", snapshot=path) as two:
+            async with Cluster("two", bind=address, profile=QUICK, snapshot=path) as two:
                 assert statuses(two) == {"one": "alive", "two": "alive"}
                 assert two.inspect().counts["snapshot_lines_damaged"] == 2
 
@@ -85,10 +85,10 @@ def test_a_damaged_snapshot_stops_nobody(tmp_path, arun):
 def test_a_snapshot_where_none_can_be_is_said_at_once(tmp_path, arun):
     async def story():
         with pytest.raises(ConfigurationError, match="is not there: make it"):
-            async with Cluster("one", profile="local", snapshot=tmp_path / "no" / "members"):
+            async with Cluster("one", profile=QUICK, snapshot=tmp_path / "no" / "members"):
                 pass
         with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
-            async with Cluster("one", profile="local", snapshot=tmp_path):
+            async with Cluster("one", profile=QUICK, snapshot=tmp_path):
                 pass
 
     arun(story())

@@ -16,7 +16,7 @@ from holdfast.gossip.agent import SharedVoice
 from holdfast.gossip.agent.transport import THREAD_FROM, Transport, TransportLimits
 from holdfast.gossip.messages import SERF_VERSIONS, Ack, NodeState, Ping, PushPull, State
 from holdfast.gossip.wire import Framing, StreamReader, encode, write
-from tests.integration.gossip.peers import until
+from tests.integration.gossip.peers import QUICK, until
 
 LOOPBACK = bytes([127, 0, 0, 1])
 
@@ -163,7 +163,7 @@ def test_a_large_exchange_is_encoded_and_decoded_beside_the_loop(arun, members, 
                        for i in range(members))
         said = write(PushPull(states), Framing(), bytes)
         assert (len(said) > THREAD_FROM) is not on_the_loop
-        async with Cluster("one", profile="local", voice=voice, leave_on_exit=False) as one:
+        async with Cluster("one", profile=QUICK, voice=voice, leave_on_exit=False) as one:
             host, _, port = one.address.rpartition(":")
             assert len(await exchanged(said, host, int(port))) == 1
             await until(lambda: len(one.members()) == members + 1)
@@ -187,7 +187,7 @@ async def exchanged(said, host, port):
 def test_a_ping_of_a_stranger_is_answered_with_no_more_than_it_may_cost(arun):
     """The ping names a third party as its source, and the member has news to tell: none of it goes there."""
     async def story():
-        async with Cluster("one", profile="local", tags={"role": "x" * 400}) as one:
+        async with Cluster("one", profile=QUICK, tags={"role": "x" * 400}) as one:
             host, _, port = one.address.rpartition(":")
             for number in range(20):
                 await one.event("news", b"n" * 300 + bytes([number]))
@@ -218,7 +218,7 @@ def received(sock):
 
 def test_a_ping_by_stream_for_somebody_else_is_not_answered(arun):
     async def story():
-        async with Cluster("one", profile="local") as one:
+        async with Cluster("one", profile=QUICK) as one:
             host, _, port = one.address.rpartition(":")
 
             async def asked(name):
@@ -238,7 +238,7 @@ def test_a_ping_by_stream_for_somebody_else_is_not_answered(arun):
 
 def test_what_cannot_be_read_gets_no_answer_and_is_counted(arun):
     async def story():
-        async with Cluster("one", profile="local") as one:
+        async with Cluster("one", profile=QUICK) as one:
             host, _, port = one.address.rpartition(":")
             for bad in (b"\x06\xc1", b"\x63", b"\x0a\xff\xff\xff\xff", b""):
                 opened = await asyncio.open_connection(host, int(port))

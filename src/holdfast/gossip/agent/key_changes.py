@@ -23,7 +23,7 @@ Ask: TypeAlias = Callable[[Step, Key | None, float | None], tuple[Question, froz
 
 
 class KeyChanges:
-    """timeout_s of each: how long answers are waited for, up to three times over; None for a time by the cluster's size.
+    """timeout_s of each: how long answers are waited for, up to three times over; None for one by the cluster's size.
     Raises ConfigurationError where keys are not changed so, and for a key that is none."""
 
     def __init__(self, ask: Ask) -> None:

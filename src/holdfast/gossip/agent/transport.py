@@ -192,11 +192,13 @@ class Transport:
                 await _closed(writer)
 
     async def read(self, reader: asyncio.StreamReader, into: Reader, *, counted: bool) -> Message:
-        """Feeds what comes until there is a message. counted: against what waits of all."""
+        """Feeds what comes until there is a message. counted: somebody else opened it, so it may not fall silent, and
+        counts against what waits of all."""
         size = 0
         try:
             while True:
-                async with asyncio.timeout(self.limits.silent_s):  # guard: silent streams. They hold a place of few
+                # guard: silent streams. They hold a place of few
+                async with asyncio.timeout(self.limits.silent_s if counted else None):
                     data = await reader.read(CHUNK)
                 if not data:
                     raise BadPacket("a stream that was closed before its message was there", why="short")
