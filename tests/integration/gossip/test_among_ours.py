@@ -108,7 +108,8 @@ def test_events_reach_everybody_once_and_not_those_who_come_later(arun):
             for feed in feeds:
                 heard = {(await anext(feed)).payload for _ in range(2)}
                 assert heard == {b"v1", b"v2"}
-            later = Cluster("later", join=[members[0].address], profile=QUICK)
+            later = Cluster("later", bind="localhost:0", join=[members[0].address.replace("127.0.0.1", "localhost")],
+                            profile=QUICK)
             curious = Cluster("curious", join=[members[0].address], profile=QUICK, replay_events=True)
             heard, replayed = later.events(), curious.events()
             async with later, curious:

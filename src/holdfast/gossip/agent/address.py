@@ -38,6 +38,12 @@ def plain(host: bytes) -> bytes:
     return host[12:] if len(host) == 16 and host[:12] == b"\0" * 10 + b"\xff\xff" else host
 
 
+def place(address: Address) -> Address:
+    """The same address, as datagrams from there have it."""
+    host, port = address
+    return (plain(host), port) if isinstance(host, bytes) else address
+
+
 def host_text(host: bytes | str) -> str:
     """The address as people write it. ValueError for bytes that are none."""
     return host if isinstance(host, str) else str(ipaddress.ip_address(plain(host)))

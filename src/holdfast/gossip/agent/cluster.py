@@ -280,7 +280,8 @@ class Cluster:
             for heard in list(self._events):
                 heard.put(event)
         elif isinstance(told, Questioned):
-            self._questions.questioned(self._alive, told)
+            if self._shell is not None:
+                self._questions.questioned(self._shell, told)
         elif isinstance(told, Answered):
             self._questions.answered(told)
         elif isinstance(told, Ended):
@@ -452,6 +453,21 @@ class Cluster:
         members = frozenset(view.name for view in shell.views() if view.status in ("alive", "leaving"))
         shell.do_layer(effects)
         return question, members
+
+    async def key_answers(self, step: Step, key: Key | None = None, *, timeout_s: float | None = None
+                          ) -> dict[str, bytes]:
+        """What each member answered to one step of a key change, as it came, asked once: for who decides himself what
+        follows from it (``keys.rotation_run``). For people there is ``keys``. Raises ConfigurationError."""
+        question, members = self._ask_keys(step, key, timeout_s)
+        answers: dict[str, bytes] = {}
+        try:
+            async for answer in question:
+                answers.setdefault(answer.node, answer.payload)
+                if members <= answers.keys():
+                    break
+        finally:
+            question.close()
+        return answers
 
     # -- what is going on -------------------------------------------------------------------------------------------
 

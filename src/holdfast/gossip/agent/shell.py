@@ -37,6 +37,7 @@ from ..serf.effects import Answered, Ended, Heard, Questioned, Send
 from ..serf.layer import Layer
 from ..serf.members import Changed as LayerChanged
 from ..serf.queries import Asked
+from .address import place
 from .courier import Courier
 from .strangers import Strangers
 from .tasks import Tasks
@@ -206,6 +207,7 @@ class Shell:
     def _send(self, to: Address, messages: tuple[Any, ...], node: str) -> None:
         if self._transport is None:
             return
+        to = place(to)
         peer = self.peer(to, node)
         datagrams = self.voice.packets(messages, peer)
         if to not in self._names and not self.strangers.may(to, sum(map(len, datagrams))):  # guard: news for members
@@ -247,13 +249,13 @@ class Shell:
             self.do_layer(self.layer.gone(member.node, self.now), effect.by)
 
     def _placed(self, member: Member) -> None:
-        before = self._places.get(member.node)
-        if before != member.address:
+        before, here = self._places.get(member.node), place(member.address)
+        if before != here:
             if before is not None and self._names.get(before) == member.node:
                 del self._names[before]
-            self._places[member.node] = member.address
-            self._names[member.address] = member.node
-            self.strangers.known(member.address)
+            self._places[member.node] = here
+            self._names[here] = member.node
+            self.strangers.known(here)
 
     def _forgotten(self, member: Member) -> None:
         self._behind.discard(member.node)
@@ -347,7 +349,7 @@ class Shell:
         return (me.host, me.port) if me is not None else (b"", 0)
 
     def peer(self, address: Address, node: str = "") -> Peer:
-        node = node or self._names.get(address, "")
+        node = node or self._names.get(place(address), "")
         member = self.core.member(node) if node else None
         return Peer(address, node, member.versions.protocol_max if member and member.versions else 0)
 

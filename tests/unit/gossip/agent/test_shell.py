@@ -173,6 +173,18 @@ def test_an_event_is_told_once_however_often_it_comes():
     run(story)
 
 
+def test_a_member_that_names_its_ipv4_address_in_sixteen_bytes_is_no_stranger():
+    def story(member):
+        member.meet("two", (bytes(10) + b"\xff\xff" + HOST, 2))
+        assert member.shell.peer(OTHER).node == "two"
+        member.shell.do_layer(member.shell.layer.event("e", b"news"))
+        member.hear(Ping(1, "one", bytes(10) + b"\xff\xff" + HOST, 2, "two"), OTHER)
+        assert member.network.to(OTHER)[-1][0] is Ack
+        assert User in member.network.to(OTHER)[-1]
+
+    run(story)
+
+
 def test_an_address_that_changed_hands_is_known_by_its_new_name():
     def story(member):
         member.meet("two", OTHER)
