@@ -42,7 +42,7 @@ from .ledger import Ledger
 from .peers import Candidate, Chosen, Peers
 from .scores import Score
 from .settings import Defences, Seams
-from .subnets import Quota
+from .subnets import Places, Quota
 from .validation import Accounts, Letter, Validators, Verdict
 from .views import Entry, Fetch, Split, Views
 
@@ -91,7 +91,8 @@ class Guard:
         self._sign, self._verify = seams.sign, seams.verify
         self._limiter = None if defences.limits is None else Limiter(defences.limits, now)
         self._answers = None if defences.amplification is None else Answers(defences.amplification, seams.secret)
-        self._quota = None if defences.places is None else Quota(defences.places)
+        # Asked for what is exempt even when its caps are off: neighbours on loopback are no crowd.
+        self._quota = Quota(defences.places or Places())
         self._equivocations = None if defences.watching is None or seams.open is None else Equivocations(
             defences.watching, seams.open)
         self._deaths = None if defences.quorum is None or seams.sign is None or seams.verify is None else Deaths(
@@ -181,20 +182,21 @@ class Guard:
         issuer: of the certificate that was verified; empty without one."""
         if self.ledger.banned(name, now):
             return self.ledger.refuse("admit", "banned", name, now)
-        cap = None if self._quota is None else self._quota.admit(name, host, issuer)
+        cap = None if self.defences.places is None else self._quota.admit(name, host, issuer)
         if cap is not None:
             self.ledger.refuse("admit", "issuer" if cap.startswith("issuer ") else "network", name, now, detail=cap)
             return cap
         if self.ledger.scores is not None:
-            self.ledger.scores.connected(name, host if isinstance(host, bytes) else host.encode(), now)
+            shared = self._quota.exempt(host)  # guard: neighbours on purpose are no crowd
+            address = host if isinstance(host, bytes) else host.encode()
+            self.ledger.scores.connected(name, None if shared else address, now)
         self.ledger.audit.write("admission", name, issuer, now)
         self.ledger.counts["admitted"] += 1
         return None
 
     def left(self, name: str, now: float) -> None:
         """It left, died, or was put out."""
-        if self._quota is not None:
-            self._quota.release(name)
+        self._quota.release(name)
         if self.ledger.scores is not None:
             self.ledger.scores.disconnected(name, now)
 
@@ -410,7 +412,7 @@ class Guard:
         seen, coverage = self._views, self._coverage
         return Inspection(
             dict(self.ledger.counts), *self.ledger.standing(now),
-            {} if self._quota is None else self._quota.used(), () if self._peers is None else self._peers.chosen,
+            self._quota.used(), () if self._peers is None else self._peers.chosen,
             coverage.coverage, coverage.pulled, coverage.unkept, 0 if seen is None else seen.compared,
             0 if seen is None else seen.equal, () if seen is None else seen.splits,
             () if self._equivocations is None else tuple(self._equivocations.proofs), dict(self.validators.counts),

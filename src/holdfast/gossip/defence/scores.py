@@ -66,9 +66,9 @@ class Scoring:
     is not listened to, or banned for a time. Closer to 0: attackers go sooner, and so do honest members with a fault.
 
     repeats_per_delivery: how often a peer may repeat itself for each message it was first with. colocated_free: peers
-    at one address that cost nothing; members behind one NAT or on one host share it, so raise it there: 4 lets a small
-    test run on one machine, and an attacker have four names. With the defaults the 8th peer on an address is graylisted
-    with all of them. peers_max: records kept, some 500 bytes each; beyond it the record that was not touched for the
+    at one address that cost nothing; members behind one NAT or on one host share it, so raise it there, or exempt their
+    network (``subnets.Places``, as loopback is): 4 lets an attacker have four names. With the defaults the 7th peer at
+    an address puts all of them on the graylist. peers_max: records kept, some 500 bytes each; beyond it the record that was not touched for the
     longest goes, whose bans stand elsewhere.
     """
 
@@ -131,15 +131,15 @@ class Scores:
     def __contains__(self, peer: object) -> bool:
         return peer in self._records
 
-    def connected(self, peer: str, address: bytes, now: float) -> None:
-        """It is there, at that address (the host's bytes: ports are free to invent)."""
+    def connected(self, peer: str, address: bytes | None, now: float) -> None:
+        """It is there, at that address (the host's bytes: ports are free to invent); None: where many share one on
+        purpose, and it counts for nothing."""
         record = self._of(peer, now)
-        if record.address is None:
-            record.since = now
-        else:
-            self._left(record)
+        self._left(record)
+        record.since = now if record.since is None else record.since
         record.address = address
-        self._at_address[address] += 1
+        if address is not None:
+            self._at_address[address] += 1
 
     def disconnected(self, peer: str, now: float) -> None:
         """It is gone. What it did stays, and decays: whoever comes back is who it was."""
@@ -206,7 +206,7 @@ class Scores:
         for peer in list(self._records):
             record = self._records[peer]
             self._decay(record, now)
-            if record.address is None and not record.counts:
+            if record.since is None and not record.counts:
                 del self._records[peer]
 
     def _parts(self, record: _Record, now: float) -> dict[str, float]:

@@ -77,6 +77,11 @@ class Quota:
             if not self._used[key]:
                 del self._used[key]
 
+    def exempt(self, host: bytes | str) -> bool:
+        """Is it of a network that is not counted?"""
+        address = address_of(host)
+        return address is not None and any(address in network for network in self._exempt)
+
     def used(self) -> dict[str, int]:
         """How many are in each place, and of each issuer."""
         return dict(self._used)
@@ -86,7 +91,7 @@ class Quota:
         if issuer and self.places.per_issuer is not None:
             caps[f"issuer {issuer}"] = self.places.per_issuer
         address = address_of(host)
-        if address is None or any(address in network for network in self._exempt):
+        if address is None or self.exempt(host):
             return caps
         widths = self.places.v4 if address.version == 4 else self.places.v6
         caps.update((network_of(address, bits), most) for bits, most in widths)

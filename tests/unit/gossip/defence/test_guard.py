@@ -200,6 +200,18 @@ def test_a_swarm_of_one_network_is_kept_out_and_not_counted_by_its_networks(guar
     assert here.admit("s9", bytes([10, 1, 1, 9]), "", 2.0) is None
 
 
+@pytest.mark.parametrize("places", [Places(), None], ids=["on", "off"])
+def test_many_members_on_one_machine_are_no_crowd_and_elsewhere_they_are(guard, places):
+    here = guard(defences=Defences(places=places))
+    for number in range(30):
+        here.admit(f"home{number}", b"\x7f\0\0\1", "", 0.0)
+        here.admit(f"away{number}", bytes([10, 1, 1, 1]), "", 0.0)
+    assert here.message(incoming(1, peer="home29"), 0.0).verdict is Verdict.ACCEPT
+    assert here.message(incoming(2, peer="away29"), 0.0).why == "graylist"
+    here.left("home0", 1.0)
+    assert here.score("home0", 1.0).parts["uptime"] == 0.0
+
+
 def test_an_own_message_goes_to_many_and_anothers_to_a_few_and_to_nobody_banned(guard, signers):
     here, peers = guard(), [f"p{number}" for number in range(50)]
     for value in (b"a", b"b"):
