@@ -65,11 +65,11 @@ class Scoring:
     """half_life_s: a shorter one forgives sooner, and an attacker comes back sooner. graylist, ban: below these a peer
     is not listened to, or banned for a time. Closer to 0: attackers go sooner, and so do honest members with a fault.
 
-    repeats_per_delivery: how often a peer may repeat itself for each message it was first with. colocated_free: peers
+    repeats_per_delivery: how often a peer may repeat itself for each message it delivers. colocated_free: peers
     at one address that cost nothing; members behind one NAT or on one host share it, so raise it there, or exempt their
     network (``subnets.Places``, as loopback is): 4 lets an attacker have four names. With the defaults the 7th peer at
-    an address puts all of them on the graylist. peers_max: records kept, some 500 bytes each; beyond it the record that was not touched for the
-    longest goes, whose bans stand elsewhere.
+    an address puts all of them on the graylist. peers_max: records kept, some 500 bytes each; beyond it the record that
+    was not touched for the longest goes, whose bans stand elsewhere.
     """
 
     half_life_s: float = 600.0
