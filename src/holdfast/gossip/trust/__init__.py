@@ -12,6 +12,10 @@ Inside::
     boxes.py        a group's key, sealed to one member
     epochs.py       the group's keys, and which of them seals
     packets.py      what is sent, sealed by counters; window.py: each once
+    machine.py      all of it as one member does it: (event, now, time of day, chance) → effects
+    policy.py       its numbers, events and effects; messages.py: what members say
+    leading.py      changing the key; sharing.py: who missed something asks; book.py: what both work on
+    state.py        what a member knows, as bytes; kept.py: on disk. The only file here that touches one
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ from .epochs import Activation, Announcement, Cancellation, Epoch, Epochs, Group
 from .handshake import Caller, Door
 from .identity import Identity, node_id, short_id
 from .invites import Invitations, Token
+from .machine import Status, Trust
 from .packets import Header, Opened, Opener, Sealer, peek
+from .policy import Policy
 from .revocations import Revocation, Revocations, revoke
 
 __all__ = [
@@ -44,11 +50,14 @@ __all__ = [
     "Member",
     "Opened",
     "Opener",
+    "Policy",
     "Retirement",
     "Revocation",
     "Revocations",
     "Sealer",
+    "Status",
     "Token",
+    "Trust",
     "Vouched",
     "issue",
     "node_id",

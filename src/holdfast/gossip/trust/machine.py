@@ -110,6 +110,11 @@ class Trust:
         """Who was expelled."""
         return self.book.revocations
 
+    def refuses(self, sender: bytes) -> bool:
+        """For ``Opener``: was he revoked, or is his certificate over? sender: eight bytes of an id."""
+        known = self.book.short.get(sender)
+        return self.book.revocations.sends(sender) or (known is not None and self.book.member(known) is None)
+
     def handle(self, event: Event, now: float, wall_ms: WallMs, chance: Chance) -> list[Effect]:
         """What happens because of it. now: seconds that do not go back; wall_ms: since 1970, for certificates.
 

@@ -59,12 +59,13 @@ def revoke(identity: Identity, credential: Credential | None, cluster: bytes, *,
 class Revocations:
     """The list of one member. entries: what it begins with, checked as if it came in."""
 
-    __slots__ = ("_anchor", "_entries", "_nodes", "_root", "_serials")
+    __slots__ = ("_anchor", "_entries", "_nodes", "_root", "_senders", "_serials")
 
     def __init__(self, anchor: Anchor, entries: Iterable[Vouched] = ()) -> None:
         self._anchor = anchor
         self._entries: dict[tuple[str, bytes], tuple[Vouched, Revocation]] = {}
         self._nodes: set[str] = set()
+        self._senders: set[bytes] = set()
         self._serials: set[bytes] = set()
         self._root: bytes | None = None
         self.merge(entries)
@@ -81,6 +82,7 @@ class Revocations:
         self._root = None
         if found.node:
             self._nodes.add(found.node)
+            self._senders.add(short_id(found.node))
         else:
             self._serials.add(found.serial)
         return True
@@ -104,6 +106,10 @@ class Revocations:
     def names(self, id: str, serial: bytes) -> bool:
         """Is this node expelled, or this certificate?"""
         return id in self._nodes or serial in self._serials
+
+    def sends(self, sender: bytes) -> bool:
+        """Is it an expelled node that packets name by these eight bytes?"""
+        return sender in self._senders
 
     @property
     def digest(self) -> Digest:

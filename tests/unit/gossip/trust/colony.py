@@ -90,8 +90,7 @@ class Colony:
                              policy=self.policy)
         member.trust.restore(member.disk, self.wall)
         member.sealer = Sealer(CLUSTER, node, self.town.entropy)
-        member.opener = Opener(CLUSTER, refused=lambda sender: member.trust.book.short.get(sender) is not None and
-                               member.trust.revocations.names(member.trust.book.short[sender], b""))
+        member.opener = Opener(CLUSTER, refused=member.trust.refuses)
         member.running = True
         self.at(self.now + self.chance.random() * TICK_S, "tick", node, member.trust)
 

@@ -107,6 +107,17 @@ def test_an_older_epoch_is_not_taken_as_the_next_one():
     book.check_next(good.record, good.hash)
 
 
+def test_what_comes_next_follows_what_seals():
+    """Of two heads of one number it is not enough to follow the lower one."""
+    other = TOWN.announce(ONE, 3, [RIGHT.hash])
+    book = TOWN.hold(ONE, FIRST, RIGHT, FARTHER, other)
+    lower = min(FARTHER, other, key=lambda one: one.rank)
+    beside = TOWN.announce(ONE, 4, [lower.hash])
+    assert refused(book.check_next, beside.record, beside.hash) == "epoch"
+    joint = TOWN.announce(ONE, 4, [FARTHER.hash, other.hash])
+    book.check_next(joint.record, joint.hash)
+
+
 def test_what_is_over_stays_over():
     book = TOWN.hold(ONE, FIRST, LEFT)
     book.retire(LEFT.hash)

@@ -11,11 +11,12 @@ from holdfast.errors import BadPacket, NotTrusted
 from holdfast.gossip.trust.admission import Vouched
 from holdfast.gossip.trust.book import Book
 from holdfast.gossip.trust.boxes import unseal
+from holdfast.gossip.trust.identity import short_id
 from holdfast.gossip.trust.messages import Answer, Ask, Entries, Have, Install, KeyMessage, Question, Told
 from holdfast.gossip.trust.packets import Opener, Sealer, peek
-from holdfast.gossip.trust.policy import Heard, Out, Rotate, Turned
+from holdfast.gossip.trust.policy import Expel, Heard, Out, Rotate, Turned
 from holdfast.gossip.trust.records import decode, encode
-from holdfast.gossip.trust.revocations import Digest
+from holdfast.gossip.trust.revocations import Digest, revoke
 from tests.unit.gossip.trust.colony import QUICK, Colony, nothing
 from tests.unit.gossip.trust.people import CLUSTER, NOW
 
@@ -94,6 +95,19 @@ def test_the_expelled_is_not_answered_and_not_heard():
     for node in staying:
         with pytest.raises(NotTrusted, match="revoked"):
             colony.members[node].opener.open(colony.members[node].trust.epochs, packet)
+
+
+def test_packets_of_the_revoked_are_refused_by_id_and_by_certificate():
+    colony = Colony(5)
+    colony.found()
+    trust = colony.members[colony.ids[0]].trust
+    by_id, by_serial, stranger = colony.ids[2], colony.ids[3], colony.town.citizen()[0].id
+    serial = trust.book.member(by_serial).certificate.serial
+    for entry in ({"node": by_id}, {"serial": serial}, {"node": stranger}):
+        colony.tell(colony.ids[0], Expel(revoke(colony.town.issuer, None, CLUSTER, **entry, reason="",
+                                                at_ms=colony.wall)))
+    refused = [node for node in [*colony.ids, stranger] if trust.refuses(short_id(node))]
+    assert set(refused) == {by_id, by_serial, stranger}
 
 
 def test_a_revocation_gets_about_and_the_key_changes_soon():
