@@ -68,6 +68,8 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
     figures["ablation"] = _sim("ablation", effort.ablations)
     figures["wire"] = _child("benchmarks.gossip_wire", effort.rounds, effort.box_s)
     tell("what packets cost was measured")
+    figures["signing"] = _child("benchmarks.gossip_signing", effort.rounds, effort.box_s)
+    tell("what signatures cost was measured")
     return figures
 
 
@@ -94,8 +96,8 @@ def off(figures: Mapping[str, Any]) -> list[str]:
 
 
 def spoiled(figures: Mapping[str, Any]) -> int:
-    """What is not as computed, and packets that do not come back as they went in."""
-    return len(off(figures)) + len(figures["wire"]["wrong"])
+    """What is not as computed, packets that do not come back as they went in, signatures that do not hold."""
+    return len(off(figures)) + len(figures["wire"]["wrong"]) + len(figures["signing"]["wrong"])
 
 
 def _sim(*arguments: object) -> dict[str, Any]:

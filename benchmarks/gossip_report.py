@@ -18,7 +18,8 @@ def gossip(result: Mapping[str, Any], table: Table) -> str:
     """Everything, the arithmetic first."""
     figures = result["figures"]
     return (_spread(figures["spread"], table) + _detect(figures, table)
-            + _ablation(figures["ablation"]["stages"], table) + _wire(figures["wire"], table))
+            + _ablation(figures["ablation"]["stages"], table) + _wire(figures["wire"], table)
+            + _signing(figures["signing"]["calls"], table))
 
 
 def _spread(found: Mapping[str, Any], table: Table) -> str:
@@ -73,6 +74,13 @@ def _wire(wire: Mapping[str, Any], table: Table) -> str:
     return (table(["datagrams a second, one core", *whats], rows)
             + f"The C library over a map alone, for comparison:\n\n{floor}\n"
             + table(["exchange of all that is known, ms", *_STREAMED], exchanges))
+
+
+def _signing(calls: Mapping[str, Any], table: Table) -> str:
+    """What is signed, and how long a letter becomes."""
+    rows = [[row, *(_rate(calls[what][row]["us"]) for what in calls), f"{one['bytes']:,}"]
+            for row, one in calls["say"].items()]
+    return table(["signatures a second, one core", *calls, "bytes of a letter"], rows)
 
 
 def _rate(us: float) -> str:

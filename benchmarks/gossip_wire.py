@@ -3,8 +3,8 @@
 
 Packets are those that members send: a ping, an answer, an accusation, a member's news, and news as much as fits into
 1,400 bytes. ``encode`` and ``decode`` are of a datagram without encryption; ``seal`` and ``open`` of the same with
-AES-256-GCM, from records to bytes and back; a ``stranger`` is a packet under a key that is not there. Streams are
-exchanges of all that is known.
+AES-256-GCM, from records to bytes and back, as memberlist's members do it; ``natively`` with a key and a counter for
+each process; a ``stranger`` is a packet under a key that is not there. Streams are exchanges of all that is known.
 
 What it is built on is timed in the same loop: the cipher alone, and the C library ``msgpack`` over the same map, which
 writes other bytes than Go's members do unless it is told to.
@@ -19,9 +19,9 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import msgpack
@@ -32,10 +32,12 @@ from holdfast.gossip.core.node import ENTRY_BYTES
 from holdfast.gossip.keys import Key, Keyring
 from holdfast.gossip.messages import SERF_VERSIONS, Ack, Alive, Message, NodeState, Ping, PushPull, Suspect
 from holdfast.gossip.profiles import LAN
-from holdfast.gossip.wire import Framing, StreamReader, encode, write
+from holdfast.gossip.trust import Announcement, Epoch, GroupKey, Identity, Opener, Sealer, Vouched
+from holdfast.gossip.wire import Framing, StreamReader, encode, join, write
+from holdfast.gossip.wire.wrapping import unwrap
 
-#: Calls between two looks at the clock.
-CHUNK = 50
+#: Calls between two looks at the clock, and native packets of one sender.
+CHUNK, PACKETS, CLUSTER = 50, 512, b"bench"
 HOST, META = bytes([10, 0, 0, 7]), b"\xff\x81\xa4role\xa3web"
 MEMBERS = (1_000, 10_000)
 Call = Callable[[], object]
@@ -67,6 +69,9 @@ def calls() -> Iterator[tuple[str, str, int, Call]]:
         yield "decode", name, len(datagram), partial(plain.messages, datagram)
         yield "seal", name, len(secret), partial(sealed.packets, messages, nonce)
         yield "open", name, len(secret), partial(sealed.messages, secret)
+        native = Native()
+        yield "seal natively", name, len(native.seal(messages)), partial(native.seal, messages)
+        yield "open natively", name, len(native.seal(messages)), native.opens(messages)
         yield "stranger", name, len(secret), partial(_refused, strangers, secret)
         yield "AES-GCM alone", name, len(datagram), partial(_gcm, AESGCM(key.reveal()), datagram)
     member = {"Addr": HOST, "Incarnation": 5, "Meta": META, "Node": "node-00007", "Port": 7946,
@@ -75,6 +80,35 @@ def calls() -> Iterator[tuple[str, str, int, Call]]:
     packed = packer.pack(member)
     yield "msgpack alone, encode", "alive", len(packed), partial(packer.pack, member)
     yield "msgpack alone, decode", "alive", len(packed), partial(msgpack.unpackb, packed, raw=True)
+
+
+class Native:
+    """A cluster with one epoch, and a process in it."""
+
+    def __init__(self) -> None:
+        issuer, group = Identity.generate(os.urandom), GroupKey.generate(os.urandom)
+        record = Announcement(1, os.urandom(16), (), group.check, bytes(32), "first", 0)
+        self._epoch = Epoch(Vouched(issuer.sign(CLUSTER, record), None), record, group)
+        self._sealer = Sealer(CLUSTER, issuer.id, os.urandom)
+
+    def seal(self, messages: Sequence[Message]) -> bytes:
+        """The datagram."""
+        (body,) = join([encode(message) for message in messages])
+        return self._sealer.seal(self._epoch, body)
+
+    def opens(self, messages: Sequence[Message]) -> Call:
+        """Each call opens one that is new; after all of them a receiver begins that knows no sender."""
+        packets = [self.seal(messages) for _ in range(PACKETS)]
+        turn, opener = cycle(packets), Opener(CLUSTER)
+
+        def opens() -> None:
+            nonlocal opener
+            packet = next(turn)
+            if packet is packets[0]:
+                opener = Opener(CLUSTER)
+            unwrap(opener.open([self._epoch], packet).data)
+
+        return opens
 
 
 def streams() -> Iterator[tuple[str, str, int, Call]]:

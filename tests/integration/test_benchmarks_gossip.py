@@ -37,10 +37,19 @@ def test_a_quick_look_finds_everything_as_computed(ran):
 
 def test_everything_that_is_done_to_a_packet_has_a_figure(ran):
     wire = ran[1]["figures"]["wire"]
-    for what in ("encode", "decode", "seal", "open", "stranger"):
+    for what in ("encode", "decode", "seal", "open", "seal natively", "open natively", "stranger"):
         assert len(wire["packets"][what]) == 5, what
         assert all(0 < one["lowest"] <= one["us"] <= one["highest"] for one in wire["packets"][what].values()), what
     assert wire["streams"]["read"].keys() == {"1,000 members", "10,000 members"}
+
+
+def test_every_algorithm_has_a_figure_for_each_size(ran):
+    signing = ran[1]["figures"]["signing"]
+    assert signing["wrong"] == []
+    for what in ("sign", "verify", "say", "hear", "again"):
+        assert len(signing["calls"][what]) == 4 * 3, what
+        assert all(one["us"] > 0 for one in signing["calls"][what].values()), what
+    assert "| Ed25519, 64 bytes |" in ran[2]
 
 
 def test_what_is_not_as_computed_spoils_the_run_and_is_said(ran):
@@ -51,7 +60,8 @@ def test_what_is_not_as_computed_spoils_the_run_and_is_said(ran):
     figures["detect"]["100"]["coverage"] = [0.99]
     figures["ablation"]["stages"]["Lifeguard + lag + last word"]["declared"] = 10
     figures["wire"]["wrong"] = ["ping"]
+    figures["signing"]["wrong"] = ["Ed25519"]
     assert len(off(figures)) == 4
-    assert spoiled(figures) == 5
+    assert spoiled(figures) == 6
     page = gossip({"figures": figures}, table)
     assert next(line for line in page.splitlines() if line.startswith("| 1,000 members, 0%")).endswith("| no |")
