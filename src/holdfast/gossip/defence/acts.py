@@ -78,8 +78,9 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Burial(msgspec.Struct, frozen=True):
-    """May the core declare the death? If not, do what ``acts`` say and ask again."""
+    """May the core declare the death of ``node`` in this incarnation? If not, do what ``acts`` say and ask again."""
 
     allowed: bool
     acts: tuple[Act, ...] = ()
-
+    node: str = ""
+    incarnation: int = 0

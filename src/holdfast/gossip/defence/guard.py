@@ -230,23 +230,24 @@ class Guard:
         """This member's own suspicion ran out: may the death be declared? live: names held to be live, as
         ``deaths.Roster`` says."""
         if self._deaths is None:
-            return Burial(True)
+            return Burial(True, (), node, incarnation)
         acts = self.accuse(node, incarnation, now)
-        found = self._deaths.certificate(node, incarnation, live, now)
-        if found is not None and self._deaths.may_bury(node, incarnation, live, now):
+        if self._deaths.may_bury(node, incarnation, live, now):
+            # Believed once, it stays so, though accusers died since: then what is known is told.
+            found = self._deaths.certificate(node, incarnation, live, now) or self._deaths.known(node, incarnation)
             self.ledger.audit.write("certificate", node, "enough accusers", now, must=True,
                                     accusers=len(found.accusations))
             self.ledger.counts["deaths: certified"] += 1
-            return Burial(True, (Tell("certificate", certificates.encode(found)),))
+            return Burial(True, (Tell("certificate", certificates.encode(found)),), node, incarnation)
         solicit = self._deaths.solicit(node, incarnation, live, now, chance)
         if solicit is None:
-            return Burial(False, acts)
+            return Burial(False, acts, node, incarnation)
         self.ledger.counts["deaths: solicited"] += 1
-        return Burial(False, (*acts, solicit))
+        return Burial(False, (*acts, solicit), node, incarnation)
 
     def accused(self, peer: str, data: bytes, live: Roster, now: float) -> Burial:
-        """A peer brought accusations or a certificate. allowed: the death is believed now: hand ``Dead`` of it to the
-        core. acts: what is passed on; nothing when nothing of it was news."""
+        """A peer brought accusations or a certificate. allowed: the death is believed now: hand a ``Dead`` of the
+        burial's node and incarnation to the core. acts: what is passed on; nothing when nothing of it was news."""
         if self._deaths is None:
             return Burial(False)
         try:
@@ -262,10 +263,11 @@ class Guard:
         if holds and not before:
             self.ledger.audit.write("certificate", node, "heard", now, must=True, accusers=len(news.accusations))
         if len(news.accusations) == len(known.accusations) and holds == before:
-            return Burial(holds)
+            return Burial(holds, (), node, incarnation)
         # What is passed on is what was verified here, not what came.
         told = Certificate(node, incarnation, news.accusations[-self._deaths.quorum.accusers:])
-        return Burial(holds, (Tell("certificate" if holds else "accusation", certificates.encode(told)),))
+        tell = Tell("certificate" if holds else "accusation", certificates.encode(told))
+        return Burial(holds, (tell,), node, incarnation)
 
     def asked(self, node: str, incarnation: int, live: Roster, now: float) -> bool:
         """A peer asks (``Solicit``) that this member probe that one itself: shall it? If the probe is in vain, tell it

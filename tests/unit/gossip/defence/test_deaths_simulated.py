@@ -71,10 +71,8 @@ class Guarded:
         burial = self.guards[name].accused(sender, tell.data, self.live(self.core(name).members), self.world.now)
         self.do(name, burial.acts)
         if burial.allowed:
-            for member in list(self.core(name).members):
-                if self.guards[name].gate(dead := Dead(member.incarnation, member.node, sender), self.live(
-                        self.core(name).members), self.world.now) is dead:
-                    self.world.give(int(name[-5:]), Received((dead,), address_of(0)))
+            dead = Dead(burial.incarnation, burial.node, sender)
+            self.world.give(int(name[-5:]), Received((dead,), address_of(int(sender[-5:]))))
 
     def asked(self, name, solicit):
         live = self.live(self.core(name).members)

@@ -164,6 +164,7 @@ def test_a_death_goes_from_a_suspicion_to_a_certificate_that_convinces_all(guard
     assert [act.what for act in believed.acts] == ["certificate"]
     assert members["d"].accused("b", certificate.data, LIVE, 2.0).acts == ()
     assert members["d"].gate(Dead(1, "h", "a"), LIVE, 2.0) == Dead(1, "h", "a")
+    assert members["d"].bury("h", 1, frozenset("defgh"), 3.0, chance).allowed  # the accusers died since
 
 
 def test_a_liars_death_is_an_accusation_and_is_counted(guard):
