@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..._base.chance import Chance
@@ -18,7 +18,7 @@ from ..serf.queries import Asked
 from ..wire import serf as wire
 from .key import Key
 from .rotation import Rotation
-from .rotation_record import Answer, Ask, Ended, Event, Keep, Ledger, Members, Said
+from .rotation_record import Answer, Ask, Ended, Event, Keep, Ledger, Members, Said, Step
 
 #: Keys that are kept read: everybody answers with the same few.
 _READ_MAX: Final = 1024
@@ -29,6 +29,34 @@ def members_of(membership: Membership) -> Members:
     by = {status: frozenset(one.node for one in membership.members.values() if one.status == status)
           for status in (Status.ALIVE, Status.FAILED)}
     return Members(by[Status.ALIVE], by[Status.FAILED])
+
+
+class Reader:
+    """Reads what members answer to a step. Everybody answers with the same few keys, so those are read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Key] = {}
+
+    def ended(self, step: Step, answers: Mapping[str, bytes]) -> Ended:
+        """The end of a step, from each member's answer as it came."""
+        return Ended(step, {node: self._answer(raw) for node, raw in answers.items()})
+
+    def _answer(self, raw: bytes) -> Answer:
+        try:
+            response = wire.decode(raw)
+            if not isinstance(response, KeyResponse):
+                return Answer(False, "not an answer about keys")
+            keys = tuple(dict.fromkeys(map(self._key, filter(None, (response.primary_key, *(response.keys or ()))))))
+        except (BadPacket, ConfigurationError) as error:
+            return Answer(False, str(error))
+        return Answer(response.result, response.message, keys)
+
+    def _key(self, text: str) -> Key:
+        if text not in self._read:
+            if len(self._read) >= _READ_MAX:
+                self._read.clear()
+            self._read[text] = Key.from_text(text)
+        return self._read[text]
 
 
 class Bridge:
@@ -45,7 +73,7 @@ class Bridge:
         self.unkept: tuple[Ledger, OSError] | None = None
         self._layer, self._address, self._keep, self._relay_factor = layer, address, keep, relay_factor
         self._open: Asked | None = None
-        self._read: dict[str, Key] = {}
+        self._reader = Reader()
 
     def handle(self, event: Event, now: Instant, chance: Chance) -> tuple[list[Said], list[serf.Effect]]:
         """What the rotation says of an event, and what its queries want done."""
@@ -73,7 +101,7 @@ class Bridge:
         step = step_of(asked.query.name)
         if step is None:
             return [], []
-        return self.handle(Ended(step, {node: self._answer(raw) for node, raw in asked.answers.items()}), now, chance)
+        return self.handle(self._reader.ended(step, asked.answers), now, chance)
 
     def _put(self, ledger: Ledger) -> None:
         try:
@@ -94,20 +122,3 @@ class Bridge:
         except ConfigurationError:  # too many queries are open; the rotation asks again when it hears nothing
             return []
         return effects
-
-    def _answer(self, raw: bytes) -> Answer:
-        try:
-            response = wire.decode(raw)
-            if not isinstance(response, KeyResponse):
-                return Answer(False, "not an answer about keys")
-            keys = tuple(dict.fromkeys(map(self._key, filter(None, (response.primary_key, *(response.keys or ()))))))
-        except (BadPacket, ConfigurationError) as error:
-            return Answer(False, str(error))
-        return Answer(response.result, response.message, keys)
-
-    def _key(self, text: str) -> Key:
-        if text not in self._read:
-            if len(self._read) >= _READ_MAX:
-                self._read.clear()
-            self._read[text] = Key.from_text(text)
-        return self._read[text]
