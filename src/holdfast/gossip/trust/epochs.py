@@ -183,6 +183,7 @@ class Epochs:
     @property
     def current(self) -> Epoch | None:
         """What seals."""
+        # guard: what seals does not go back. Activity is only added, and retired is only what is lower
         return max((one for one in self._held.values() if one.active), key=lambda one: one.rank, default=None)
 
     @property
@@ -263,17 +264,16 @@ class Epochs:
         current = self.current
         if current is None:
             return
-        if record.number <= current.number:  # guard: epochs do not roll back
-            raise NotTrusted(f"epoch {record.number} is offered and {current.number} is in force", why="epoch")
         numbers = []
         for parent in record.parents:
             known = self._place(parent)
             if known is None:
                 raise NotTrusted("an epoch that follows one we do not know", why="epoch")
             numbers.append(known.number)
-        if current.hash not in record.parents:  # guard: epochs follow ours
-            raise NotTrusted("an epoch that does not follow the one in force", why="epoch")
-        if record.number != max(numbers) + 1:
+        if current.hash not in record.parents:  # guard: epochs do not roll back. With its number it is above ours
+            raise NotTrusted(f"epoch {record.number} is offered, which does not follow {current.number}, the one in "
+                             "force", why="epoch")
+        if record.number != max(numbers) + 1:  # guard: numbers follow
             raise NotTrusted("an epoch whose number does not follow", why="epoch")
 
     def check_new(self, hash: bytes, *, active: bool = False) -> None:

@@ -166,6 +166,7 @@ class Sharing:
         if held is None:
             current = book.epochs.current
             if current is not None and record.number < current.number and self._stale(record, epoch):
+                # guard: places in the line
                 raise NotTrusted(f"epoch {record.number} is told and {current.number} is in force", why="epoch")
             if box is None or book.revocations.names(author, b""):  # guard: keys that the revoked made
                 book.epochs.note(epoch, record)

@@ -87,6 +87,13 @@ def test_who_may_not_admit_admits_nobody(town):
     refused("issuer", town.anchor.member, town.citizen("in", by=door)[1], NOW)
 
 
+def test_who_may_admit_has_it_from_an_issuer(town):
+    stranger = Identity.generate(town.entropy)
+    door = Identity.generate(town.entropy)
+    above = town.certify(door, "door", "admit", by=stranger)
+    refused("issuer", town.anchor.member, town.citizen("in", by=door, above=above.certificate)[1], NOW)
+
+
 def test_an_admitted_member_admits_nobody(town):
     door, above = town.citizen("door", "admit")
     second, second_credential = town.citizen("second", by=door, above=above.certificate)

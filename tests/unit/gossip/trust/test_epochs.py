@@ -27,11 +27,11 @@ steps = st.lists(st.tuples(st.sampled_from(["install", "activate", "cancel", "re
 
 
 def do(book, step, one):
-    if step == "install":
+    if step in ("install", "activate"):
         if not book.over(one.hash):
             book.install(one.said, one.record, one.key, one.author)
-    elif step == "activate":
-        book.activate(one.hash, TOWN.active(ONE, one))
+        if step == "activate":
+            book.activate(one.hash, TOWN.active(ONE, one))
     else:
         getattr(book, step)(one.hash)
 

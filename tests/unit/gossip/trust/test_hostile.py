@@ -308,6 +308,16 @@ def test_an_answer_with_an_epoch_of_long_ago(colony):
     scene.refused(answered(scene, scene.plain, real.nonce, ancient), "epoch")
 
 
+def test_an_answer_with_an_epoch_that_is_over_here(colony):
+    """It was in force, and all that was said of it is genuine."""
+    old = Scene(colony).current
+    colony.tell(colony.rotators[0], Rotate())
+    colony.until(lambda: colony.settled(colony.ids, 2))
+    scene = Scene(colony)
+    real = asked(scene, scene.plain[0].id)
+    scene.refused(answered(scene, scene.plain, real.nonce, old), "epoch")
+
+
 def test_lists_are_shown_only_where_something_was_spoken_of(scene):
     scene.refused(Have((), False), "challenge", peer="stranger")
     scene.refused(Have((), True), "challenge", peer="stranger")
