@@ -58,9 +58,11 @@ def broken(cells: Cells, attacks: Mapping[str, Attack]) -> list[str]:
     found = []
     for attack in attacks.values():
         rows = outcomes(cells, attack)
-        # guard: a defence has to reach its aim, and an attack has to show its harm
-        found += [f"BROKEN: {attack.name}: {missed}" for aim in attack.aims if (missed := aim.missed(rows))]
+        for aim in attack.aims:  # guard: aims. A defence has to reach its own
+            missed = aim.missed(rows)
+            found += [f"BROKEN: {attack.name}: {missed}"] if missed else []
     swim, ours = (cells.value(stage, SLOW, "declared") for stage in (SWIM, OURS))
+    # guard: slow members. Ours may not kill them, where SWIM does
     if swim is not None and ours is not None and swim >= ENOUGH and fewer(int(swim), int(ours)) < FEWER:
         found.append(f"BROKEN: {SLOW}: {shown(ours)} live members were taken for dead, and {shown(swim)} by SWIM")
     return found

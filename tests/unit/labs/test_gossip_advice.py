@@ -52,7 +52,7 @@ def test_a_defence_that_lets_one_through_is_a_failure():
 def test_an_attack_that_does_no_harm_shows_nothing():
     cells = liar(3, 0)
     assert failed(Report(cells=cells, advice=[]))
-    assert "BROKEN: liar about deaths: false_deaths is 3 without a defence: the attack does no harm" in told(cells)
+    assert "BROKEN: liar about deaths: false_deaths is 3 without it: the attack does no harm" in told(cells)
 
 
 def test_live_members_taken_for_dead_too_often_are_a_failure_where_there_are_enough_to_tell():

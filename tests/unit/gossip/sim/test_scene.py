@@ -11,12 +11,13 @@ pytest.importorskip("cryptography")
 
 from holdfast.gossip.core.effects import Changed
 from holdfast.gossip.core.events import SetMeta
+from holdfast.gossip.defence.acts import Tell
 from holdfast.gossip.messages import SERF_VERSIONS, Alive, Dead, State, Suspect, User
 from holdfast.gossip.sim.attacks.defences import NONE, Defences
 from holdfast.gossip.sim.attacks.letters import Events, wall
 from holdfast.gossip.sim.attacks.outcome import believed, outcome
 from holdfast.gossip.sim.attacks.plays import chosen, speak, text_of
-from holdfast.gossip.sim.attacks.post import CLAIM
+from holdfast.gossip.sim.attacks.post import ACCUSATION, CLAIM
 from holdfast.gossip.sim.attacks.scene import Hostile, Scene
 from holdfast.gossip.sim.steps import Crash, Enter, play
 from holdfast.gossip.sim.world import name_of
@@ -111,6 +112,20 @@ def test_what_a_proof_adds_is_what_packets_are_filled_by(claim):
     world = scene(SIGNED)
     (told,) = world.posts[0].out([claim], 0.0)
     assert abs(world.weigh(claim) - len(encode(told))) <= 40
+
+
+def test_an_accusation_of_a_life_that_is_over_goes_no_further():
+    """Or it would go round for as long as anybody has not heard of it twice."""
+    world = scene(Defences(encryption=True, signatures=True, certificates=True))
+    world.run(1.0)
+    (told,) = (act for act in world.posts[0].bury(name_of(4), 1, 1.0).acts if isinstance(act, Tell))
+    burial, death = world.posts[1].accused(ACCUSATION + told.data, name_of(0), 1.0)
+    assert ([type(act) for act in burial.acts], death) == ([Tell], None)
+    world.give(4, SetMeta(b"a later life"))
+    world.run(5.0)
+    assert world.view(2)[name_of(4)] == (State.ALIVE, 2)
+    burial, death = world.posts[2].accused(ACCUSATION + told.data, name_of(0), world.now)
+    assert (burial.acts, death) == ((), None)
 
 
 def test_events_are_new_once_and_signed_letters_are_not_new_to_who_said_them():

@@ -42,8 +42,8 @@ class Aim:
         """What is not so; empty where both are."""
         bad, good = (_value(rows, row, self.metric) for row in (self.without, self.with_))
         less = self.good < self.harm
-        if bad is not None and (bad < self.harm if less else bad > self.harm):
-            return f"{self.metric} is {bad:.3g} without a defence: the attack does no harm, so it shows nothing"
+        if bad is not None and (bad < self.harm if less else bad > self.harm):  # guard: harm. Or nothing is shown
+            return f"{self.metric} is {bad:.3g} without it: the attack does no harm, so it shows nothing"
         if good is not None and (good > self.good if less else good < self.good):
             return f"{self.metric} is {good:.3g} with {self.with_}, and was to be {self.good:g}"
         return ""

@@ -166,7 +166,7 @@ class Post:
         if isinstance(message, Alive | Suspect | Dead):
             self.refused += 1
             verdict = self.notary.verifier.unsigned(Kind.CLAIM, "", peer)
-            return message if isinstance(verdict.result, Unproved) else None
+            return message if isinstance(verdict.result, Unproved) else None  # guard: nothing without its proof
         if not isinstance(message, User) or not message.payload.startswith(CLAIM):
             return message
         told = self.notary.accept(message.payload[len(CLAIM):], peer, wall(now))
@@ -200,7 +200,7 @@ class Post:
             self.bad(peer, error.why, now)
             return Burial(False), None
         held = self.core.member(said.node)
-        if self.guard is None or held is None or said.incarnation < held.incarnation:
+        if self.guard is None or held is None or said.incarnation < held.incarnation:  # guard: lives that are over
             return Burial(False), None
         burial = self.guard.accused(peer, data, Live(self.core), now)
         by = said.accusations[0].accuser if said.accusations else ""
