@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from holdfast.gossip.keys import Key
+from holdfast.testing.waiting import wait_until
 from tests.cli.conftest import COMMAND, environment
 from tests.support.gossip_agent import Agent
 
@@ -92,3 +93,56 @@ def test_without_encryption_there_are_no_keys_to_change(holdfast, tmp_path):
         said = holdfast("gossip", "keys", "list", "--rpc", one.rpc)
         assert said.code == 1
         assert "encryption not enabled" in said.err
+
+
+@pytest.fixture
+def rotating(tmp_path):
+    """Two agents that change keys by themselves."""
+    def words(name):
+        return ("--key", OLD, "--keyring", f"{name}.json", "--rotate", f"{name}.rotation", "--rotate-grace", "1s")
+
+    with Agent(tmp_path, "a", *words("a")) as a, Agent(tmp_path, "b", *words("b"), join=a) as b:
+        yield a, b
+
+
+def test_the_agent_changes_the_key_of_the_cluster_when_it_is_told_to(holdfast, rotating, tmp_path):
+    a, b = rotating
+    refused = holdfast("gossip", "keys", "rotate", "--rpc", b.rpc)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == "error: a leads: ask there\n"
+    begun = holdfast("gossip", "keys", "rotate", "--rpc", a.rpc, "--json")
+    assert (begun.code, begun.json["leads"]) == (0, True)
+
+    def through():
+        return "done: one key everywhere" in holdfast("gossip", "keys", "rotation", "--rpc", a.rpc).out
+
+    wait_until(through, 40, "the key is changed")
+    kept = [json.loads((tmp_path / f"{name}.json").read_text()) for name in "ab"]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 1
+    assert kept[0] != [OLD]
+    assert kept[0][0] not in (tmp_path / "a.rotation").read_text() + a.err + b.err
+
+
+def test_a_change_of_keys_is_stopped_and_goes_on(holdfast, rotating):
+    a, _ = rotating
+    for action in ("--go-on", "--stop"):
+        said = holdfast("gossip", "keys", "rotate", action, "--rpc", a.rpc)
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith("error: no change of keys is ")
+    assert holdfast("gossip", "keys", "rotate", "--rpc", a.rpc).code == 0
+    assert holdfast("gossip", "keys", "rotate", "--stop", "--rpc", a.rpc, "--json").json["phase"] in ("undo", "held")
+
+
+def test_an_agent_that_was_not_told_to_changes_no_keys_by_itself(holdfast, three):
+    said = holdfast("gossip", "keys", "rotation", "--rpc", three.rpc)
+    assert (said.code, said.out) == (2, "")
+    assert "start it with --rotate" in said.err
+
+
+@pytest.mark.parametrize("words", [("--rotate", "r"), ("--rotate", "r", "--keyring", "k", "--delegate", "none")],
+                         ids=["no keyring", "no layer"])
+def test_what_a_rotation_needs_is_said(holdfast, words):
+    said = holdfast("gossip", "agent", "--name", "x", "--bind", "127.0.0.1:0", *words)
+    assert (said.code, said.out) == (2, "")
+    assert "--rotate needs --keyring" in said.err

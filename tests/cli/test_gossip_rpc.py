@@ -11,6 +11,7 @@ import socket
 
 import pytest
 
+from holdfast.testing.waiting import wait_until
 from tests.support.gossip_agent import Agent
 
 TOKEN = "t" * 32
@@ -74,6 +75,16 @@ def test_it_may_be_asked_by_address(agent, host):
 def test_probes_see_that_it_is_there(agent):
     assert ask(agent, "GET", "/live") == (200, "ok\n")
     assert ask(agent, "GET", "/ready") == (200, '{"ready":true,"why":[]}\n')
+
+
+def test_metrics_say_who_is_there_and_what_came(agent):
+    def scraped():
+        status, text = ask(agent, "GET", "/metrics")
+        return status == 200 and 'holdfast_gossip_members{node="one",state="alive"} 1.0' in text and text
+
+    text = wait_until(scraped, 10, "the member has told how it stands") or ask(agent, "GET", "/metrics")[1]
+    assert 'holdfast_gossip_packets_total{direction="in",node="one"}' in text
+    assert 'holdfast_gossip_changes_total{node="one",what="joined"} 1.0' in text
 
 
 def test_what_is_going_on_is_shown_without_keys(tmp_path):

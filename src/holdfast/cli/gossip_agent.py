@@ -12,28 +12,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .._base.events import Events
 from ..errors import GossipError
 from .context import environment, settings, token_option
 from .edge import INTERRUPTED
 from .gossip_ask import TOKEN_VARIABLE
 from .gossip_http import JsonServer
 from .gossip_rpc import Agent, routes
+from .gossip_told import Watch
+from .listening import logged, measured_if_installed
 from .output import json_option, one_line, print_json_line, say, show
 from .params import ADDRESS, DURATION
 
 if TYPE_CHECKING:
     from ..gossip.agent import Change, Cluster, Event, Missed
     from ..gossip.agent.feed import Feed
+    from ..gossip.keys import Keyring
+    from ..gossip.keys.rotation_run import RotationRun
     from ..ids.service import Tokens
     from .plan import Address
 
@@ -92,11 +98,19 @@ TAG = _Tag()
               help="remembers who was there, to find the cluster again after a restart")
 @click.option("--rpc", type=ADDRESS, metavar="HOST:PORT",
               help="serve the RPC of `holdfast gossip members` and the others, /live, /ready and /metrics here")
+@click.option("--rotate", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="change the key of the whole cluster by itself; FILE remembers a change under way. Needs --keyring. "
+                   "Every member may have it, the one with the lowest name leads")
+@click.option("--rotate-after", "rotate_after_s", type=DURATION, default="30d", show_default=True,
+              help="the age at which a key is changed; and before 2^32 packets are sealed with it, in any case")
+@click.option("--rotate-grace", "grace_s", type=DURATION, default="1h", show_default=True,
+              help="how long the old key opens after everybody seals with the new one, for members that were away")
 @click.option("--watch", is_flag=True, help="print what becomes of members, and events, a line each")
 @json_option
 @token_option
 def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rpc: Address | None, watch: bool,
-          as_json: bool, keep_trying: bool, **wanted: Any) -> int:
+          as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float,
+          **wanted: Any) -> int:
     """Be a member of a cluster until SIGTERM or Ctrl-C, and then leave it.
 
     It speaks memberlist's protocol and Serf's, so Serf agents are members like any other. It prints its address once it
@@ -109,15 +123,26 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
                                f"{TOKEN_VARIABLE}, or listen on 127.0.0.1")
     if keyring_key is not None and keyring is None:
         raise click.UsageError("--keyring-key seals a --keyring: name its file")
+    if rotate is not None and (keyring is None or wanted["delegate"] == "none"):
+        raise click.UsageError("--rotate needs --keyring, or a restart would lose the new key; and not --delegate none")
     from ..gossip.agent import Cluster
 
     ring, first = _keyring(keyring, keyring_key, key) if keyring else None, None if keyring else key
     tags = dict(wanted.pop("tags"))
     cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, **wanted)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    telling = Telling(as_json, wanted["delegate"] == "serf") if watch else None
+    layer = wanted["delegate"] == "serf"
+    life = Life(cluster, rpc, tokens, layer=layer, telling=Telling(as_json, layer) if watch else None)
+    if rotate is not None and ring is not None:
+        life.rotating = partial(_rotating, ring, rotate, rotate_after_s, grace_s)
     with asyncio.Runner() as runner:
-        return runner.run(Life(cluster, telling, rpc, tokens).run())
+        return runner.run(life.run())
+
+
+def _rotating(ring: Keyring, record: Path, age_s: float, grace_s: float, cluster: Cluster) -> RotationRun:
+    from ..gossip.keys.rotation_record import Settings
+    from ..gossip.keys.rotation_run import RotationRun
+
+    return RotationRun(cluster, ring, record, settings=Settings(age_s=age_s, grace_s=grace_s))
 
 
 def _keyring(path: Path, sealed_by: Path | None, key: str | None) -> Any:
@@ -193,8 +218,12 @@ def _record(happened: Change | Event | Missed) -> dict[str, Any]:
 class Life:
     """One agent from its start to its leave."""
 
-    def __init__(self, cluster: Cluster, telling: Telling | None, rpc: Address | None, tokens: Tokens | None) -> None:
+    def __init__(self, cluster: Cluster, rpc: Address | None, tokens: Tokens | None, *, layer: bool,
+                 telling: Telling | None = None) -> None:
         self._cluster, self._telling, self._rpc, self._tokens = cluster, telling, rpc, tokens
+        self._layer = layer
+        #: Makes what changes keys by itself, if that is wanted.
+        self.rotating: Callable[[Cluster], RotationRun] | None = None
         self._stop = asyncio.Event()
         self._agent = Agent(self._stop.set)
 
@@ -203,13 +232,16 @@ class Life:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        where = ""
+        where, events = "", Events()
+        logged(events)
+        metrics = measured_if_installed(events)
+        watch = Watch(self._cluster, events, layer=self._layer)
         async with contextlib.AsyncExitStack() as stack:
             if self._rpc is not None:
-                server = JsonServer(routes(self._agent, None), self._tokens)
+                server = JsonServer(routes(self._agent, metrics), self._tokens)
                 stack.push_async_callback(server.close)
                 where = f", RPC at {await server.start('--rpc', self._rpc)}"
-            being = asyncio.create_task(self._being(where))
+            being = asyncio.create_task(self._being(where, watch))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((being, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -219,11 +251,15 @@ class Life:
                 await being
         return 0
 
-    async def _being(self, where: str) -> None:
+    async def _being(self, where: str, watch: Watch) -> None:
         """A member, from its joining to its leaving."""
         telling = self._telling.begin(self._cluster) if self._telling is not None else []
         try:
-            async with self._cluster as cluster:
+            async with self._cluster as cluster, contextlib.AsyncExitStack() as within:
+                watching = asyncio.create_task(watch.run())
+                within.callback(watching.cancel)
+                if self.rotating is not None:
+                    self._agent.rotation = await within.enter_async_context(self.rotating(cluster))
                 self._agent.cluster = cluster
                 say(one_line(f"member {cluster.name} at {cluster.address}{where}"))
                 over = asyncio.create_task(cluster.stopped())

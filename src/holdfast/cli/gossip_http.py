@@ -119,7 +119,7 @@ class JsonServer:
         except Refused as refused:
             return refused.page
         except TimeoutError:
-            return fault(408, "the request took too long to arrive")
+            return fault(408, "it took too long")
         except asyncio.LimitOverrunError:
             return fault(431, f"a request's head has at most {HEAD_BYTES_MAX} bytes")
         except HoldfastError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .gossip_ask import ask, rpc_options
-from .output import json_option, one_line, print_json, print_table, say
+from .output import json_option, one_line, print_fields, print_json, print_table, say
 from .params import DURATION
 
 if TYPE_CHECKING:
@@ -67,6 +67,37 @@ def _step(name: str, help: str, done: str) -> None:
 _step("install", "Have all members open what is sealed with KEY as well.", "installed")
 _step("use", "Have all members seal with KEY, which is installed everywhere.", "used")
 _step("remove", "Have all members forget KEY, with which nobody seals any more.", "removed")
+
+
+@keys.command("rotate")
+@click.option("--stop", "action", flag_value="stop", help="stop the change under way: before all members use the new "
+                                                          "key it is taken back, later all keys stay")
+@click.option("--go-on", "action", flag_value="go on", help="go on with one that was stopped")
+@json_option
+@rpc_options
+def rotate(*, rpc: Address, action: str | None, as_json: bool) -> None:
+    """Change the key of the whole cluster now: the agent does all steps, each finished everywhere before the next.
+
+    The agent runs with --rotate and has the lowest name of the live members. See how it goes with `rotation`.
+    """
+    _show_rotation(ask(rpc, "/v1/keys/rotate", {"action": action or "begin"}, wait_s=_WAIT_S), as_json=as_json)
+
+
+@keys.command("rotation")
+@json_option
+@rpc_options
+def rotation(*, rpc: Address, as_json: bool) -> None:
+    """The change of keys that is under way, and who holds it up."""
+    _show_rotation(ask(rpc, "/v1/keys/rotation"), as_json=as_json)
+
+
+def _show_rotation(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return print_json(found)
+    rows = [("phase", found["phase"] or "none"), ("leads", "this agent" if found["leads"] else "another member")]
+    rows += [(name, found[name]) for name in ("key", "reason", "last", "unkept") if found[name]]
+    rows += [("held up by", f"{node} ({lacks}) for {seconds:.0f} s") for node, lacks, seconds in found["stragglers"]]
+    return print_fields(rows)
 
 
 def _asked(rpc: Address, step: str, key: str, timeout_s: float | None) -> Any:

@@ -3,30 +3,34 @@
 
 ::
 
-    GET   /live  /ready  /metrics  /v1/members  /v1/inspect
-    POST  /v1/join  /v1/leave  /v1/event  /v1/query  /v1/rtt  /v1/keys/list  …/install  …/use  …/remove
+    GET   /live  /ready  /metrics  /v1/members  /v1/inspect  /v1/keys/rotation
+    POST  /v1/join  /v1/leave  /v1/event  /v1/query  /v1/rtt  /v1/keys/list  …/install  …/use  …/remove  …/rotate
 
 Payloads are Base64, because they are bytes. Answers about keys hold the keys themselves, as those of Serf do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ..errors import ConfigurationError, GossipError
+from ..errors import ConfigurationError, GossipError, KeyRefused
 from .gossip_http import Route
 from .health import Page, Readiness, live, ready
 
 if TYPE_CHECKING:
     from ..gossip.agent import Cluster, KeyChange
+    from ..gossip.keys.rotation_run import RotationRun, RotationView
 
 #: No query is waited for longer, whatever is asked for.
 WAIT_S_MAX: Final = 600.0
+#: A rotation that has not begun by then has not heard from anybody, itself included.
+BEGIN_S: Final = 30.0
 #: A key is called by its id, which has so many digits, or given in Base64, which is longer.
 ID_DIGITS: Final = 8
 
@@ -82,6 +86,12 @@ class KeyWanted(Wanted, forbid_unknown_fields=True):
     timeout_s: float | None = None
 
 
+class Rotate(Wanted, forbid_unknown_fields=True):
+    """action: begin, stop (before `use` the new key is taken back, after it all keys stay), or go on."""
+
+    action: Literal["begin", "stop", "go on"] = "begin"
+
+
 def routes(agent: Agent, metrics: Callable[[], tuple[str, str]] | None) -> dict[tuple[str, str], Route]:
     """All of them."""
     found = {
@@ -97,8 +107,10 @@ def routes(agent: Agent, metrics: Callable[[], tuple[str, str]] | None) -> dict[
     }
     found |= {("POST", f"/v1/keys/{step}"): Route(agent.step(step), KeyWanted)
               for step in ("list", "install", "use", "remove")}
+    found["GET", "/v1/keys/rotation"] = Route(agent.rotating)
+    found["POST", "/v1/keys/rotate"] = Route(agent.rotate, Rotate)
     if metrics is not None:
-        found["GET", "/metrics"] = Route(lambda _: Page(200, *metrics()))
+        found["GET", "/metrics"] = Route(lambda _: Page(200, *metrics()), open=True)
     return found
 
 
@@ -107,6 +119,7 @@ class Agent:
 
     def __init__(self, stop: Callable[[], object]) -> None:
         self.cluster: Cluster | None = None
+        self.rotation: RotationRun | None = None
         self.stopping = False
         self._stop = stop
 
@@ -187,6 +200,36 @@ class Agent:
             return _told(await do(key, timeout_s=wanted.timeout_s))
 
         return change
+
+
+    @property
+    def _rotation(self) -> RotationRun:
+        _ = self._there
+        if self.rotation is None:
+            raise ConfigurationError("this agent changes no keys by itself: start it with --rotate")
+        return self.rotation
+
+    def rotating(self, _: object) -> RotationView:
+        """The change of keys under way."""
+        return self._rotation.inspect()
+
+    async def rotate(self, wanted: Rotate) -> RotationView:
+        """Begins one, stops it, or goes on. Raises KeyRefused."""
+        rotation = self._rotation
+        phase = rotation.inspect().phase
+        if wanted.action == "stop":
+            if not phase:
+                raise KeyRefused("no change of keys is under way")
+            return rotation.abort()
+        if wanted.action == "go on":
+            if phase != "held":
+                raise KeyRefused("no change of keys is held")
+            return rotation.go_on()
+        async with asyncio.timeout(BEGIN_S):
+            said = await rotation.begin()
+        if said.what == "refused":
+            raise KeyRefused(said.text)
+        return rotation.inspect()
 
 
 def _bytes(text: str) -> bytes:
