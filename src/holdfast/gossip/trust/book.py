@@ -9,7 +9,7 @@ from ..._base.chance import Chance
 from ..._base.clock import WallMs
 from ...errors import NotTrusted
 from .admission import ROTATE, Anchor, Credential, Member, Vouched
-from .boxes import Box, seal
+from .boxes import Box, check_key, seal
 from .epochs import Epoch, Epochs, may_have
 from .identity import Entropy, Identity, short_id
 from .messages import Ack, Acked
@@ -86,6 +86,7 @@ class Book:
             return member
         if member.id not in self.members and len(self.members) >= MEMBERS_MAX:
             raise NotTrusted(f"{MEMBERS_MAX} members are known already", why="identity")
+        check_key(member.certificate.sealing)  # guard: keys that would stop a rotation
         self.members[member.id] = member
         self.short[short_id(member.id)] = member.id
         self.awaited = max(self.awaited, member.certificate.from_epoch)

@@ -42,6 +42,15 @@ def _key(shared: bytes, context: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY, salt=None, info=context).derive(shared)
 
 
+def check_key(public: bytes) -> None:
+    """Raises NotTrusted for a sealing key that nothing can be sealed to: one of low order, or none at all."""
+    from ._primitives import X25519PrivateKey, X25519PublicKey
+    try:
+        X25519PrivateKey.from_private_bytes(bytes(KEY)).exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        raise NotTrusted("nothing can be sealed to this key", why="sealed") from None
+
+
 def seal(content: bytes, cluster: bytes, epoch: bytes, to: str, public: bytes,
          *, entropy: Entropy) -> Box:
     """A box for the node ``to``, whose sealing key is ``public``. Raises NotTrusted for a key that is none."""

@@ -129,7 +129,10 @@ class Trust:
             self._heard(event)
         elif isinstance(event, Tick):
             self._sharing.tick()
-            self._leading.tick()
+            try:
+                self._leading.tick()
+            except NotTrusted as error:
+                book.out.append(Refused("", error.why, str(error)))
         elif isinstance(event, Live):
             book.live = event.nodes
         elif isinstance(event, Unreadable):

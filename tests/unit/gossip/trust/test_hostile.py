@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import BadPacket, NotTrusted
-from holdfast.gossip.trust.admission import Vouched
+from holdfast.gossip.trust.admission import Credential, Vouched, issue
 from holdfast.gossip.trust.boxes import seal
 from holdfast.gossip.trust.epochs import Activation, Cancellation, Retirement
-from holdfast.gossip.trust.identity import short_id
+from holdfast.gossip.trust.identity import Identity, short_id
 from holdfast.gossip.trust.messages import (
     Ack,
     Acked,
@@ -30,7 +30,7 @@ from holdfast.gossip.trust.messages import (
     Retire,
     Told,
 )
-from holdfast.gossip.trust.policy import Expel, Heard, Refused, Rotate, Send, Turned, Unreadable
+from holdfast.gossip.trust.policy import Expel, Heard, Met, Refused, Rotate, Send, Turned, Unreadable
 from holdfast.gossip.trust.records import decode, encode
 from holdfast.gossip.trust.revocations import Digest, revoke
 from tests.unit.gossip.trust.colony import Colony
@@ -336,6 +336,17 @@ def test_who_may_not_expel_is_told_so(scene):
     with pytest.raises(NotTrusted):
         scene.colony.tell(scene.ours, Expel(entry))
     assert not scene.trust.revocations.nodes
+
+
+def test_a_member_to_whose_key_nothing_can_be_sealed_stops_no_rotation(colony):
+    identity = Identity.generate(colony.town.entropy)
+    signed = issue(colony.town.issuer, CLUSTER, "trap", identity.signing, bytes(32), serial=bytes(16),
+                   not_before_ms=NOW - 1000, not_after_ms=NOW + 86_400_000)
+    for node in colony.ids:
+        colony.tell(node, Met(Credential(signed, None)))
+    assert colony.refusals() == {"sealed"}
+    colony.tell(colony.rotators[0], Rotate())
+    colony.until(lambda: colony.settled(colony.ids, 2))
 
 
 @pytest.fixture(scope="module")
