@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 
 import pytest
@@ -13,7 +14,7 @@ from holdfast.gossip import Cluster
 from holdfast.gossip.keys import Key, Keyring
 from holdfast.gossip.keys.rotation_record import Settings
 from holdfast.gossip.keys.rotation_run import RotationRun
-from tests.integration.gossip.peers import FIRST, QUICK, until
+from tests.integration.gossip.peers import FIRST, QUICK, serf, until
 
 NEW = Key(b"n" * 32)
 QUICKLY = Settings(age_s=None, grace_s=1.0, retry_s=0.2, retry_max_s=1.0)
@@ -65,6 +66,29 @@ def test_the_key_is_changed_while_members_talk_and_every_event_arrives(arun, tmp
                 assert heard == {str(number).encode() for number in range(told)}
             assert {who for who, _ in town.said} == {"m0"}
             assert all(member.inspect().members == {"alive": 5} for member in town.members)
+
+    arun(story())
+
+
+def test_the_key_of_a_cluster_with_real_serf_agents_is_changed(arun, tmp_path):
+    async def story():
+        async with AsyncExitStack() as stack:
+            town = Town(stack, tmp_path)
+            await town.enter("m0")
+            agents = []
+            for name in ("s1", "s2"):
+                (tmp_path / f"{name}.keyring").write_text(json.dumps([FIRST]))
+                agents.append(await stack.enter_async_context(serf(
+                    name, tmp_path, f"-keyring-file={tmp_path / name}.keyring", f"-join={town.members[0].address}")))
+            await until(lambda: sum(one.status == "alive" for one in town.members[0].members()) == 3)
+            assert (await town.runs[0].begin(NEW)).what == "began"
+            await until(lambda: ("m0", "done") in town.said, 60)
+            for agent in agents:
+                code, said = await agent.say("keys", "-list")
+                assert (code, said.count("[3/3]")) == (0, 1), said
+                assert NEW.text in said
+                assert json.loads((tmp_path / f"{agent.name}.keyring").read_text()) == [NEW.text]
+                await agent.sees({"m0": "alive", "s1": "alive", "s2": "alive"})
 
     arun(story())
 
