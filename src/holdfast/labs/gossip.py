@@ -26,6 +26,8 @@ from .cells import Cell, Cells, Report
 from .gossip_advice import advice, attack_cells, broken, slow_cells
 from .steps import Steps
 
+__all__ = ["ATTACKS", "FULL", "QUICK", "Plan", "compare", "failed"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
