@@ -320,6 +320,9 @@ class Layer:
         effects: list[Effect] = []
         left = set(theirs.left)
         for node in theirs.left:  # first, or the others' times would be in the way
+            known = self.membership.members.get(node)
+            if known is not None and known.status == Status.LEFT:  # guard: known leaves. They get no later
+                continue
             # One past the join it was accepted after: the leave's own time is not told.
             leave = Leave(theirs.status_ltimes.get(node, 0) + 1, node)
             verdict = self.membership.leave_intent(leave, now)

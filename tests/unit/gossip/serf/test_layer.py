@@ -174,6 +174,21 @@ def test_who_does_not_want_the_past_is_not_told():
     assert [e.event.payload for e in late.merge(theirs.exchange(), T0, join=False)] == [b"v2"]
 
 
+def test_exchanges_do_not_make_a_leave_later_than_it_was():
+    """Or two members that tell each other of it again and again outrun the clock, and what comes next is too old."""
+    cluster = Cluster()
+    for name in "ab":
+        cluster[name].gone("c", T0)
+    cluster.do("a", cluster["a"].force_leave("c", T0))
+    time = cluster["a"].membership.members["c"].status_ltime
+    for _ in range(9):
+        cluster["b"].merge(cluster["a"].exchange(), T0, join=False)
+        cluster["a"].merge(cluster["b"].exchange(), T0, join=False)
+    assert {cluster[name].membership.members["c"].status_ltime for name in "ab"} == {time}
+    cluster.do("a", cluster["a"].force_leave("c", T0, prune=True))
+    assert "c" not in cluster["b"].membership.members
+
+
 def test_an_exchange_in_which_a_living_member_left_is_refuted():
     layer = Cluster()["a"]
     theirs = serf.encode(Exchange(9, {"a": 5}, ("a",), 1, (), 1))
