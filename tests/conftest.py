@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis  # noqa: F401 - before _settle: it asks the collector who refers to what, and that knows no more of it
 import pytest
 
 from holdfast.testing.binaries import ServerMissing
