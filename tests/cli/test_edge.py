@@ -16,13 +16,14 @@ from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"],
-          ["gossip"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"], ["logs", "dlq"], ["machine"], ["once"],
-          ["outbox"], ["traces"])
+          ["gossip"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"], ["logs", "dlq"],
+          ["machine"], ["once"], ["outbox"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"],
-            ["gossip", "keys", "list"], ["gossip", "keys", "install"], ["gossip", "keys", "use"],
-            ["gossip", "keys", "remove"], ["gossip", "keys", "rotate"], ["gossip", "keys", "rotation"],
-            ["id", "next"], ["id", "decode"], ["id", "layouts"], ["id", "hold"],
+            ["gossip", "identity", "new"], ["gossip", "identity", "show"], ["gossip", "identity", "certify"],
+            ["gossip", "identity", "accept"], ["gossip", "keys", "list"], ["gossip", "keys", "install"],
+            ["gossip", "keys", "use"], ["gossip", "keys", "remove"], ["gossip", "keys", "rotate"],
+            ["gossip", "keys", "rotation"], ["id", "next"], ["id", "decode"], ["id", "layouts"], ["id", "hold"],
             ["id", "serve"], ["id", "workers"], ["migrate"], ["run"], ["sql", "init"], ["sql", "ddl"],
             ["streams", "ls"], ["streams", "lag"], ["streams", "pending"], ["streams", "claim"], ["streams", "trim"],
             ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"], ["dlq", "replay"], ["dlq", "discard"],
