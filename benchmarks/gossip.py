@@ -42,7 +42,7 @@ FEWER = 20
 
 @dataclass(frozen=True)
 class Effort:
-    """sizes: of clusters. runs: of each, of the largest a third. rounds, box_s: of everything on the wire."""
+    """sizes: of clusters. runs: of each, of the largest half as many. rounds, box_s: of everything on the wire."""
 
     sizes: tuple[int, ...] = (100, 1_000, 10_000)
     runs: int = 9
@@ -58,7 +58,7 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
     """Figures by question."""
     figures: dict[str, Any] = {"spread": {}, "detect": {}, "load": {}}
     for size in effort.sizes:
-        runs = max(1, effort.runs // 3) if size == max(effort.sizes) else effort.runs
+        runs = (effort.runs + 1) // 2 if size == max(effort.sizes) else effort.runs
         for lost in (0.0, 0.25):
             found = figures["spread"][f"{size}, {lost}"] = _sim("spread", size, lost, runs)
             tell(f"{size:,} members, {lost:.0%} lost: half knew after {median(found['t50_s']):.2f} s")

@@ -71,16 +71,16 @@ def _wire(wire: Mapping[str, Any], table: Table) -> str:
     exchanges = [[f"{name}, {one['bytes']:,} bytes", *(f"{wire['streams'][what][name]['us'] / 1000:,.1f}"
                                                       for what in _STREAMED)]
                  for name, one in wire["streams"]["write"].items()]
-    return (table(["datagrams a second, one core", *whats], rows)
+    return (table(["datagrams a second of a processor", *whats], rows)
             + f"The C library over a map alone, for comparison:\n\n{floor}\n"
-            + table(["exchange of all that is known, ms", *_STREAMED], exchanges))
+            + table(["exchange of all that is known, ms of a processor", *_STREAMED], exchanges))
 
 
 def _signing(calls: Mapping[str, Any], table: Table) -> str:
     """What is signed, and how long a letter becomes."""
     rows = [[row, *(_rate(calls[what][row]["us"]) for what in calls), f"{one['bytes']:,}"]
             for row, one in calls["say"].items()]
-    return table(["signatures a second, one core", *calls, "bytes of a letter"], rows)
+    return table(["signatures a second of a processor", *calls, "bytes of a letter"], rows)
 
 
 def _rate(us: float) -> str:

@@ -9,7 +9,8 @@ each process; a ``stranger`` is a packet under a key that is not there. Streams 
 What it is built on is timed in the same loop: the cipher alone, and the C library ``msgpack`` over the same map, which
 writes other bytes than Go's members do unless it is told to.
 
-Each figure is the median of rounds that take turns; a round is a plain loop until its box of time is over.
+Each figure is the median of rounds that take turns; a round is a plain loop until its box of time is over. Time is the
+processor's, so that what else a machine does at the moment changes it little.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def streams() -> Iterator[tuple[str, str, int, Call]]:
 
 def timed(made: Callable[[], Iterator[tuple[str, str, int, Call]]], rounds: int, box_s: float, chunk: int,
           ) -> dict[str, Any]:
-    """µs a call: what → to what → figures. All take their turn in each round."""
+    """µs of the processor a call: what → to what → figures. All take their turn in each round."""
     every = [(what, name, size, call, list[float]()) for what, name, size, call in made()]
     for _ in range(rounds):
         for *_, call, took in every:
@@ -149,8 +150,8 @@ def wrong() -> list[str]:
 
 def _box(call: Call, box_s: float, chunk: int) -> float:
     call()
-    done, began = 0, time.perf_counter()
-    while (took := time.perf_counter() - began) < box_s:
+    done, began = 0, time.thread_time()
+    while (took := time.thread_time() - began) < box_s:
         for _ in range(chunk):
             call()
         done += chunk
