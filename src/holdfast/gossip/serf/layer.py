@@ -325,6 +325,7 @@ class Layer:
                 continue
             # One past the join it was accepted after: the leave's own time is not told.
             leave = Leave(theirs.status_ltimes.get(node, 0) + 1, node)
+            self.clock.witness(min(leave.ltime, TIME_MAX))
             verdict = self.membership.leave_intent(leave, now)
             effects += [*verdict.changes, *(self.join(now) if verdict.refute else [])]
         for node, ltime in theirs.status_ltimes.items():

@@ -189,6 +189,19 @@ def test_exchanges_do_not_make_a_leave_later_than_it_was():
     assert "c" not in cluster["b"].membership.members
 
 
+def test_who_heard_of_a_leave_by_an_exchange_can_forget_and_make_forget():
+    """It holds the leave to be one later than it was: what others say next, and what it says itself, is not too old."""
+    for pruner in "ab":
+        cluster = Cluster()
+        for name in "ab":
+            cluster[name].gone("c", T0)
+        cluster["a"].force_leave("c", T0)  # and the intent is lost
+        cluster["b"].merge(cluster["a"].exchange(), T0, join=False)
+        assert cluster["b"].membership.left() == ("c",)
+        cluster.do(pruner, cluster[pruner].force_leave("c", T0, prune=True))
+        assert all("c" not in cluster[name].membership.members for name in "ab")
+
+
 def test_an_exchange_in_which_a_living_member_left_is_refuted():
     layer = Cluster()["a"]
     theirs = serf.encode(Exchange(9, {"a": 5}, ("a",), 1, (), 1))
