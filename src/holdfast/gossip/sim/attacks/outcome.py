@@ -21,7 +21,8 @@ class Outcome:
     the letters; infinity where most did not get so far. false_accepted: letters and claims that were believed and are
     false, or were believed before, by how many members each. false_deaths: views in which a live member was held to be
     dead or gone. read: part of what was to be kept secret that the attacker read. share: part of the peers that are the
-    attacker's. refused: messages that a member opened and refused, on average. bytes_s: what a member sends a second.
+    attacker's. refused: messages that a member opened and refused, on average. bytes_s: what a member sends a
+    second, exchanges of all that is known left out.
     """
 
     coverage: float | None = None

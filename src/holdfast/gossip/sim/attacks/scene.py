@@ -66,7 +66,10 @@ class Letter:
 
 
 class Scene(World):
-    """count: members that are there from the beginning. later: places for more. defences: what all honest ones do."""
+    """count: members that are there from the beginning. later: places for more. defences: what all honest ones do.
+
+    sent, sent_bytes: datagrams of all members so far, and what audits ask; exchanges of all that is known are left out.
+    """
 
     def __init__(self, count: int, chance: Chance, *, defences: Defences = NONE, later: int = 0,
                  profile: Profile = LAN, network: Network | None = None) -> None:
@@ -178,9 +181,7 @@ class Scene(World):
         for state in _differing(shown, core):
             told = [_claim(state, name_of(index))] if post.notary is None else [
                 User(CLAIM + proof) for proof in self.posts[peer].about(state.node, self.now)]
-            size = sum(map(self.weigh, told))
-            self.sent_bytes += size
-            if post.arriving(source, size, self.now):
+            if post.arriving(source, sum(map(self.weigh, told)), self.now):
                 found += [_softened(message) for message in post.into(told, source, self.now)]
         if found:
             self.give(index, Received(tuple(found), address_of(peer)))
