@@ -177,7 +177,7 @@ def test_where_no_agent_is_that_is_said(holdfast):
     (("--keyring", "nowhere"), "give --key once")])
 def test_misuse_is_said_and_ends_it(holdfast, words, said):
     bind = () if "--bind" in words else ("--bind", "127.0.0.1:0")
-    found = holdfast("gossip", "agent", "--name", "x", *bind, *words)
+    found = holdfast("gossip", "agent", "--name", "x", *bind, *words, "--join", "127.0.0.1:1", "--join-within", "0s")
     assert (found.code, found.out) == (2, "")
     assert said in found.err
     assert "YWJj" not in found.err

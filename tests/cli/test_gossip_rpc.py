@@ -11,6 +11,7 @@ import socket
 
 import pytest
 
+from holdfast.cli.gossip_http import AT_ONCE_MAX, PATIENCE_S
 from holdfast.testing.waiting import wait_until
 from tests.support.gossip_agent import Agent
 
@@ -65,6 +66,15 @@ def test_what_is_not_wanted_is_turned_away_and_the_agent_goes_on(agent, case):
     assert found == status
     assert json.loads(said)["error"]
     assert ask(agent, "GET", "/v1/members")[0] == 200
+
+
+def test_who_connects_and_says_nothing_keeps_only_so_many_away_and_not_for_long(agent):
+    port = int(agent.rpc.rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        for _ in range(AT_ONCE_MAX):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        wait_until(lambda: ask(agent, "GET", "/live")[0] == 503, 4, "there is room for no more")
+    wait_until(lambda: ask(agent, "GET", "/live")[0] == 200, PATIENCE_S + 5, "they are gone")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:9"])

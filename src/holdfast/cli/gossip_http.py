@@ -154,14 +154,15 @@ class JsonServer:
     def _allow(self, head: _Head, route: Route) -> None:
         if "origin" in head.fields:  # guard: no web page
             raise Refused(403, "web pages may not ask here")
-        if route.wants is not None and head.fields.get("content-type", "").partition(";")[0] != "application/json":
+        type_ = head.fields.get("content-type", "").partition(";")[0]
+        if route.wants is not None and type_ != "application/json":  # guard: no form
             raise Refused(415, "the request is to be application/json")
         if self._tokens is None:
             if not _by_address(head.fields.get("host", "")):  # guard: no name that was made to point here
                 raise Refused(403, "ask by address, or by localhost")
         elif not route.open:
             scheme, _, token = head.fields.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or self._tokens.whose(token.strip()) is None:  # guard: tokens
+            if scheme.lower() != "bearer" or self._tokens.whose(token.strip()) is None:  # guard: tokens. All but probes
                 raise Refused(401, "a token is wanted: set HOLDFAST_TOKEN, or give --token-file")
 
 
