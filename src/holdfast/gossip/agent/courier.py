@@ -106,20 +106,8 @@ class Courier:
             self._owner.stream_acked(answer.seq_no)
 
     async def found(self, where: str) -> list[Address]:
-        """The addresses of ``"host:port"``, those that can be reached from this one's kind. Raises OSError."""
-        host, port = host_and_port(where)
-        with contextlib.suppress(ValueError):
-            return [(packed(host), port)]
-        family = socket.AF_INET6 if len(self._transport.address[0]) == 16 else socket.AF_INET
-        known: list[Address] = []
-
-        def look() -> None:
-            for *_, name in socket.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM):
-                known.append((packed(str(name[0])), int(name[1])))
-
-        async with asyncio.timeout(self._stream_s):
-            await aside(look)  # a name server that does not answer holds nothing up
-        return list(dict.fromkeys(known))
+        """The addresses of ``"host:port"``. Raises OSError."""
+        return await found(where, self._transport.address, self._stream_s)
 
     # -- from others ------------------------------------------------------------------------------------------------
 
@@ -131,6 +119,11 @@ class Courier:
         except BadPacket as error:
             self._counts[f"streams_refused_{error.why}"] += 1
             return
+        await self.answer(message, talk)
+
+    async def answer(self, message: Message, talk: Conversation) -> None:
+        """What a stream said, that somebody opened."""
+        peer = self._owner.peer(talk.source)
         if isinstance(message, PushPull):
             await talk.write(await self._said(self._owner.exchange(join=False), peer))
             self._counts["exchanges_served"] += 1
@@ -149,6 +142,23 @@ class Courier:
         if isinstance(message, PushPull) and len(message.states) > MEMBERS_IN_THREAD:
             return await asyncio.to_thread(self._voice.stream, message, peer)
         return self._voice.stream(message, peer)
+
+
+async def found(where: str, own: Address, within_s: float) -> list[Address]:
+    """The addresses of ``"host:port"``, those that can be reached from this one's kind. Raises OSError, TimeoutError."""
+    host, port = host_and_port(where)
+    with contextlib.suppress(ValueError):
+        return [(packed(host), port)]
+    family = socket.AF_INET6 if len(own[0]) == 16 else socket.AF_INET
+    known: list[Address] = []
+
+    def look() -> None:
+        for *_, name in socket.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM):
+            known.append((packed(str(name[0])), int(name[1])))
+
+    async with asyncio.timeout(within_s):
+        await aside(look)  # a name server that does not answer holds nothing up
+    return list(dict.fromkeys(known))
 
 
 def reason(error: Exception) -> str:

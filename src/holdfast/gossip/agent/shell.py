@@ -30,6 +30,7 @@ from ..core.effects import Effect, Exchange, Packet
 from ..core.events import Event, Exchanged, Leave, Received, Spread, Start, StreamAcked, Tick
 from ..core.members import Member
 from ..messages import Ack, Address, Ping, PushPull, User
+from ..native.exchange import Proved
 from ..profiles import Profile
 from ..serf import effects as serf_effects
 from ..serf.conflict import keeps_its_name
@@ -48,7 +49,7 @@ from .voice import Peer, Voice
 log = logging.getLogger("holdfast")
 
 #: Exchanges that this member began, and pings by stream, at once.
-LIMITS: Final = {"exchange": 32, "stream ping": 64, "handler": 64, "upkeep": 8}
+LIMITS: Final = {"exchange": 32, "stream ping": 64, "handler": 64, "upkeep": 8, "keys": 256}
 #: Between two looks of the layer at what is over.
 LAYER_S: Final = 1.0
 #: Between two votes about this member's name.
@@ -370,6 +371,8 @@ class Shell:
                 self.do_layer(self.layer.merge(theirs.user_state, self.now, join=entering))
             except BadPacket as error:
                 self.counts[f"user_states_refused_{error.why}"] += 1
+        if isinstance(theirs, Proved) and theirs.more:
+            self.handle(Received(theirs.more, source))
         return ""
 
     def stream_acked(self, seq_no: int) -> None:

@@ -14,7 +14,7 @@ import contextlib
 import errno
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,19 +50,19 @@ class TransportLimits:
 
 
 class Conversation:
-    """A stream that somebody opened: read once, answer at most once."""
+    """A stream, by turns. source: who is at its other end. counted: it was that one who opened it."""
 
     def __init__(self, transport: Transport, source: Address, reader: asyncio.StreamReader,
-                 writer: asyncio.StreamWriter) -> None:
-        self._transport, self._reader, self._writer = transport, reader, writer
+                 writer: asyncio.StreamWriter, *, counted: bool = True) -> None:
+        self._transport, self._reader, self._writer, self._counted = transport, reader, writer, counted
         self.source: Final = source
 
     async def read(self, into: Reader) -> Message:
         """What it says. Raises BadPacket, also when it ends before its message does."""
-        return await self._transport.read(self._reader, into, counted=True)
+        return await self._transport.read(self._reader, into, counted=self._counted)
 
     async def write(self, data: bytes) -> None:
-        """The answer."""
+        """What is said to it."""
         await self._transport.write(self._writer, data)
 
 
@@ -180,14 +180,20 @@ class Transport:
     async def ask(self, to: Address, said: bytes, into: Reader, within_s: float) -> Message:
         """Opens a stream, says something and reads the answer. Raises OSError, TimeoutError, BadPacket (short, when it
         is closed without an answer)."""
+        async with self.dial(to, within_s) as talk:
+            await talk.write(said)
+            return await talk.read(into)
+
+    @contextlib.asynccontextmanager
+    async def dial(self, to: Address, within_s: float) -> AsyncIterator[Conversation]:
+        """A stream to somebody, closed at the end. Raises OSError, and TimeoutError when it is not over by then."""
         if not reachable(to):
             raise GossipError("nobody can be there")
         self.counts["streams_out"] += 1
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(host_text(to[0]), to[1], limit=CHUNK)
             try:
-                await self.write(writer, said)
-                return await self.read(reader, into, counted=False)
+                yield Conversation(self, to, reader, writer, counted=False)
             finally:
                 await _closed(writer)
 
