@@ -13,10 +13,11 @@ Inside::
     shell.py        carries out what core and layer want; courier.py: over streams; tasks.py: under way, and how many
     voice.py        messages as bytes and back: the place where modes differ
     transport.py    one port for datagrams and streams, and its bounds; strangers.py: what those may be sent
-    address.py      hosts and ports as text and as bytes
+    settings.py     what a cluster is told, checked; address.py, places.py: hosts and ports
     view.py         members, changes, events as users see them; feed.py: to read them as they come
+    inspect.py      what is going on
     questions.py    queries, asked and answered; key_changes.py: keys, in the whole cluster
-    snapshot.py     what is remembered over a restart
+    snapshot.py     what is remembered over a restart; remembering.py: by whom, and when
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ class Cluster:
     key, keyring: what members share, 16, 24 or 32 bytes, in Base64 where it is text; without, anybody may read and
     write. encrypting, insisting: False for a cluster on its way to encryption, see ``wire.Framing``. label: keeps
     clusters apart; members before memberlist 0.3 know none. compress: price: some 0.2 ms of CPU for each packet.
-    voice: another way to speak altogether. refuse_keys: why keys are not changed by queries; empty: they are.
+    voice: another way to speak altogether, with ``keyring`` for queries about keys alone. refuse_keys: why keys are not
+    changed by queries; empty: they are.
 
     tags: what is shown of it, 512 bytes in all. profile: LAN, WAN, LOCAL or its name; the same for all members.
     delegate: ``"serf"``, or ``"none"`` for memberlist alone, with nothing of events, queries, tags and keys; ``meta``
@@ -87,7 +88,7 @@ class Cluster:
     for a short restart. replay_events: True hears what was told before it joined.
 
     room: changes and events that wait for a slow reader; beyond that the oldest are dropped, and it is told how many.
-    Raises ConfigurationError.
+    limits: of streams that others open. clock, chance: for tests. Raises ConfigurationError.
     """
 
     def __init__(self, name: str, *, bind: str = "127.0.0.1:0", advertise: str | None = None,
