@@ -37,6 +37,12 @@ def test_as_many_liars_as_a_certificate_takes_still_kill_and_that_is_said():
     assert rows["encryption + signatures + certificates"].false_deaths > 10
 
 
+def test_a_live_members_address_is_not_taken_even_without_signatures():
+    rows = played(ATTACKS["liar about addresses"])
+    assert {found.false_accepted for found in rows.values()} == {0}
+    assert {found.false_deaths for found in rows.values()} == {0}
+
+
 def test_a_process_that_has_just_started_has_no_windows_so_old_packets_pass_once():
     """Those that have run all along take nothing again."""
     found = replayer.run(Defences(windows=True), MEMBERS, random.Random(1))

@@ -120,6 +120,8 @@ ATTACKS: Final[Mapping[str, Attack]] = {attack.name: attack for attack in (
            (_KEY, _SIGNED), (
         Aim("false_accepted", "encryption", 10, "encryption + signatures", 0,
             "only a member itself says where and what it is"),)),
+    Attack("liar about addresses", "is a member, and says of others that they are where it is itself",
+           partial(liar.run, lies=liar.addresses), (_KEY, _SIGNED)),
     Attack("liar about deaths", "is a member, and declares others dead in its own name",
            partial(liar.run, lies=liar.deaths), (_KEY, _SIGNED, _CERTIFIED), (
         Aim("false_deaths", "encryption + signatures", 10, "encryption + signatures + certificates", 0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Members that say what is false of others: that they are dead or left, or that their meta is another.
+"""Members that say what is false of others: that they are dead or left, that their meta or address is another.
 
 Each second each liar picks the next victim and tells some members, in whichever name serves best: its own, another's,
 the victim's. With a key of its own it signs what it can; to accuse in its own name is then its right, and a certificate
@@ -19,7 +19,7 @@ from ...defence.acts import Tell
 from ...messages import Alive, Dead, User
 from ...signing import Claim, Kind
 from ...signing.claims import payload, topic
-from ..world import name_of
+from ..world import address_of, name_of
 from .defences import Defences
 from .letters import wall
 from .outcome import QUIET_S, Outcome, outcome
@@ -61,22 +61,30 @@ def metas(about: About) -> Sequence[Claim]:
     return (Alive(held.incarnation + 1, held.node, held.host, held.port, LIE, held.versions),)
 
 
+def addresses(about: About) -> Sequence[Claim]:
+    """It lives, and is to be reached where the liar is."""
+    held, host = about.held, int(about.liar[5:]).to_bytes(4, "big")
+    return (Alive(held.incarnation + 1, held.node, host, held.port, held.meta, held.versions),)
+
+
 class _Ledger:
     """Counts what honest members came to believe of honest members that live."""
 
     def __init__(self, scene: Scene, victims: Sequence[int]) -> None:
-        self._scene, self._victims = scene, {name_of(index) for index in victims}
+        self._scene = scene
+        self._hosts = {name_of(index): address_of(index)[0] for index in victims}
         self.deaths = self.lies = 0
 
     def note(self, now: float, index: int, effect: Effect) -> None:
-        if not isinstance(effect, Changed) or index in self._scene.hostile or effect.member.node not in self._victims:
+        if not isinstance(effect, Changed) or index in self._scene.hostile or effect.member.node not in self._hosts:
             return
         self.deaths += effect.what in ("failed", "left")
-        self.lies += effect.what == "updated" and effect.member.meta == LIE
+        self.lies += effect.what == "updated" and (
+            effect.member.meta == LIE or effect.member.host != self._hosts[effect.member.node])
 
 
 def run(defences: Defences, members: int, chance: Chance, *, lies: Lies, liars: int = 1) -> Outcome:
-    """false_accepted: views in which a victim's meta was the liar's."""
+    """false_accepted: views in which a victim's meta or address was the liar's."""
     scene = Scene(members, chance, defences=defences)
     league, victims = range(members - liars, members), range(VICTIMS)
     scene.hostile.update(dict.fromkeys(league, Hostile()))
