@@ -145,7 +145,7 @@ class Courier:
 
 
 async def found(where: str, own: Address, within_s: float) -> list[Address]:
-    """The addresses of ``"host:port"``, those that can be reached from this one's kind. Raises OSError, TimeoutError."""
+    """The addresses of ``"host:port"`` that are of this one's kind. Raises OSError, TimeoutError."""
     host, port = host_and_port(where)
     with contextlib.suppress(ValueError):
         return [(packed(host), port)]
