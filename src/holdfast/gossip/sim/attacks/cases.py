@@ -132,8 +132,8 @@ ATTACKS: Final[Mapping[str, Attack]] = {attack.name: attack for attack in (
            (_KEY, _FLOOD, _AUDIT, _HEARD)),
     Attack("dropper 80 %", "is 80 % of the members, and passes nothing on", partial(dropper.run, part=0.8),
            (_KEY, _FLOOD, _AUDIT, _HEARD), (
-        Aim("coverage", "encryption", 0.75, "encryption + flood + audit", 0.8,
-            "what gossip missed is told directly, or found by asking"),)),
+        Aim("coverage", "encryption", 0.85, "encryption + flood + audit", 0.9,
+            "what gossip missed is told directly, or found by asking"),), scale=1.6),
     Attack("replayer", "records packets, and sends them again once some members have restarted", replayer.run,
            (_KEY, _WINDOWS, _SIGNED), (
         Aim("false_accepted", "encryption", 5, "encryption + signatures", 0,

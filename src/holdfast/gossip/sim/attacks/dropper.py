@@ -18,7 +18,7 @@ from .outcome import Outcome, outcome
 from .plays import chosen, speak
 from .scene import Hostile, Scene
 
-LETTERS, EVERY_S, WAIT_S = 10, 0.5, 30.0
+LETTERS, EVERY_S, WAIT_S = 10, 0.5, 60.0
 _ANSWERS = (Ping, IndirectPing, Ack, Nack)
 
 
