@@ -30,6 +30,8 @@ def played(attack, rows=None):
 def test_the_attack_does_harm_and_its_defence_stops_it(attack):
     rows = played(attack, {row for aim in attack.aims for row in (aim.without, aim.with_)})
     assert [aim.missed(rows) for aim in attack.aims] == [""] * len(attack.aims)
+    for aim in attack.aims:
+        assert aim.missed({aim.with_: rows[aim.without]}), "guard: with the defence off its aim is missed"
 
 
 def test_as_many_liars_as_a_certificate_takes_still_kill_and_that_is_said():
