@@ -6,6 +6,7 @@
 ``load``      what a member sends while nothing happens
 ``ablation``  slow members, and live ones taken for dead: SWIM, each part of Lifeguard, all of them, and ours
 ``wire``      datagrams and exchanges, encoded, decoded, encrypted; ``signing``: signatures, by algorithm and size
+``clusters``  real members on loopback, a hundred of ours and twenty, beside twenty Serf agents: what each costs
 
 No server. Every question runs in a fresh process. What comes from the simulated clock is the same on every machine.
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 from holdfast.gossip.sim.ablation import fewer
 
+from .gossip_clusters_serf import missing
 from .rig import ROOT
 
 Tell = Callable[[str], None]
@@ -42,16 +44,20 @@ FEWER = 20
 
 @dataclass(frozen=True)
 class Effort:
-    """sizes: of clusters. runs: of each, of the largest half as many. rounds, box_s: of everything on the wire."""
+    """sizes: of clusters. runs: of each, of the largest half as many. rounds, box_s: of everything on the wire.
+    clusters: whose, members, processes; each has two windows of window_s, and then so many members are killed."""
 
     sizes: tuple[int, ...] = (100, 1_000, 10_000)
     runs: int = 9
     ablations: int = 6
     rounds: int = 9
     box_s: float = 0.2
+    clusters: tuple[tuple[str, int, int], ...] = (("ours", 100, 10), ("ours", 20, 20), ("serf", 20, 20))
+    window_s: float = 60.0
+    kills: int = 3
 
 
-QUICK = Effort(sizes=(100, 1_000), runs=3, ablations=2, rounds=3, box_s=0.02)
+QUICK = Effort(sizes=(100, 1_000), runs=3, ablations=2, rounds=3, box_s=0.02, window_s=10.0, kills=1)
 
 
 def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
@@ -70,6 +76,7 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
     tell("what packets cost was measured")
     figures["signing"] = _child("benchmarks.gossip_signing", effort.rounds, effort.box_s)
     tell("what signatures cost was measured")
+    figures["clusters"] = [_cluster(*one, effort, tell) for one in effort.clusters]
     return figures
 
 
@@ -96,8 +103,18 @@ def off(figures: Mapping[str, Any]) -> list[str]:
 
 
 def spoiled(figures: Mapping[str, Any]) -> int:
-    """What is not as computed, packets that do not come back as they went in, signatures that do not hold."""
-    return len(off(figures)) + len(figures["wire"]["wrong"]) + len(figures["signing"]["wrong"])
+    """What is not as computed, packets that do not come back as they went in, signatures that do not hold, events that
+    were not heard and deaths that nobody saw."""
+    return (len(off(figures)) + len(figures["wire"]["wrong"]) + len(figures["signing"]["wrong"])
+            + sum(len(one.get("wrong", ())) for one in figures["clusters"]))
+
+
+def _cluster(who: str, members: int, processes: int, effort: Effort, tell: Tell) -> dict[str, Any]:
+    if who == "serf" and (why := missing()):
+        return {"who": who, "members": members, "missing": why}
+    found = _child("benchmarks.gossip_clusters", who, members, processes, effort.window_s, effort.kills)
+    tell(f"{members} members, {who}: {found['idle']['cpu_ms']:.2f} ms of CPU a second each, while nothing happens")
+    return found
 
 
 def _sim(*arguments: object) -> dict[str, Any]:

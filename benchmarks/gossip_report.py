@@ -8,6 +8,7 @@ from typing import Any
 
 from .figures import spread
 from .gossip import COMPUTED, FEWER, SPREAD, fewer
+from .gossip_clusters_report import clusters
 
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 TITLE = "Gossip"
@@ -19,7 +20,7 @@ def gossip(result: Mapping[str, Any], table: Table) -> str:
     figures = result["figures"]
     return (_spread(figures["spread"], table) + _detect(figures, table)
             + _ablation(figures["ablation"]["stages"], table) + _wire(figures["wire"], table)
-            + _signing(figures["signing"]["calls"], table))
+            + _signing(figures["signing"]["calls"], table) + clusters(figures.get("clusters", ()), table))
 
 
 def _spread(found: Mapping[str, Any], table: Table) -> str:
