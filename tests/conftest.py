@@ -16,6 +16,7 @@ A server or a file that is missing skips the test and says why; with ``CI=true``
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -23,6 +24,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis  # noqa: F401 - before _settle: it asks the collector who refers to what, and that knows no more of it
 import pytest
 
 from holdfast.testing.binaries import ServerMissing
@@ -81,6 +83,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):  # of pytest-xdist, with --no-loadscope-reorder
         turns = {path: turn for turn, path in enumerate(in_turn(item.path for item in items))}
         items.sort(key=lambda item: turns[item.path])
+
+
+def pytest_collection_finish() -> None:
+    _settle()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            _settle()
+
+
+def _settle() -> None:
+    """What is there stays until the end: thousands of tests, and reports of those that ran. The collector would look at
+    all of it each time, which takes seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -250,5 +250,13 @@ TRACES: dict[str, Contestant] = {c.name: c for c in (
     Contestant("traces-json", "a loop with json", "traces_peers", (), {"read": "json.loads of each line"}),
     Contestant("traces-re", "a loop with re", "traces_peers", (), {"read": "one regular expression a line"}),
 )}
+#: Gossip: the simulator and the wire need nobody else.
+GOSSIP: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("gossip-holdfast", "Holdfast's gossip", "gossip_wire",
+               ("holdfast", "cryptography", "msgspec", "msgpack"), {
+        "simulator": "LAN profile, 1 ms on the way",
+        "wire": "MessagePack as memberlist's members write it, AES-256-GCM",
+        "beside it": "the C library msgpack over the map of one message, the cipher of cryptography alone"}),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dlq
+import gossip
 import ids
 import logs
 import once
@@ -44,6 +45,8 @@ BOARDS = {
     "holdfast-logs": Board("Holdfast logs", "Pipelines of log files: lines, sinks, spools, dead letters.", logs.ROWS),
     "holdfast-traces": Board("Holdfast traces", "Files of spans that are followed: reading, and what traces do.",
                              traces.ROWS),
+    "holdfast-gossip": Board("Holdfast gossip", "Members of a gossip cluster: who is there, keys, signatures, peers.",
+                             gossip.ROWS),
 }
 
 

@@ -51,8 +51,11 @@ The tree, in full::
     ├── SecretUnavailable             a secret reference could not be resolved
     └── GossipError                   members, and what they tell each other
         ├── BadPacket                 what a peer sent is not what the protocol says: nothing of it was used
+        ├── JoinFailed                none of the members that were named could be joined
+        ├── NameLost                  this member's name is another one's
         ├── KeyRefused                the keyring cannot be changed as asked
-        └── KeyringSealed             the keyring's file cannot be opened
+        ├── KeyringSealed             the keyring's file cannot be opened
+        └── NotTrusted                who said it may not: nothing of it was used
 
 ``retry_may_help`` says whether the same call, made again later, could succeed with nothing mended.
 A class's docstring is its message when none is given, so what is documented is what is printed.
@@ -381,6 +384,17 @@ class BadPacket(GossipError):
         super().__init__(message)
 
 
+class JoinFailed(GossipError):
+    """None of the members that were named could be joined; the message says why, for each."""
+
+    retry_may_help = True
+    exit_code = 3
+
+
+class NameLost(GossipError):
+    """Another member has this one's name, and most others know that one: this member stopped."""
+
+
 class KeyRefused(GossipError):
     """The keyring cannot be changed as asked."""
 
@@ -389,3 +403,17 @@ class KeyringSealed(GossipError):
     """The keyring's file cannot be opened: the passphrase or key file is another one, or the file is damaged."""
 
     exit_code = 3
+
+
+class NotTrusted(GossipError):
+    """Whoever said this is not trusted to say it: nothing of it was used.
+
+    ``why``, to be counted by: signature (not by its signer, or said in another cluster), identity (a name, id or key
+    that is not theirs), issuer (nobody we know vouches), period (too early or too late), role (not theirs to say),
+    revoked, invite (spent, or for somebody else), challenge (an answer to another question), epoch (older than ours,
+    or from nowhere), sealed (not for us, or not what was announced), replay, exhausted.
+    """
+
+    def __init__(self, message: str | None = None, *, why: str = "signature") -> None:
+        self.why = why
+        super().__init__(message)

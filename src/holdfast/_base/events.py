@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from .event import *  # noqa: F403 - the base of all, which events_ids has to reach without this file
 from .event import Event
-from .events_ids import *  # noqa: F403 - events as those below, in a file of their own for their number
+from .events_gossip import *  # noqa: F403 - events as those below, in a file of their own for their number
+from .events_ids import *  # noqa: F403 - the same
 from .events_letters import *  # noqa: F403 - the same
 from .events_logs import *  # noqa: F403 - the same
 from .events_traces import *  # noqa: F403 - the same

@@ -188,6 +188,29 @@ def parsers(*, quick: bool, seed: int, lines: int | None, as_json: bool) -> int:
     return int(failed(report))
 
 
+@command.command("gossip")
+@click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: 24 members, one run of each")
+@click.option("--seed", type=int, default=1, show_default=True, help="of everything: it gives the same numbers again")
+@click.option("--attack", "attacks", multiple=True, help="this one alone; may be repeated (default: all)")
+@json_option
+def gossip(*, quick: bool, seed: int, attacks: tuple[str, ...], as_json: bool) -> int:
+    """Attack a simulated cluster: eavesdroppers, tamperers, liars, droppers, replayers, swarms, eclipses; slow members.
+
+    Needs no server: core and defences are the ones that ship, clock, network and attacker are simulated, in this
+    process. Each attack meets the cluster without and with the defences that are for it. Needs the extra gossip.
+    Answers 1 when a defence does not do what it is for, or when an attack does no harm without one.
+    """
+    with progress("lab", 100) as done:
+        report = run(_attacked(quick, seed, attacks, done))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, ("nobody", "traffic", "traffic of a member, bytes/s"))
+    from ..labs.gossip import failed
+
+    return int(failed(report))
+
+
 def _print_workers(report: Report) -> None:
     """The matrix first."""
     from ..labs.cells import Cells
@@ -197,6 +220,17 @@ def _print_workers(report: Report) -> None:
     print_table(*matrix(Cells(report.cells), list(SCHEMES.values())))
     show()
     _print(report, ("start", "claim_p50_ms", "a claim, ms"), ("crash", "first_id_s", "seconds after a death"))
+
+
+async def _attacked(quick: bool, seed: int, attacks: tuple[str, ...], done: Callable[[int], None]) -> Report:
+    from ..labs import gossip as lab
+
+    unknown = [name for name in attacks if name not in lab.ATTACKS]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of: {', '.join(lab.ATTACKS)}", param_hint="--attack")
+    chosen = {name: lab.ATTACKS[name] for name in attacks or lab.ATTACKS}
+    return await lab.compare(lab.QUICK if quick else lab.FULL, attacks=chosen, slow=not attacks, seed=seed, say=say,
+                             done=lambda through, steps: done(100 * through // steps))
 
 
 async def _parsed(quick: bool, seed: int, lines: int | None, done: Callable[[int], None]) -> Report:

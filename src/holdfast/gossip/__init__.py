@@ -3,15 +3,16 @@
 
 ::
 
-    import random
-    from holdfast.gossip import LAN, Core
-    from holdfast.gossip.core.events import Join, Start, Tick
-    from holdfast.gossip.sim.sizes import weigh          # or the length of what the wire makes of it
+    import asyncio
+    from holdfast.gossip import Cluster
 
-    core, chance = Core("one", (bytes([127, 0, 0, 1]), 7946), weigh=weigh, profile=LAN), random.Random(1)
-    core.handle(Start(), 0.0, chance)
-    core.handle(Join(((bytes([127, 0, 0, 1]), 7947),)), 0.0, chance)   # an Exchange: open that stream
-    core.handle(Tick(), core.next_due, chance)                         # Packets: send them
+    async def main():
+        async with Cluster("one", tags={"role": "web"}, profile="local") as one:    # a port of 127.0.0.1 that is free
+            async with Cluster("two", join=[one.address], profile="local") as two:
+                await two.event("deploy", b"v2")
+                print(*(f"{member.name} {member.status} {dict(member.tags)}" for member in two.members()), sep="\\n")
+
+    asyncio.run(main())
 
 Inside::
 
@@ -20,14 +21,19 @@ Inside::
     core/          the protocol: (event, now, chance) → effects
     wire/          those records as bytes, memberlist's and Serf's; serf/: the layer above
     keys/          the keyring
+    agent/         all of it on a real network: Cluster
+    defence/       against members that lie, flood, drop, hide or come in hundreds
     sim/           the same core, thousands of times, under a clock of its own
 """
 
 from __future__ import annotations
 
+from .agent import Cluster
 from .core.core import Core
 from .core.members import Member
 from .messages import State
 from .profiles import LAN, LOCAL, WAN, Lifeguard, Profile
 
-__all__ = ["Core", "LAN", "LOCAL", "Lifeguard", "Member", "Profile", "State", "WAN"]  # noqa: RUF022 - sorted as text
+__all__ = [  # noqa: RUF022 - sorted as text
+    "Cluster", "Core", "LAN", "LOCAL", "Lifeguard", "Member", "Profile", "State", "WAN",
+]

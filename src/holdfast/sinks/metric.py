@@ -68,7 +68,8 @@ class Metric:
 STREAM = ("stream",)
 GROUP = ("stream", "group")
 #: Labels that say whose a series is; its counters are born when these are first seen.
-WHOSE = ("stream", "group", "namespace", "machine", "kind", "scheme", "tag", "pipeline", "source", "sink")
+WHOSE = ("stream", "group", "namespace", "machine", "kind", "scheme", "tag", "pipeline", "source", "sink",
+         "node")
 
 #: From a tenth of a millisecond, a no-op handler, to the minutes of a report; about two a decade.
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)

@@ -34,6 +34,7 @@ from .metric import count as _count
 from .metric import gauge as _gauge
 from .metric import kinds as _kinds
 from .metric import seconds as _seconds
+from .metrics_gossip import GOSSIP
 from .metrics_letters import LETTER_SERVICE
 from .metrics_logs import LOG_PIPELINES
 from .metrics_traces import TRACES
@@ -427,6 +428,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "State machines": MACHINES,
     "Log pipelines": LOG_PIPELINES,
     "Traces that are followed": TRACES,
+    "Members of a gossip cluster": GOSSIP,
     "Recovery": RECOVERY,
     "Liveness": LIVENESS,
     "The metrics themselves": (SERIES_REFUSED,),

@@ -151,5 +151,5 @@ async def chapters(agents, member, folder, ring):
 
 def test_a_real_agent_takes_it_for_a_member(tmp_path, arun):
     if not shutil.which("serf"):
-        raise ServerMissing("serf is not installed: apt-get install serf")
+        raise ServerMissing("serf", "apt-get install serf")
     arun(story(tmp_path))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 import timeit
 
 import pytest
@@ -481,5 +482,6 @@ def test_whatever_it_is_given_it_makes_a_valid_letter(  # noqa: PLR0917
 def test_building_takes_no_longer_than_a_few_settles():
     error = raised(RuntimeError("declined by the bank"))
     known = facts(error=error, attempts=5, max_attempts=5, consumer="c", handler="m:f")
-    each = min(timeit.repeat(lambda: build(MESSAGE, known), number=50, repeat=10)) / 50
+    each = min(timeit.repeat(lambda: build(MESSAGE, known), number=50, repeat=10,
+                             timer=time.thread_time)) / 50  # of the processor: others may use it, too
     assert each < 0.001, f"{each * 1e6:.0f} µs; about 150 is usual"

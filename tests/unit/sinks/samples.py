@@ -27,7 +27,8 @@ class FixedClock:
 def event_types() -> list[type[ev.Event]]:
     """Every event that rooms emit; bases, which only others build upon, left out."""
     found = [cls for cls in vars(ev).values() if isinstance(cls, type) and issubclass(cls, ev.Event)]
-    bases = (ev.Event, ev.OfCounter, ev.OfGroup, ev.OfIdTag, ev.OfLetters, ev.OfLock, ev.OfLogs, ev.OfWorkerId)
+    bases = (ev.Event, ev.OfCounter, ev.OfGossip, ev.OfGroup, ev.OfIdTag, ev.OfLetters, ev.OfLock, ev.OfLogs,
+             ev.OfWorkerId)
     return [cls for cls in found if cls not in bases]
 
 

@@ -72,10 +72,11 @@ def test_every_label_is_found_on_the_event_that_feeds_it():
 
 def test_no_label_can_hold_a_message_or_a_consumer():
     used = {name for metric in METRICS for name in metric.labels}
-    assert used == {"action", "at", "breaker", "category", "cause", "channel", "damaged", "error_type", "group", "how",
-                    "in_doubt", "kind", "lost", "machine", "move", "namespace", "new_server", "outcome", "pipeline",
-                    "reason", "result", "scheme", "service", "severity", "sink", "source", "spooled", "stage", "state",
-                    "strategy", "stream", "tag", "to", "verdict", "what", "where", "why"}
+    assert used == {"action", "at", "breaker", "category", "cause", "channel", "damaged", "direction", "error_type",
+                    "group", "how", "in_doubt", "kind", "lost", "machine", "move", "namespace", "new_server", "node",
+                    "outcome", "pipeline", "queue", "reason", "result", "role", "scheme", "service", "severity", "sink",
+                    "source", "spooled", "stage", "state", "step", "strategy", "stream", "tag", "to", "verdict", "what",
+                    "where", "why"}
 
 
 def test_every_event_feeds_a_metric():

@@ -7,6 +7,10 @@ Inside::
     keyring.py    several: install, use, remove. Open this first
     sealed.py     on disk, encrypted under a passphrase or a key file
     serf_file.py  on disk as Serf keeps them, in plain
+    rotation.py   changing them everywhere, by itself; rotation_*.py are its parts, rotation_run.py the one that puts
+                  it to work on a member
+
+``RotationRun`` is imported from its file: the layer it stands on imports this door.
 """
 
 from __future__ import annotations

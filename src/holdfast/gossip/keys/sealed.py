@@ -20,7 +20,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -64,7 +64,7 @@ class Hkdf(Derivation, frozen=True, tag="hkdf-sha256"):
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    format: Literal["holdfast keyring 1"]
+    format: str
     derivation: Scrypt | Hkdf
     commitment: bytes
 
@@ -139,40 +139,66 @@ class KeyFile:
         return bytes(hkdf.derive(material))
 
 
-def save(path: Path, keys: tuple[Key, ...], unlock: Unlock, entropy: Entropy) -> None:
-    """Replaces the file. Raises OSError; the file is then what it was."""
+def write_sealed(path: Path, content: bytes, unlock: Unlock, entropy: Entropy, form: str) -> None:
+    """Replaces the file by this content, sealed. form: what the file says it is.
+
+    Raises OSError; the file is then what it was.
+    """
     derivation = unlock.derivation(entropy(SALT))
     derived = unlock.derived(derivation)
-    head = _Head(FORMAT, derivation, derived[32:])
+    head = _Head(form, derivation, derived[32:])
     nonce = entropy(NONCE)
-    content = msgspec.json.encode([_Kept(key.text, key.since_ms) for key in keys])
     sealed = _primitives().AESGCM(derived[:32]).encrypt(nonce, content, msgspec.json.encode(head))
     written = msgspec.json.format(msgspec.json.encode(_File(head, nonce, sealed)), indent=2) + b"\n"
     durable.replace(path, lambda _: written)
 
 
-def load(path: Path, unlock: Unlock) -> tuple[Key, ...]:
-    """The keys, the primary one first. Raises KeyringSealed, which never says a key; OSError when it is not there."""
+def read_sealed(path: Path, unlock: Unlock, form: str, most: int) -> bytes:
+    """What was sealed in the file. most: the bytes it may have.
+
+    Raises KeyringSealed, which never says a key; OSError when it is not there.
+    """
     with path.open("rb") as file:
-        data = file.read(FILE_MAX + 1)
-    if len(data) > FILE_MAX:
-        raise KeyringSealed(f"{path} has more than {FILE_MAX} bytes and is no keyring")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise KeyringSealed(f"{path} has more than {most} bytes and is no keyring")
     try:
         found = msgspec.json.decode(data, type=_File)
     except msgspec.MsgspecError as error:
-        raise KeyringSealed(f"{path} is no keyring of this version: {error}") from None
+        raise KeyringSealed(f"{path} is no {form}: {error}") from None
+    if found.head.format != form:  # guard: forms. A file of other keys is not taken for this one
+        raise KeyringSealed(f"{path} is a {found.head.format!r}, and {form!r} is wanted")
     derived = unlock.derived(found.head.derivation)
     if not hmac.compare_digest(derived[32:], found.head.commitment):  # guard: one passphrase opens it
         raise KeyringSealed(f"{path} was sealed under another passphrase or key file")
     lib = _primitives()
     try:
-        content = lib.AESGCM(derived[:32]).decrypt(found.nonce, found.sealed, msgspec.json.encode(found.head))
+        opened = lib.AESGCM(derived[:32]).decrypt(found.nonce, found.sealed, msgspec.json.encode(found.head))
+    except (lib.InvalidTag, ValueError):
+        raise _damaged(path) from None
+    return bytes(opened)
+
+
+def save(path: Path, keys: tuple[Key, ...], unlock: Unlock, entropy: Entropy) -> None:
+    """Replaces the file. Raises OSError; the file is then what it was."""
+    content = msgspec.json.encode([_Kept(key.text, key.since_ms) for key in keys])
+    write_sealed(path, content, unlock, entropy, FORMAT)
+
+
+def load(path: Path, unlock: Unlock) -> tuple[Key, ...]:
+    """The keys, the primary one first. Raises KeyringSealed, which never says a key; OSError when it is not there."""
+    content = read_sealed(path, unlock, FORMAT, FILE_MAX)
+    try:
         kept = msgspec.json.decode(content, type=list[_Kept])
-    except (lib.InvalidTag, ValueError, msgspec.MsgspecError):
-        raise KeyringSealed(f"{path} is damaged: take it from a backup, or install the keys anew") from None
+    except msgspec.MsgspecError:
+        raise _damaged(path) from None
     if not 1 <= len(kept) <= KEYS_MAX:
         raise KeyringSealed(f"{path} holds {len(kept)} keys")
     return tuple(Key.from_text(one.key, one.since_ms) for one in kept)
+
+
+def _damaged(path: Path) -> KeyringSealed:
+    return KeyringSealed(f"{path} is damaged: take it from a backup, or install the keys anew")
 
 
 def open_keyring(path: Path, unlock: Unlock, entropy: Entropy, first: Key | None = None) -> Keyring:

@@ -10,8 +10,10 @@ datagram, both with the payload of a ``User`` message. What is passed on goes ou
 fields this version does not know survive.
 
 A query names the address its answers go to, and each member may send several. So that a forged one does not point a
-whole cluster at a stranger, answers go to addresses of members only, and ``relay_max`` bounds the copies. Source:
-github.com/hashicorp/serf, serf/serf.go, delegate.go, query.go, internal_query.go.
+whole cluster at a stranger, answers go to addresses of members only, and ``relay_max`` bounds the copies. Whoever asks
+whether its name is its own may be no member to those it asks, and is answered all the same; what goes to strangers is
+bounded where it is sent (``agent/strangers.py``). Source: github.com/hashicorp/serf, serf/serf.go, delegate.go,
+query.go, internal_query.go.
 """
 
 from __future__ import annotations
@@ -251,10 +253,10 @@ class Layer:
 
     def _responses(self, query: Query, response: QueryResponse) -> list[Effect]:
         address = query.host, query.port
-        if not self._is_member(address):  # guard: answers. They go to members, not to whom a query names
-            return []
         encoded = wire.encode(response)
         effects: list[Effect] = [Send(address, encoded, query.source_node)]
+        if not self._is_member(address):  # guard: answers. They go to members, not to whom a query names
+            return effects if query.name == CONFLICT else []
         relayed = wire.encode(Relay(query.host, query.port, encoded, node=query.source_node))
         return effects + [Send((m.host, m.port), relayed, m.node) for m in self._relays(query)]
 
@@ -318,8 +320,12 @@ class Layer:
         effects: list[Effect] = []
         left = set(theirs.left)
         for node in theirs.left:  # first, or the others' times would be in the way
+            known = self.membership.members.get(node)
+            if known is not None and known.status == Status.LEFT:  # guard: known leaves. They get no later
+                continue
             # One past the join it was accepted after: the leave's own time is not told.
             leave = Leave(theirs.status_ltimes.get(node, 0) + 1, node)
+            self.clock.witness(min(leave.ltime, TIME_MAX))
             verdict = self.membership.leave_intent(leave, now)
             effects += [*verdict.changes, *(self.join(now) if verdict.refute else [])]
         for node, ltime in theirs.status_ltimes.items():

@@ -120,7 +120,9 @@ class Membership:
         member = self.members.get(leave.node)
         if member is None:
             return Verdict(self._intents.put(leave.node, leave.ltime, leaving=True, now=now))
-        if leave.ltime <= member.status_ltime:
+        # What an exchange told of a leave counts one later than it was; an intent to forget is not lost by that.
+        forgets = leave.prune and member.status == Status.LEFT and leave.ltime == member.status_ltime
+        if leave.ltime <= member.status_ltime and not forgets:
             return Verdict()
         if leave.node == self._node and not self.leaving:  # guard: we do not leave because others say so
             return Verdict(refute=True)

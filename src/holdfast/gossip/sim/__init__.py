@@ -9,5 +9,6 @@
     print(spread(1000, random.Random(7), loss=0.25).line())
 
 ``world.py`` is the cluster and its clock; ``network.py`` what lies between members; ``steps.py`` what happens to them,
-as scenarios that can be printed; ``runs.py`` questions with numbers for answers; ``sizes.py`` how long messages are.
+as scenarios that can be printed; ``runs.py`` questions with numbers for answers; ``ablation.py`` what each part of
+Lifeguard is worth; ``sizes.py`` how long messages are.
 """

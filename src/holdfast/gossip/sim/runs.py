@@ -56,17 +56,22 @@ class Spreading:
 
 @dataclass(frozen=True)
 class Detection:
-    """A crash, in seconds since it happened: first suspected, first declared; reached: when the others knew."""
+    """A crash, in seconds since it happened: first suspected, first declared; reached: when the others knew.
+
+    packets, bytes: per member and second from the crash until the last one knew; what an idle cluster sends included.
+    """
 
     count: int
     suspected_s: float
     declared_s: float
     reached: Reached
+    packets: float
+    bytes: float
 
     def line(self) -> str:
         """All of it, in a line."""
         return (f"n {self.count:6d}  suspected {self.suspected_s:6.2f} s  declared {self.declared_s:6.2f} s  "
-                f"{self.reached.line()}")
+                f"{self.reached.line()}  {self.packets:.2f} packets/s  {self.bytes:.0f} bytes/s per member")
 
 
 @dataclass(frozen=True)
@@ -128,10 +133,13 @@ def detect(count: int, chance: Chance, *, profile: Profile = LAN, network: Netwo
     suspected = _watched(world, name_of(victim), ("suspected",))
     failed = _watched(world, name_of(victim), ("failed",))
     play(world, [Crash(SETTLE_S, victim)])
+    world.run(SETTLE_S)
+    packets, size = _sent(world)
     world.run(SETTLE_S + wait_s, enough=lambda: len(failed) >= count - 1)
-    knew = _since(failed, SETTLE_S)
+    packets_after, size_after = _sent(world)
+    knew, per_s = _since(failed, SETTLE_S), 1 / count / max(world.now - SETTLE_S, 1e-9)
     return Detection(count, min(_since(suspected, SETTLE_S), default=math.inf), min(knew, default=math.inf),
-                     reached(knew, count - 1))
+                     reached(knew, count - 1), (packets_after - packets) * per_s, (size_after - size) * per_s)
 
 
 def mistakes(count: int, chance: Chance, *, slow: int, stopped_s: float, running_s: float, for_s: float,

@@ -22,6 +22,7 @@ from ..core.core import Core
 from ..core.effects import Effect, Exchange, Packet, StreamPing
 from ..core.events import Event, Exchanged, Join, Received, Start, StreamAcked, Tick
 from ..core.members import Member, Roll, States
+from ..core.node import Weigh
 from ..messages import SERF_VERSIONS, Address, State
 from ..profiles import LAN, Profile
 from .network import Network
@@ -71,21 +72,24 @@ def index_of(address: Address) -> int:
 class World:
     """``count`` members. now: seconds since its beginning; counts: messages sent so far, by kind, and exchanges begun.
     formed: all know all at the start, as a cluster that has
-    been running; otherwise each knows itself alone, and steps make them join.
+    been running; otherwise each knows itself alone, and steps make them join. later: places for so many more, whose
+    members are down and unknown until a step starts them. weigh: how long a message is on the wire.
     """
 
     def __init__(self, count: int, chance: Chance, *, profile: Profile = LAN, network: Network | None = None,
-                 formed: bool = True) -> None:
+                 formed: bool = True, later: int = 0, weigh: Weigh = weigh) -> None:
         self.now, self.chance = 0.0, chance
         self.network = Network() if network is None else network
-        self.places = [Place(profile) for _ in range(count)]
+        self.places = [Place(profile) for _ in range(count + later)]
+        self.weigh = weigh
         self.watches: list[Watch] = []
         self.counts: dict[str, int] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
-        roll = Roll([_enrolled(index) for index in range(count)]) if formed else Roll()
+        #: Whom all know at the start.
+        self.roll = Roll([_enrolled(index) for index in range(count)]) if formed else Roll()
         for index in range(count):
-            self.start(index, roll)
+            self.start(index, self.roll)
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         """Calls it when the clock says so."""
@@ -103,7 +107,8 @@ class World:
     def start(self, index: int, roll: Roll | None = None) -> None:
         """Begins a member's life, knowing those on the roll, or nobody."""
         place = self.places[index]
-        place.core = Core(name_of(index), address_of(index), weigh=weigh, profile=place.profile, roll=roll or Roll())
+        place.core = Core(name_of(index), address_of(index), weigh=self.weigh, profile=place.profile,
+                          roll=roll or Roll())
         place.stopped, place.wake = False, math.inf
         self.give(index, Start())
 
@@ -135,6 +140,10 @@ class World:
     def running(self) -> Iterable[int]:
         """Who is up, stopped ones included."""
         return (index for index, place in enumerate(self.places) if place.core is not None)
+
+    def is_place(self, index: int) -> bool:
+        """Is there a place with that number? Addresses may be made up."""
+        return index < len(self.places)
 
     def view(self, index: int) -> dict[str, tuple[State, int]]:
         """Whom a member holds to be what, in which incarnation; those it holds to be gone are left out."""
@@ -178,17 +187,20 @@ class World:
 
     def _packet(self, index: int, place: Place, packet: Packet) -> None:
         place.sent += 1
-        place.sent_bytes += PACKET_BYTES + sum(weigh(message) + ENTRY_BYTES for message in packet.messages)
+        place.sent_bytes += PACKET_BYTES + sum(self.weigh(message) + ENTRY_BYTES for message in packet.messages)
         for message in packet.messages:
             kind = type(message).__name__
             self.counts[kind] = self.counts.get(kind, 0) + 1
-        receiver = index_of(packet.address)
-        way_s = self.network.way_s(index, receiver, self.chance)
-        if way_s is not None:
-            event = Received(packet.messages, address_of(index))
-            self.at(self.now + way_s, lambda: self._arrive(receiver, lambda: self.give(receiver, event)))
+        self.carry(index, index_of(packet.address), packet)
 
-    def _arrive(self, index: int, what: Callable[[], None]) -> None:
+    def carry(self, index: int, receiver: int, packet: Packet) -> None:
+        """Takes a packet from one member to another, or loses it. What stands on the way takes this one's place."""
+        way_s = self.network.way_s(index, receiver, self.chance)
+        if way_s is not None and self.is_place(receiver):
+            event = Received(packet.messages, address_of(index))
+            self.at(self.now + way_s, lambda: self.arrive(receiver, lambda: self.give(receiver, event)))
+
+    def arrive(self, index: int, what: Callable[[], None]) -> None:
         """Something reaches a member: it waits while that is stopped."""
         place = self.places[index]
         if not place.stopped:
@@ -198,9 +210,9 @@ class World:
 
     def _stream(self, sender: int, receiver: int, what: Callable[[], None]) -> None:
         """One direction of a stream; nothing where the way is cut."""
-        if self.places[receiver].core is not None and self.network.open(sender, receiver) and self.network.open(
-                receiver, sender):
-            self.at(self.now + self.network.delay(self.chance), lambda: self._arrive(receiver, what))
+        if self.is_place(receiver) and self.places[receiver].core is not None and self.network.open(
+                sender, receiver) and self.network.open(receiver, sender):
+            self.at(self.now + self.network.delay(self.chance), lambda: self.arrive(receiver, what))
 
     def _stream_ping(self, index: int, effect: StreamPing) -> None:
         receiver = index_of(effect.address)
@@ -222,12 +234,13 @@ class World:
             if peer is None or self.now - began > self.places[index].profile.stream_timeout_s:
                 return
             theirs = peer.states()
-            self._stream(receiver, index, lambda: self._merge(index, theirs, receiver, effect))
-            self._merge(receiver, ours, index, effect)
+            self._stream(receiver, index, lambda: self.merge(index, theirs, receiver, effect))
+            self.merge(receiver, ours, index, effect)
 
         self._stream(index, receiver, asked)
 
-    def _merge(self, index: int, states: States, peer: int, effect: Exchange) -> None:
+    def merge(self, index: int, states: States, peer: int, effect: Exchange) -> None:
+        """Hands a member what came of an exchange with a peer."""
         self.give(index, Exchanged(states, address_of(peer), effect.join))
 
 

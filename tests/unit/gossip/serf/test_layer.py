@@ -174,6 +174,34 @@ def test_who_does_not_want_the_past_is_not_told():
     assert [e.event.payload for e in late.merge(theirs.exchange(), T0, join=False)] == [b"v2"]
 
 
+def test_exchanges_do_not_make_a_leave_later_than_it_was():
+    """Or two members that tell each other of it again and again outrun the clock, and what comes next is too old."""
+    cluster = Cluster()
+    for name in "ab":
+        cluster[name].gone("c", T0)
+    cluster.do("a", cluster["a"].force_leave("c", T0))
+    time = cluster["a"].membership.members["c"].status_ltime
+    for _ in range(9):
+        cluster["b"].merge(cluster["a"].exchange(), T0, join=False)
+        cluster["a"].merge(cluster["b"].exchange(), T0, join=False)
+    assert {cluster[name].membership.members["c"].status_ltime for name in "ab"} == {time}
+    cluster.do("a", cluster["a"].force_leave("c", T0, prune=True))
+    assert "c" not in cluster["b"].membership.members
+
+
+def test_who_heard_of_a_leave_by_an_exchange_can_forget_and_make_forget():
+    """It holds the leave to be one later than it was: what others say next, and what it says itself, is not too old."""
+    for pruner in "ab":
+        cluster = Cluster()
+        for name in "ab":
+            cluster[name].gone("c", T0)
+        cluster["a"].force_leave("c", T0)  # and the intent is lost
+        cluster["b"].merge(cluster["a"].exchange(), T0, join=False)
+        assert cluster["b"].membership.left() == ("c",)
+        cluster.do(pruner, cluster[pruner].force_leave("c", T0, prune=True))
+        assert all("c" not in cluster[name].membership.members for name in "ab")
+
+
 def test_an_exchange_in_which_a_living_member_left_is_refuted():
     layer = Cluster()["a"]
     theirs = serf.encode(Exchange(9, {"a": 5}, ("a",), 1, (), 1))
@@ -266,6 +294,16 @@ def test_answers_go_to_members_and_to_nobody_else():
     query = Query(1, 2, bytes([10, 9, 9, 9]), 53, "a", "_serf_list-keys", b"", flags=QueryFlag.ACK, relay_factor=255)
     assert not [e for e in layer.received(serf.encode(query), T0) if isinstance(e, Send)]
     assert layer.respond(query, b"x" * 900) == []
+
+
+def test_who_disputes_a_name_is_answered_where_it_is_though_it_is_no_member_there():
+    """Its claim was not believed, so nobody has it at that address; without an answer it would never know."""
+    layer = Cluster()["b"]
+    query = Query(1, 2, bytes([10, 9, 9, 9]), 53, "a", "_serf_conflict", b"a", relay_factor=255)
+    (answer,) = [effect for effect in layer.received(serf.encode(query), T0) if isinstance(effect, Send)]
+    assert answer.address == (bytes([10, 9, 9, 9]), 53)
+    vote = serf.decode(serf.decode(answer.payload).payload)
+    assert (vote.node, vote.host, vote.port) == ("a", *address("a"))
 
 
 def test_answers_are_relayed_by_others_and_by_no_more_than_may():

@@ -8,8 +8,7 @@ import textwrap
 from holdfast import gossip
 
 
-def test_the_example_of_the_door_runs():
+def test_the_example_of_the_door_runs(capsys):
     example = gossip.__doc__.split("::", 1)[1].split("Inside::")[0]
-    names = {}
-    exec(compile(textwrap.dedent(example), "example", "exec"), names)
-    assert names["core"].inspect().alive == 1
+    exec(compile(textwrap.dedent(example), "example", "exec"), {})
+    assert capsys.readouterr().out == "one alive {'role': 'web'}\ntwo alive {}\n"

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast gossip identity``: keys are made where they stay, and an issuer's word goes with them."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+
+import pytest
+
+LABEL = ("--label", "shop")
+
+
+@pytest.fixture
+def identity(holdfast, tmp_path):
+    """``holdfast gossip identity``, with a key file that seals."""
+    (tmp_path / "seal").write_bytes(secrets.token_bytes(32))
+
+    def run(*words):
+        return holdfast("gossip", "identity", *words, "--seal", "seal")
+
+    return run
+
+
+@pytest.fixture
+def issuer(identity):
+    """The issuer's identity, in the file issuer."""
+    return identity("new", "issuer", "--json").json
+
+
+def certified(identity, name, issuer, *, by="issuer", words=()):
+    """A member's identity with a certificate, and what accepting it said."""
+    made = identity("new", name, "--json").json
+    text = identity("certify", made["request"], "--issuer", by, "--name", name, *LABEL, *words)
+    assert text.code == 0, text.err
+    return identity("accept", name, text.out.strip(), *LABEL, "--issuer-key", issuer["issuer_key"], "--json")
+
+
+def test_a_node_is_certified_and_shows_it(identity, issuer, tmp_path):
+    said = certified(identity, "one", issuer, words=("--role", "rotate", "--role", "revoke"))
+    assert said.code == 0
+    shown = identity("show", "one", "--json").json
+    assert shown == said.json
+    assert shown["certificate"]["name"] == "one"
+    assert shown["certificate"]["roles"] == ["revoke", "rotate"]
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+    plain = identity("show", "one")
+    rows = dict(line.split("  ", 1) for line in plain.out.splitlines())
+    assert rows["id"].strip() == shown["id"]
+    assert rows["roles"].strip() == "revoke, rotate"
+
+
+def test_a_member_that_may_admit_certifies_others_and_gives_no_roles(identity, issuer):
+    certified(identity, "door", issuer, words=("--role", "admit"))
+    assert certified(identity, "two", issuer, by="door").json["certificate"]["name"] == "two"
+    made = identity("new", "three", "--json").json
+    said = identity("certify", made["request"], "--issuer", "door", "--name", "three", *LABEL, "--role", "rotate")
+    assert (said.code, said.out) == (1, "")
+    assert "roles are an issuer's to give" in said.err
+    said = identity("certify", made["request"], "--issuer", "two", "--name", "three", *LABEL)
+    assert (said.code, said.out) == (1, "")
+
+
+def test_a_certificate_is_accepted_by_nobody_else_in_no_other_cluster_and_from_no_other_issuer(identity, issuer):
+    other = identity("new", "other", "--json").json
+    one = identity("new", "one", "--json").json
+    text = identity("certify", one["request"], "--issuer", "issuer", "--name", "one", *LABEL).out.strip()
+    key = ("--issuer-key", issuer["issuer_key"])
+    assert "the certificate is for" in identity("accept", "other", text, *LABEL, *key).err
+    assert identity("accept", "one", text, "--label", "bank", *key).code == 1
+    assert identity("accept", "one", text, *LABEL, "--issuer-key", other["issuer_key"]).code == 1
+    assert identity("show", "one", "--json").json["certificate"] is None
+    assert identity("accept", "one", text, *LABEL, *key).code == 0
+
+
+def test_text_that_was_cut_or_changed_is_said(identity, issuer):
+    one = identity("new", "one", "--json").json
+    for request in (one["request"][:-3], one["request"].replace("1.", "2.", 1), "", issuer["issuer_key"]):
+        said = identity("certify", request, "--issuer", "issuer", "--name", "one", *LABEL)
+        assert (said.code, said.out) == (2, "")
+        assert "this is not a request" in said.err
+    text = identity("certify", one["request"], "--issuer", "issuer", "--name", "one", *LABEL).out.strip()
+    said = identity("accept", "one", text[:-5], *LABEL, "--issuer-key", issuer["issuer_key"])
+    assert (said.code, said.out) == (2, "")
+    assert "this is not a certificate" in said.err
+
+
+def test_an_identity_is_made_once_and_opens_under_its_seal_alone(identity, issuer, holdfast, tmp_path):
+    before = (tmp_path / "issuer").read_bytes()
+    said = identity("new", "issuer")
+    assert (said.code, said.out) == (2, "")
+    assert "is there already" in said.err
+    assert (tmp_path / "issuer").read_bytes() == before
+    said = holdfast("gossip", "identity", "show", "issuer")
+    assert (said.code, said.out) == (2, "")
+    assert "HOLDFAST_GOSSIP_PASSPHRASE" in said.err
+    said = holdfast("gossip", "identity", "show", "issuer", HOLDFAST_GOSSIP_PASSPHRASE="wrong")
+    assert (said.code, said.out) == (3, "")
+    assert "sealed" in said.err
+
+
+def test_a_passphrase_seals_as_well(holdfast):
+    phrase = {"HOLDFAST_GOSSIP_PASSPHRASE": "correct horse battery staple"}
+    made = holdfast("gossip", "identity", "new", "node", "--json", **phrase).json
+    assert holdfast("gossip", "identity", "show", "node", "--json", **phrase).json == made
+    said = holdfast("gossip", "identity", "show", "node", HOLDFAST_GOSSIP_PASSPHRASE="another")
+    assert (said.code, said.out) == (3, "")
+    assert "another passphrase" in said.err
+
+
+def test_where_there_is_no_identity_that_is_said(identity):
+    said = identity("show", "nowhere")
+    assert (said.code, said.out) == (2, "")
+    assert "`holdfast gossip identity new` makes one" in said.err
+
+
+def test_a_certificate_has_a_time(identity, issuer):
+    made = identity("new", "late", "--json").json
+    text = identity("certify", made["request"], "--issuer", "issuer", "--name", "late", *LABEL, "--for", "1ms").out
+    said = identity("accept", "late", text.strip(), *LABEL, "--issuer-key", issuer["issuer_key"])
+    assert said.code == 0  # clocks may be a minute apart
+    said = identity("certify", made["request"], "--issuer", "issuer", "--name", "late", *LABEL, "--for", "0s")
+    assert (said.code, said.out) == (2, "")
+    assert "ends before it begins" in said.err

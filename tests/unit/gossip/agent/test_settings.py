@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cluster is told is checked when it is made, before anything listens."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from holdfast.errors import ConfigurationError
+from holdfast.gossip import Cluster
+from holdfast.gossip.agent import SharedVoice
+from holdfast.gossip.keys import Key, Keyring
+from holdfast.gossip.wire import Framing
+
+KEY = base64.b64encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ({"name": ""}, "1 to 128 bytes"), ({"name": "x" * 129}, "1 to 128 bytes"), ({"name": "é" * 65}, "1 to 128 bytes"),
+    ({"bind": "127.0.0.1:x"}, "is no address"), ({"advertise": ":1"}, "is no address"),
+    ({"join": ["a:b"]}, "is no address"), ({"join": "10.0.0.1:7946"}, "join is a list"),
+    ({"join_within_s": -1}, "at least 0"), ({"room": 0}, "at least 1"),
+    ({"key": "c2VjcmV0"}, "16, 24 or 32 bytes"), ({"key": "no base64!"}, "in Base64"), ({"key": b"short"}, "16, 24 or"),
+    ({"key": KEY, "keyring": Keyring([Key(bytes(16))])}, "not both"),
+    ({"label": "x" * 256}, "255 bytes"), ({"label": "x", "voice": SharedVoice(Framing())}, "leave them out"),
+    ({"tags": {"a": "x" * 600}}, "shorten them"), ({"tags": {"a": 1}}, "'a' is none"),
+    ({"meta": b"x"}, "give tags="), ({"delegate": "none", "tags": {"a": "b"}}, "give meta="),
+    ({"delegate": "none", "meta": bytes(513)}, "at most 512"), ({"delegate": "consul"}, 'is "serf" or "none"'),
+    ({"profile": "fast"}, "one of lan, wan, local"),
+], ids=lambda value: None if not isinstance(value, dict) else "-".join(value))
+def test_what_cannot_be_is_said_in_one_sentence(wrong, said):
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        Cluster(**{"name": "one", **wrong})
+    assert "secret" not in str(refused.value)
+    assert "c2VjcmV0" not in str(refused.value)
+
+
+def test_a_key_is_not_shown_by_what_holds_it():
+    cluster = Cluster("one", key=KEY)
+    for each in (cluster, vars(cluster)["_settings"], vars(cluster)["_voice"]):
+        assert KEY not in repr(each)
+        assert repr(bytes(32)) not in repr(each)
+
+
+@pytest.mark.parametrize("call", [
+    lambda one: one.events(), lambda one: one.query("a"), lambda one: one.rtt("one"),
+], ids=["events", "query", "rtt"])
+def test_a_member_without_serfs_layer_says_what_is_not_there(arun, call):
+    async def story():
+        async with Cluster("one", profile="local", delegate="none", meta=b"mine") as one:
+            assert one.member("one").meta == b"mine"
+            with pytest.raises(ConfigurationError, match="delegate='serf'"):
+                call(one)
+            await one.set_meta(b"other")
+            assert one.member("one").meta == b"other"
+
+    arun(story())
