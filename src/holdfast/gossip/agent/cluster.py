@@ -25,23 +25,27 @@ from typing import Any, Final, Self, TypeVar
 
 from ..._base.chance import Chance, system_chance
 from ..._base.clock import Clock, SystemClock
+from ..._base.secret import Secret
 from ...errors import ConfigurationError, GossipError, JoinFailed
 from ..core.core import Core
 from ..core.effects import Exchange
 from ..core.events import SetMeta
 from ..keys import Key, Keyring
 from ..messages import Address
+from ..native import Native
 from ..profiles import LAN, Profile
 from ..serf.coordinates import distance
-from ..serf.effects import Answered, Ended, Heard, LayerSettings, Questioned
+from ..serf.effects import Answered, Ended, Heard, LayerSettings, Questioned, Spread
 from ..serf.key_queries import Step
 from ..serf.layer import Layer
 from ..serf.members import MemberSettings
+from ..trust import Status as KeyStatus
 from .address import text
 from .courier import reason, unreachable
 from .feed import Feed
 from .inspect import ClusterInspection, look
 from .key_changes import KeyChanges
+from .native import REFUSE_KEYS, Resident
 from .places import bind_address, own_address
 from .questions import Handler, Question, Questions
 from .remembering import Remembering
@@ -79,6 +83,10 @@ class Cluster:
     voice: another way to speak altogether, with ``keyring`` for queries about keys alone. refuse_keys: why keys are not
     changed by queries; empty: they are.
 
+    native: this member has an identity, and so have all others: claims and events are signed, the key is sealed to each
+    member, changed with ``rotate`` and kept from whom ``revoke`` expels. In the place of key, keyring, label, voice; it
+    does not speak with memberlist or Serf.
+
     tags: what is shown of it, 512 bytes in all. profile: LAN, WAN, LOCAL or its name; the same for all members.
     delegate: ``"serf"``, or ``"none"`` for memberlist alone, with nothing of events, queries, tags and keys; ``meta``
     are the bytes it shows then.
@@ -98,14 +106,22 @@ class Cluster:
                  refuse_keys: str = "", tags: Mapping[str, str] | None = None, meta: bytes = b"",
                  profile: Profile | str = LAN, delegate: Delegate = "serf", snapshot: str | Path | None = None,
                  rejoin_after_leave: bool = False, replay_events: bool = False, leave_on_exit: bool = True,
+                 native: Native | None = None,
                  room: int = 1024, limits: TransportLimits | None = None, clock: Clock | None = None,
                  chance: Chance | None = None) -> None:
+        if native is not None:
+            if key is not None or keyring is not None or label or compress or voice is not None or refuse_keys:
+                raise ConfigurationError("native= has a way to speak and keys of its own, and the label: leave out "
+                                         "key, keyring, label, compress, voice and refuse_keys")
+            refuse_keys = REFUSE_KEYS
         self._settings = Settings(
             name=name, bind=bind, advertise=advertise, join=places(join), join_within_s=join_within_s,
             must_join=must_join, tags=dict(tags or {}), meta=meta, profile=profile_of(profile), delegate=delegate,
             keyring=keyring_of(key, keyring), refuse_keys=refuse_keys,
             snapshot=None if snapshot is None else Path(snapshot), rejoin_after_leave=rejoin_after_leave,
             replay_events=replay_events, leave_on_exit=leave_on_exit, room=room)
+        self._native = native
+        self._resident: Resident | None = None
         self._voice = voice_of(voice, self._settings.keyring, label, compress=compress, encrypting=encrypting,
                                insisting=insisting)
         stream_s = self._settings.profile.stream_timeout_s
@@ -152,8 +168,16 @@ class Cluster:
         host, port = await bind_address(self._settings.bind)
         self._transport = await Transport.open(host, port, self._datagram, self._stream, self._limits)
         address = own_address(self._transport.address, self._settings.advertise, self._settings.join)
+        if self._native is not None:
+            settings = self._settings
+            self._resident = await Resident.begin(
+                self._native, settings.name, settings.join, self._transport, clock=self._clock,
+                chance=self._chance, within_s=settings.join_within_s, stream_s=settings.profile.stream_timeout_s)
+            self._voice = self._resident.voice
         self._shell = shell = self._made(address)
         shell.start(self._transport)
+        if self._resident is not None:
+            self._resident.start(shell, self._lost)
         before: list[str] = []
         if self._settings.snapshot is not None:
             self._remembering = Remembering(self._settings.snapshot, shell, self._chance)
@@ -218,6 +242,8 @@ class Cluster:
             await self._shell.close()
         if self._remembering is not None:
             await self._remembering.close(left=self._left)
+        if self._resident is not None:
+            await self._resident.close()
         if self._transport is not None:
             await self._transport.close()
         self._questions.end_all()
@@ -265,9 +291,13 @@ class Cluster:
     def _datagram(self, data: bytes, source: Address) -> None:
         if self._shell is not None:
             self._shell.datagram(data, source)
+            if self._resident is not None:
+                self._resident.drain()
 
     async def _stream(self, talk: Conversation) -> None:
-        if self._shell is not None:
+        if self._shell is not None and self._resident is not None:
+            await self._resident.serve(talk, self._shell)
+        elif self._shell is not None:
             await self._shell.courier.serve(talk)
 
     def _told(self, told: Told) -> None:
@@ -346,7 +376,9 @@ class Cluster:
             if address == shell.own_address:
                 why = "that is this member itself"
                 continue
-            why = await shell.courier.exchange(Exchange(address, join=True), entering=not again)
+            why = await self._resident.enter(address) if self._resident is not None else ""
+            if not why:
+                why = await shell.courier.exchange(Exchange(address, join=True), entering=not again)
             if not why:
                 return ""
         return why
@@ -361,6 +393,8 @@ class Cluster:
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
         """A failed member counts as one that left; prune: and is forgotten. Raises GossipError for one nobody knows."""
+        if self._resident is not None:
+            raise ConfigurationError("in a native cluster each member speaks for itself: expel one with revoke()")
         if self._alive.view(name) is None:
             raise GossipError(f"there is no member {name!r}")
         if name == self.name:
@@ -400,7 +434,12 @@ class Cluster:
     async def event(self, name: str, payload: bytes = b"", *, coalesce: bool = True) -> None:
         """Tells everybody, this member too: name and payload 512 bytes together. coalesce: of several that come close
         together, peers may hand on the last one only. Raises ConfigurationError."""
-        self._alive.do_layer(self._layer.event(_named("an event", name), _bytes(payload), coalesce=coalesce))
+        shell, effects = self._alive, self._layer.event(_named("an event", name), _bytes(payload), coalesce=coalesce)
+        if self._resident is not None:
+            for effect in effects:
+                if isinstance(effect, Spread):
+                    self._resident.voice.say(effect.payload)
+        shell.do_layer(effects)
 
     def events(self) -> Feed[Event]:
         """What members tell everybody, from now on; asked for before ``async with``, those that are replayed too."""
@@ -426,6 +465,8 @@ class Cluster:
         """
         if isinstance(nodes, str):
             raise ConfigurationError(f"nodes is a list of names: write nodes=[{nodes!r}]")
+        if relay_factor and self._resident is not None:
+            raise ConfigurationError("answers go to who asked alone in a native cluster: leave out relay_factor")
         shell = self._alive
         asked, effects = self._layer.query(_named("a query", name), _bytes(payload), shell.own_address, shell.now,
                                            nodes=tuple(nodes), tags=tags, ack=ack,
@@ -469,6 +510,42 @@ class Cluster:
         finally:
             question.close()
         return answers
+
+    # -- native clusters --------------------------------------------------------------------------------------------
+
+    @property
+    def _native_mode(self) -> Resident:
+        _ = self._present
+        if self._resident is None:
+            raise ConfigurationError("this cluster has no identities: keys are changed with cluster.keys, and members "
+                                     "are expelled where the Cluster is made with native=")
+        return self._resident
+
+    @property
+    def epoch(self) -> int:
+        """The number of the key that seals, in a native cluster; it grows with each change. Raises ConfigurationError
+        in another."""
+        return self._native_mode.epoch
+
+    async def rotate(self, *, within_s: float = 60.0) -> int:
+        """Changes the key of a native cluster: the number of the new epoch, with which this member seals by now. Old
+        keys open for ``Policy.grace_s`` more. Raises NotTrusted without the role "rotate", GossipError when it takes
+        longer, and ConfigurationError in a cluster without identities."""
+        return await self._native_mode.rotate(within_s)
+
+    async def revoke(self, name: str, *, reason: str = "", within_s: float = 60.0) -> int:
+        """Expels a member of a native cluster, for good, and has the key changed, which it does not get: the number of
+        the epoch that it cannot read. Raises as ``rotate``; the role is "revoke"."""
+        return await self._native_mode.revoke(name, reason, within_s)
+
+    def invite(self, name: str = "", *, for_s: float = 3600.0) -> Secret[str]:
+        """A token with which one node gets a certificate, at this member. name: the only one it may take; empty: any.
+        Raises ConfigurationError where this member makes none."""
+        return self._native_mode.invite(name, for_s)
+
+    def key_status(self) -> KeyStatus:
+        """How things stand with the keys of a native cluster, as a frozen record."""
+        return self._native_mode.status()
 
     # -- what is going on -------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ from .voice import Peer, Voice
 log = logging.getLogger("holdfast")
 
 #: Exchanges that this member began, and pings by stream, at once.
-LIMITS: Final = {"exchange": 32, "stream ping": 64, "handler": 64, "upkeep": 8, "keys": 256}
+LIMITS: Final = {"exchange": 32, "stream ping": 64, "handler": 64, "upkeep": 8}
 #: Between two looks of the layer at what is over.
 LAYER_S: Final = 1.0
 #: Between two votes about this member's name.

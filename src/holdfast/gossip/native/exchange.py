@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that a member knows, with the proof of each word of it: what an exchange brings is believed for its signers' sake.
+"""All that a member knows, with the proof of each word: what an exchange brings is believed for its signers' sake.
 
 ::
 
     join │ three Lamport times │ signed: keys shown, claims about members, messages of the layer above
 
 An exchange of memberlist's tells states, and whoever tells one is believed. Here it tells claims as their origins
-signed them. Who lives becomes a state again, for the core to see whether all fit; accusations, deaths and goodbyes stay claims
-in their accusers' names, since a member that made them its own would lend them its word. The Lamport times are
+signed them. Who lives becomes a state again, for the core to see whether all fit; accusations, deaths and goodbyes stay
+claims in their accusers' names, since a member that made them its own would lend them its word. The Lamport times are
 nobody's: whoever holds the group's key may set clocks forward, as it may by an event of its own.
 """
 

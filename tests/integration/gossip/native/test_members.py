@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members with identities among themselves, on loopback: what the API promises of a native cluster."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from tests.integration.gossip.native.village import Village
+from tests.integration.gossip.peers import until
+
+
+def test_they_find_each_other_talk_and_part(arun):
+    async def story():
+        async with AsyncExitStack() as stack:
+            village = Village(stack)
+            one = await village.enter("one", "rotate")
+            two = await village.enter("two")
+            three = await village.enter("three")
+            await village.all_met()
+            assert [each.epoch for each in village.members.values()] == [1, 1, 1]
+            heard = [each.events() for each in (one, three)]
+            await two.event("deploy", b"v2")
+            for feed in heard:
+                event = await anext(feed)
+                assert (event.name, event.payload) == ("deploy", b"v2")
+            three.on_query("load", lambda call: b"7 for " + call.source.encode())
+            answers = [(each.node, each.payload) async for each in two.query("load", timeout_s=1.5)]
+            assert answers == [("three", b"7 for two")]
+            await two.leave()
+            await until(lambda: one.member("two").status == "left")
+            for each in (one, three):
+                assert each.inspect().tasks_failed == 0
+
+    arun(story())
