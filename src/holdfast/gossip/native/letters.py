@@ -37,6 +37,7 @@ class Letters:
     def __init__(self, notary: Notary, *, kept_max: int = KEPT_MAX) -> None:
         self._notary, self._kept_max = notary, kept_max
         self._proofs: OrderedDict[bytes, tuple[bytes, WallMs, bool]] = OrderedDict()
+        self._held: set[bytes] = set()
         notary.verifier.checks[Kind.USER] = self._check
 
     def say(self, payload: bytes, now: WallMs) -> bytes:
@@ -67,6 +68,10 @@ class Letters:
             self._keep(envelope.payload, data, WallMs(envelope.time_ms), shown=True)
         return envelope.payload
 
+    def __contains__(self, data: bytes) -> bool:
+        """Are these very bytes held already? Then nothing about them is new."""
+        return data in self._held
+
     def recent(self, now: WallMs) -> list[bytes]:
         """Those that are young enough to be told to who missed them, the oldest first."""
         return [data for data, time_ms, shown in self._proofs.values() if shown and self._young(time_ms, now)]
@@ -75,10 +80,14 @@ class Letters:
         return now - time_ms <= self._notary.verifier.lifetimes.user_ms
 
     def _keep(self, payload: bytes, data: bytes, time_ms: WallMs, *, shown: bool) -> None:
-        self._proofs.pop(payload, None)
+        before = self._proofs.pop(payload, None)
+        if before is not None:
+            self._held.discard(before[0])
         self._proofs[payload] = data, time_ms, shown
+        self._held.add(data)
         if len(self._proofs) > self._kept_max:  # guard: proofs of letters have a bound
-            self._proofs.popitem(last=False)
+            _, (oldest, _, _) = self._proofs.popitem(last=False)
+            self._held.discard(oldest)
 
     def _check(self, envelope: Envelope) -> Reason | None:
         try:

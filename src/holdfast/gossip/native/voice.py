@@ -273,6 +273,8 @@ class NativeVoice:
         claims: list[Claim] = []
         letters: list[Message] = []
         for data in told.signed:
+            if data in self.letters:
+                continue
             try:
                 found = self._told(self._notary.accept(data, source, self._wall()))
             except BadPacket as error:

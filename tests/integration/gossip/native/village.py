@@ -65,3 +65,8 @@ class Village:
 def resident(cluster):
     """The half of a member that a test may look into."""
     return cluster._resident
+
+
+def counts(cluster):
+    """What a member counted; 0 for what never happened."""
+    return cluster._shell.counts
