@@ -22,8 +22,8 @@ not the lowest name gives way. What a leader left that never came back, the next
 unchanged for ``orphan_s``: the key that most seal with stays.
 
 A partition looks like many failures. So nothing begins by itself while half of the members or more have failed, no
-phase ends that would leave so many behind, and after a restart nothing goes on before most of those are back who were
-there.
+phase ends that would leave so many behind, and after a restart nothing goes on before those are back who were there, or
+most of them for a minute.
 
 Not covered: a member that joins with the old key alone between the last list and ``use`` hears nothing afterwards and
 is failed in a few seconds; a member that had failed before the new key was installed is not understood when it is back.
@@ -69,6 +69,8 @@ from .rotation_triggers import Wear
 
 #: A query that never ended, because who should have said so was not there any more.
 LOST_S: Final = 120.0
+#: After a restart, most of the members will do when the others are not back by then.
+SETTLE_S: Final = 60.0
 #: Between looks at the triggers.
 LOOK_S: Final = 1.0
 
@@ -102,7 +104,8 @@ class Rotation:
         self._due = Instant(0.0)
         self._entered: Instant | None = None
         self._attempts = 0
-        self._gathered = self.ledger.run is None
+        self._gathered = self.ledger.members <= 1
+        self._born: Instant | None = None
         self._audited: Instant | None = None
         self._odd: tuple[frozenset[str], frozenset[str], Instant] | None = None
 
@@ -150,8 +153,9 @@ class Rotation:
         return self._go_on(event, now)
 
     def _members(self, event: Members) -> list[Effect]:
+        gone = self.live - event.live - {self.me}
         self.live, self.failed = event.live | {self.me}, event.failed - event.live - {self.me}
-        for node in self.failed:  # guard: who was away is seen anew. It may be back with another keyring
+        for node in self.failed | gone:  # guard: who was away is seen anew. It may be back with another keyring
             self._known.pop(node, None)
             self._away.add(node)
         self._lacking = {node: one for node, one in self._lacking.items() if node in self.live}
@@ -159,9 +163,11 @@ class Rotation:
 
     def _tick(self, event: Tick, now: Instant, chance: Chance) -> list[Effect]:
         self._wall_ms = event.wall_ms
+        self._gather(now)
         effects: list[Effect] = []
-        primary = self._keyring.primary
-        if self._wear.look(primary, event.wall_ms, chance) or self._wear.unkept(primary, self.ledger, len(self.live)):
+        primary, members = self._keyring.primary, len(self.live)
+        if (self._wear.look(primary, event.wall_ms, chance) or self._wear.unkept(primary, self.ledger, members)
+                or (self._gathered and not 0.8 <= members / max(1, self.ledger.members) <= 1.25)):
             effects += [self._kept(self.ledger.run)]
         if self._asked is not None:
             lost = now - self._asked[1] >= LOST_S
@@ -172,9 +178,17 @@ class Rotation:
             return [*effects, *self._work(self.run, now)]
         return [*effects, *self._idle(now)]
 
+    def _gather(self, now: Instant) -> None:
+        """After a restart this member knows itself alone, and alone everybody would seem to be through."""
+        if self._born is None:
+            self._born = now
+        here, members = len(self.live), self.ledger.members
+        if here >= members or (2 * here > members and now - self._born >= SETTLE_S):  # guard: gathered
+            self._gathered = True
+
     def _idle(self, now: Instant) -> list[Effect]:
         self._due = Instant(now + LOOK_S)
-        if (not self.leads and self.run is None) or (not self._most and self._wanted is None):
+        if (not self.leads and self.run is None) or (not self._most and self._wanted is None) or not self._gathered:
             return []
         if self.run is None and self._wanted is None:
             reason = self._wear.due(self._keyring.primary, self._wall_ms, len(self.live))
@@ -189,6 +203,9 @@ class Rotation:
             return [self._said("refused", f"a rotation is under way ({self.run.phase}): wait for its end, or stop it")]
         if not self.leads:
             return [self._said("refused", f"{min(self.live)} leads: ask there")]
+        if not self._gathered:
+            return [self._said("refused", f"{len(self.live)} of {self.ledger.members} members are here since it was "
+                                          "started: wait for the others")]
         self._wanted = event
         return self._ask(Ask("list-keys"), now) if self._asked is None else []
 
@@ -196,7 +213,6 @@ class Rotation:
         run, self._wanted = self.run, None
         if run is None:
             return []
-        self._gathered = True
         if run.phase is Phase.INSTALL:
             return self._enter(run, Phase.UNDO, now, "advanced", f"stopped ({why}): the new key is taken back")
         if run.phase is Phase.HELD:
@@ -285,11 +301,9 @@ class Rotation:
     # -- a phase ------------------------------------------------------------------------------------------------------
 
     def _work(self, run: Run, now: Instant) -> list[Effect]:
-        if not self._gathered:
+        if not self._gathered and run.phase is not Phase.UNDO:
             self._due = Instant(now + LOOK_S)
-            if 2 * len(self.live) <= run.members:  # guard: gathered. Alone, everybody would seem to be through
-                return self._few(run)
-            self._gathered = True
+            return self._few()
         if run.phase is Phase.GRACE:
             if self._entered is None:  # after a restart it begins anew
                 self._entered, self._due = now, Instant(now + self.settings.grace_s)
@@ -298,16 +312,17 @@ class Rotation:
         mend, self._mend = self._mend, None
         return self._ask(mend or Ask("list-keys"), now)
 
-    def _few(self, run: Run) -> list[Effect]:
+    def _few(self) -> list[Effect]:
         here = frozenset({""})
         if self._named == here:
             return []
         self._named = here
-        return [self._said("stuck", f"{len(self.live)} of {run.members} members are here: it waits for most of them")]
+        return [self._said("stuck", f"{len(self.live)} of {self.ledger.members} members are here: it waits for the "
+                                    "others")]
 
     def _judge(self, run: Run, now: Instant, chance: Chance) -> list[Effect]:
         """A list of keys came in: is the phase through, and if not, what is lacking?"""
-        seen = {node: self._known[node] for node in self.live if node in self._known and self._known[node].ok}
+        seen = {node: answer for node, answer in self._known.items() if answer.ok}
         crossed = self._crossed(run, list(seen.values()), now)
         if crossed is not None:
             return crossed
@@ -341,7 +356,8 @@ class Rotation:
 
     def _lag(self, run: Run, now: Instant) -> None:
         """Who lacks what, and since when."""
-        lacking = {node: lack(run, self._known.get(node)) for node in self.live}
+        there = self.live | self._known.keys()  # guard: whoever answers is there. The view of a newcomer has holes
+        lacking = {node: lack(run, self._known.get(node)) for node in there}
         behind = left_behind(run, self.failed, self._held)
         if len(behind) >= len(self.live):  # guard: a partition. Rather than most of the members, the key waits
             lacking.update(dict.fromkeys(behind, ANSWER))
@@ -403,7 +419,7 @@ class Rotation:
     # -- changing phase -----------------------------------------------------------------------------------------------
 
     def _enter(self, run: Run, phase: Phase, now: Instant, what: What, text: str) -> list[Effect]:
-        kept = self._kept(msgspec.structs.replace(run, phase=phase, members=len(self.live)))
+        kept = self._kept(msgspec.structs.replace(run, phase=phase))
         self._forget(now)
         said = self._said(what, text)
         if phase is Phase.GRACE:
@@ -445,7 +461,9 @@ class Rotation:
         return [ask]
 
     def _kept(self, run: Run | None) -> Keep:
-        self.ledger = self._wear.into(msgspec.structs.replace(self.ledger, run=run), self._keyring.primary)
+        members = len(self.live) if self._gathered else self.ledger.members
+        self.ledger = self._wear.into(msgspec.structs.replace(self.ledger, run=run, members=members),
+                                      self._keyring.primary)
         return Keep(self.ledger)
 
     def _said(self, what: What, text: str) -> Said:

@@ -38,7 +38,7 @@ class Phase(StrEnum):
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rotation under way. new, old: ids of keys. members: how many were live when the phase began."""
+    """A rotation under way. new, old: ids of keys."""
 
     id: str
     phase: Phase
@@ -46,15 +46,16 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     old: tuple[str, ...]
     reason: str
     began_ms: int
-    members: int = 1
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What has to survive a restart. primary: the id of the key whose first sight and seals are counted here."""
+    """What has to survive a restart. primary: the id of the key whose first sight and seals are counted here. members:
+    how many were live, this one too."""
 
     primary: str = ""
     since_ms: int = 0
     sealed: int = 0
+    members: int = 1
     run: Run | None = None
 
 

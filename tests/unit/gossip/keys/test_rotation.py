@@ -167,6 +167,22 @@ def test_who_was_away_is_seen_anew():
     assert town.run(600, until=town.rotated)
 
 
+def test_who_answers_is_there_though_it_is_not_known_yet():
+    def full(keys):
+        raise OSError("no space left on device")
+
+    town = Town(4)
+    del town["m0"].layer.membership.members["m2"]  # m0 has not heard of it yet
+    town.told()
+    town["m2"].ring._on_change = full
+    town.began(key=NEW)
+    town.run(60)
+    assert "use-key" not in steps(town)
+    assert [one.node for one in town["m0"].rotation.stragglers] == ["m2"]
+    town["m2"].ring._on_change = None
+    assert town.run(600, until=town.rotated)
+
+
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,30 @@ def test_after_a_restart_it_waits_for_most_of_the_members():
     assert "1 of 4 members are here" in town["m0"].said[-1].text
 
 
+def test_after_a_restart_most_of_the_members_will_do_in_a_minute():
+    town = Town(5, grace_s=1.0)
+    town["m4"].deaf = True
+    town.began(key=NEW)
+    town.run(20)
+    town.stop("m4")
+    town.kill_("m0")
+    town.run(30)
+    assert town.phase() is Phase.INSTALL
+    assert town.run(600, until=lambda: "done" in town.said())
+    assert town.one_key() == NEW.id
+
+
+def test_what_is_refused_until_the_others_are_back_is_said():
+    town = Town(4)
+    town.run(1)  # how many there are is kept
+    town.kill_("m0")
+    town.began()
+    assert "1 of 4 members are here" in town["m0"].said[-1].text
+    town.run(5)
+    town.began(key=NEW)
+    assert town.run(600, until=lambda: town.one_key() == NEW.id)
+
+
 def test_a_disk_that_is_full_holds_it_up():
     town = Town(3, give_up_s=3600.0, orphan_s=7200.0)
     keep = town["m0"].bridge._keep
@@ -90,7 +114,7 @@ def test_a_disk_that_is_full_holds_it_up():
 
 
 def test_the_record_is_read_as_it_was_written():
-    ledger = Ledger("abc", 17, 4, Run("1", Phase.GRACE, "n", ("o",), "why", 5, 7))
+    ledger = Ledger("abc", 17, 4, 7, Run("1", Phase.GRACE, "n", ("o",), "why", 5))
     assert json_to_ledger(ledger_to_json(ledger)) == ledger
     assert len(ledger_to_json(ledger)) < 400
 
