@@ -24,7 +24,7 @@ def _measured(folder, shape, size_mb):
     path = folder / f"{size_mb}.jsonl"
     truth = write(path, shape, size_mb * 1_000_000, bad=True)
     try:
-        run = _child(["-m", "benchmarks.traces_peers", "holdfast", shape, str(path)])
+        run = _child(folder, ["benchmarks.traces_peers", "holdfast", shape, str(path)])
     finally:
         path.unlink()
     assert run["said"] == {"answer": digest(truth.answer()), "spans": truth.spans, "bad": truth.bad}
