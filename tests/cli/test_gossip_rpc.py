@@ -48,6 +48,8 @@ TURNED_AWAY = {
     "get for post": (("GET", "/v1/leave", None), {}, 405),
     "no path": (("GET", "/nothing", None), {}, 404),
     "no JSON": (("POST", "/v1/event", "{"), JSON, 400),
+    "no UTF-8": (("POST", "/v1/event", b'{"name": "\xff"}'), JSON, 400),
+    "deep": (("POST", "/v1/event", '{"name": "x", "more": ' + "[" * 60_000), JSON, 400),
     "a number for a name": (("POST", "/v1/event", '{"name": 3}'), JSON, 400),
     "no Base64": (("POST", "/v1/event", '{"name": "x", "payload": "*"}'), JSON, 400),
     "an unknown field": (("POST", "/v1/event", '{"name": "x", "more": 1}'), JSON, 400),
@@ -145,7 +147,7 @@ def test_what_answers_there_and_is_no_agent_is_told_apart(holdfast, tmp_path):
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"<html>")
+            self.wfile.write(b"<html>\xff")
 
         def log_message(self, *_):
             pass

@@ -68,7 +68,7 @@ def _why(error: BaseException) -> str:
 def _read(status: int, data: bytes, where: str) -> Any:
     try:
         found = msgspec.json.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: no UTF-8
         raise ServerUnreachable(f"what answers at {where} is no gossip agent of ours") from None
     if status == http.client.OK:
         return found

@@ -135,7 +135,7 @@ class JsonServer:
         if route.wants is not None:
             try:
                 given = msgspec.json.decode(body or b"{}", type=route.wants)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
                 raise Refused(400, f"the request's JSON is not what is wanted: {error}") from None
         answer = route.handler(given)
         found = await answer if isinstance(answer, Awaitable) else answer
