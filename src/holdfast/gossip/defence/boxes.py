@@ -121,7 +121,7 @@ def _inside(plain: bytes | None, name: str, count: int) -> Opened:
         raise BadPacket("a box whose body does not open with its own key", why="key")
     try:
         inside = msgspec.msgpack.decode(plain.rstrip(b"\0")[:-1], type=_Inside)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # guard: nesting. What nobody knows is entered
         raise BadPacket(f"what is in the box is not written as boxes are: {error}") from None
     names = tuple(decoded(each) for each in inside.recipients)
     if name not in names or len(names) != count:  # guard: it was addressed to this member, and to as many as it shows

@@ -68,7 +68,7 @@ def json_to_ledger(data: bytes) -> Ledger:
     """Raises ConfigurationError for what is none."""
     try:
         return msgspec.json.decode(data, type=Ledger)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise ConfigurationError(f"the record of key rotations cannot be read: {error}; without it the keys stay as "
                                  "they are, and `holdfast gossip keys list` says how that is") from None
 

@@ -164,7 +164,7 @@ def read_sealed(path: Path, unlock: Unlock, form: str, most: int) -> bytes:
         raise KeyringSealed(f"{path} has more than {most} bytes and is no keyring")
     try:
         found = msgspec.json.decode(data, type=_File)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise KeyringSealed(f"{path} is no {form}: {error}") from None
     if found.head.format != form:  # guard: forms. A file of other keys is not taken for this one
         raise KeyringSealed(f"{path} is a {found.head.format!r}, and {form!r} is wanted")
@@ -190,7 +190,7 @@ def load(path: Path, unlock: Unlock) -> tuple[Key, ...]:
     content = read_sealed(path, unlock, FORMAT, FILE_MAX)
     try:
         kept = msgspec.json.decode(content, type=list[_Kept])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _damaged(path) from None
     if not 1 <= len(kept) <= KEYS_MAX:
         raise KeyringSealed(f"{path} holds {len(kept)} keys")

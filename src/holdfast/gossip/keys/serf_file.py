@@ -25,7 +25,7 @@ def read_serf(path: Path) -> tuple[Key, ...]:
         data = file.read(FILE_MAX + 1)
     try:
         texts = msgspec.json.decode(data, type=list[str])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):  # ValueError: text that is no UTF-8
         raise ConfigurationError(f"{path} is no keyring of Serf's: a JSON list of keys in Base64") from None
     if not 1 <= len(texts) <= KEYS_MAX:
         raise ConfigurationError(f"{path} holds {len(texts)} keys, and 1 to {KEYS_MAX} are wanted")
