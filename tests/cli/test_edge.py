@@ -19,7 +19,7 @@ GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "
           ["gossip"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"], ["logs", "dlq"],
           ["machine"], ["once"], ["outbox"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
-            ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"],
+            ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
             ["gossip", "identity", "new"], ["gossip", "identity", "show"], ["gossip", "identity", "certify"],
             ["gossip", "identity", "accept"], ["gossip", "keys", "list"], ["gossip", "keys", "install"],
             ["gossip", "keys", "use"], ["gossip", "keys", "remove"], ["gossip", "keys", "rotate"],

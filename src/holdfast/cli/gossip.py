@@ -122,6 +122,22 @@ def query(*, rpc: Address, name: str, payload: str, nodes: Sequence[str], tags: 
     return print_table(["name", "answer"], rows)
 
 
+@command.command("revoke")
+@click.argument("name")
+@click.option("--reason", default="", help="for the list of the expelled, which all members keep")
+@json_option
+@rpc_options
+def revoke(*, rpc: Address, name: str, reason: str, as_json: bool) -> None:
+    """Expel a member of a native cluster, for good, and change the key: it reads nothing from then on.
+
+    The agent's certificate has the roles revoke and rotate. Who was expelled by mistake gets a new identity.
+    """
+    done = ask(rpc, "/v1/revoke", {"node": name, "reason": reason}, wait_s=90.0)
+    if as_json:
+        return print_json(done)
+    return say(f"{done['revoked']} is expelled, and cannot read what is sealed from epoch {done['epoch']} on")
+
+
 @command.command("rtt")
 @click.argument("a")
 @click.argument("b", default="")

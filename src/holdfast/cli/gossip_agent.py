@@ -15,7 +15,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from .context import environment, settings, token_option
 from .edge import INTERRUPTED
 from .gossip_ask import TOKEN_VARIABLE
 from .gossip_http import JsonServer
+from .gossip_identity import native_of, unlock_option
 from .gossip_rpc import Agent, routes
 from .gossip_told import Watch
 from .listening import logged, measured_if_installed
@@ -105,11 +106,21 @@ TAG = _Tag()
               help="the age at which a key is changed; and before 2^32 packets are sealed with it, in any case")
 @click.option("--rotate-grace", "grace_s", type=DURATION, default="1h", show_default=True,
               help="how long the old key opens after everybody seals with the new one, for members that were away")
+@click.option("--native", is_flag=True,
+              help="a cluster of identities: each member signs what it says, the key is sealed to each, and one can be "
+                   "expelled. Wants --identity, --issuer-key and --label; no Serf agent takes part")
+@click.option("--identity", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="who this is, with its certificate; see `holdfast gossip identity`")
+@click.option("--issuer-key", "issuer_keys", multiple=True, metavar="BASE64", help="of an issuer that is believed")
+@click.option("--trust-state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="keeps the keys it holds and who was expelled, sealed as the identity")
+@unlock_option
 @click.option("--watch", is_flag=True, help="print what becomes of members, and events, a line each")
 @json_option
 @token_option
 def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rpc: Address | None, watch: bool,
-          as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float,
+          as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float, native: bool,
+          identity: Path | None, issuer_keys: Sequence[str], trust_state: Path | None, seal: Path | None,
           **wanted: Any) -> int:
     """Be a member of a cluster until SIGTERM or Ctrl-C, and then leave it.
 
@@ -127,6 +138,10 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
         raise click.UsageError("--rotate needs --keyring, or a restart would lose the new key; and not --delegate none")
     from ..gossip.agent import Cluster
 
+    if native:
+        if identity is None or not issuer_keys or key or keyring:
+            raise click.UsageError("--native wants --identity and --issuer-key, and neither --key nor --keyring")
+        wanted["native"] = native_of(identity, seal, issuer_keys, wanted.pop("label"), trust_state)
     ring, first = _keyring(keyring, keyring_key, key) if keyring else None, None if keyring else key
     tags = dict(wanted.pop("tags"))
     cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, **wanted)

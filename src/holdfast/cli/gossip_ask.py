@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATIENCE_S: Final = 15.0
 TOKEN_VARIABLE: Final = "HOLDFAST_TOKEN"  # noqa: S105 - the name of it
 #: What an agent may name as the kind of its error.
-_KINDS: Final = ("ConfigurationError", "JoinFailed", "KeyRefused", "NameLost")
+_KINDS: Final = ("ConfigurationError", "JoinFailed", "KeyRefused", "NameLost", "NotTrusted")
 
 
 def rpc_options(command: F) -> F:

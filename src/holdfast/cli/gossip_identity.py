@@ -31,6 +31,7 @@ from .params import DURATION
 
 if TYPE_CHECKING:
     from ..gossip.keys.sealed import Unlock
+    from ..gossip.native import Native
     from ..gossip.trust import Certificate, Credential, Identity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +70,7 @@ def new(*, file: Path, seal: Path | None, as_json: bool) -> None:
     from ..gossip.trust import Identity
     from ..gossip.trust.kept import write_identity
 
-    unlock = _unlock(seal)
+    unlock = unlock_of(seal)
     if file.exists():  # guard: an identity is made once. Who loses it is somebody else
         raise ConfigurationError(f"{file} is there already: an identity is not made anew, name another file")
     made = Identity.generate(os.urandom)
@@ -152,16 +153,28 @@ def accept(*, file: Path, certificate: str, label: str, issuer_keys: Sequence[st
         raise ConfigurationError(f"the certificate cannot be read: {error}") from None
     if member.certificate.signing != own.signing or member.certificate.sealing != own.sealing:
         raise NotTrusted(f"the certificate is for {member.id}, and {file} is {own.id}", why="identity")
-    unlock = _unlock(seal)
+    unlock = unlock_of(seal)
     _written(file, lambda: write_identity(file, own, given, unlock, os.urandom))
     _shown(own, given, as_json=as_json)
+
+
+def native_of(file: Path, seal: Path | None, issuer_keys: Sequence[str], label: str, state: Path | None) -> Native:
+    """What an agent with --native is told. Raises ConfigurationError, KeyringSealed."""
+    from ..gossip.native import Native
+
+    own, credential = _opened(file, seal)
+    if credential is None:
+        raise ConfigurationError(f"the identity in {file} has no certificate yet: `holdfast gossip identity accept` "
+                                 "keeps one with it")
+    return Native(identity=own, certificate=credential, issuers=[_key(text) for text in issuer_keys], label=label,
+                  state=state, unlock=unlock_of(seal))
 
 
 def _opened(file: Path, seal: Path | None) -> tuple[Identity, Credential | None]:
     from ..gossip.trust.kept import read_identity
 
     try:
-        return read_identity(file, _unlock(seal))
+        return read_identity(file, unlock_of(seal))
     except FileNotFoundError:
         raise ConfigurationError(f"there is no identity in {file}: `holdfast gossip identity new` makes one") from None
     except OSError as error:
@@ -175,7 +188,8 @@ def _written(file: Path, write: Callable[[], object]) -> None:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def _unlock(seal: Path | None) -> Unlock:
+def unlock_of(seal: Path | None) -> Unlock:
+    """What opens the file of an identity. Raises UsageError where neither is given."""
     try:
         from ..gossip.trust import Identity  # noqa: F401 - names the extra where it is missing
     except ImportError as error:

@@ -4,7 +4,8 @@
 ::
 
     GET   /live  /ready  /metrics  /v1/members  /v1/inspect  /v1/keys/rotation
-    POST  /v1/join  /v1/leave  /v1/event  /v1/query  /v1/rtt  /v1/keys/list  …/install  …/use  …/remove  …/rotate
+    POST  /v1/join  /v1/leave  /v1/event  /v1/query  /v1/rtt  /v1/revoke
+          /v1/keys/list  …/install  …/use  …/remove  …/rotate
 
 Payloads are Base64, because they are bytes. Answers about keys hold the keys themselves, as those of Serf do.
 """
@@ -92,6 +93,13 @@ class Rotate(Wanted, forbid_unknown_fields=True):
     action: Literal["begin", "stop", "go on"] = "begin"
 
 
+class Revoke(Wanted, forbid_unknown_fields=True):
+    """node: who is expelled, for good."""
+
+    node: str
+    reason: str = ""
+
+
 def routes(agent: Agent, metrics: Callable[[], tuple[str, str]] | None) -> dict[tuple[str, str], Route]:
     """All of them."""
     found = {
@@ -104,6 +112,7 @@ def routes(agent: Agent, metrics: Callable[[], tuple[str, str]] | None) -> dict[
         ("POST", "/v1/event"): Route(agent.event, Tell),
         ("POST", "/v1/query"): Route(agent.query, Query),
         ("POST", "/v1/rtt"): Route(agent.rtt, Rtt),
+        ("POST", "/v1/revoke"): Route(agent.revoke, Revoke),
     }
     found |= {("POST", f"/v1/keys/{step}"): Route(agent.step(step), KeyWanted)
               for step in ("list", "install", "use", "remove")}
@@ -181,6 +190,10 @@ class Agent:
             question.close()
         return {"answers": [{"name": one.node, "payload": base64.b64encode(one.payload).decode()} for one in answers],
                 "acks": sorted(question.acks)}
+
+    async def revoke(self, wanted: Revoke) -> dict[str, Any]:
+        """Expels a member of a native cluster."""
+        return {"revoked": wanted.node, "epoch": await self._there.revoke(wanted.node, reason=wanted.reason)}
 
     def rtt(self, wanted: Rtt) -> dict[str, Any]:
         """By their coordinates."""
