@@ -89,7 +89,7 @@ def works(tmp_path: Path) -> Iterator[dict[str, Member]]:
             begun.append(member)
             if name == "lead":
                 member.address = member.read()["address"]
-        for name, member in members.items():
+        for member in members.values():
             member.address = member.address or member.read()["address"]
         wait_until(lambda: all(set(one.ask("heard")["members"].values()) == {"alive"}
                                and len(one.ask("heard")["members"]) == len(names) for one in members.values()), 20,
@@ -132,7 +132,8 @@ def test_a_key_changes_under_a_thousand_messages_and_who_is_expelled_reads_nothi
     wait_until(lambda: all(found["epoch"] == 3 and found["revocations"] == 1
                            for found in (member.ask("heard") for member in rest)), 15, "all others have the next key")
     caught = [bytes.fromhex(data) for data in works["m1"].ask("catch", 1.0)]
-    wait_until(lambda: all("not for everybody" in member.ask("heard")["heard"] for member in rest), 15, "all others read")
+    wait_until(lambda: all("not for everybody" in member.ask("heard")["heard"] for member in rest), 15,
+               "all others read it")
     assert "not for everybody" not in works["bad"].ask("heard")["heard"]
     assert works["bad"].ask("heard")["epoch"] == 2
     assert len(caught) > 5

@@ -89,6 +89,8 @@ class Transport:
         self.limits = limits
         self.counts: Counter[str] = Counter()
         self.waiting_bytes = 0
+        #: Is shown each datagram as it goes out, by whoever wants to see what others could record.
+        self.tap: Callable[[bytes], object] | None = None
         self.address: Address = (b"", 0)
         self._by_host: Counter[bytes | str] = Counter()
         self._conversations: set[asyncio.Task[None]] = set()
@@ -140,6 +142,8 @@ class Transport:
         try:
             if self._socket is None or not reachable(to):
                 raise OSError("nothing can be sent there")
+            if self.tap is not None:
+                self.tap(data)
             self._socket.sendto(data, (host_text(to[0]), to[1]))
         except OSError:  # no route, too large, or the system has no room: datagrams that wait are of no use
             self.counts["packets_unsent"] += 1
