@@ -94,8 +94,12 @@ class GossipTraffic(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipRefused(OfGossip, frozen=True, kw_only=True):
-    """``count`` datagrams or streams were not taken, for one reason. ``why``: key (no key opens it), label, size, form,
-    rate, busy, replay, epoch, unsigned."""
+    """``count`` datagrams, streams, or messages in them were not taken since the last such event, for one ``why``.
+
+    key (no key opens it), sealed, plain, label, epoch, replay; short, large, deep, type, version, compression, crc (the
+    form is wrong there); unsigned, signature, identity, revoked; busy (as many streams as there may be); rate, size,
+    banned, refused (by a validator) with defences.
+    """
 
     why: str
     count: int
@@ -103,8 +107,8 @@ class GossipRefused(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipDropped(OfGossip, frozen=True, kw_only=True):
-    """``count`` messages fell out of a full queue. ``queue``: news, letters, relays, changes (a user that does not
-    read)."""
+    """``count`` messages fell out of a full queue since the last such event. ``queue``: news, letters, relays (pings
+    for others), changes (a user that does not read)."""
 
     queue: str
     count: int
@@ -128,14 +132,16 @@ class GossipLagged(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipConflict(OfGossip, frozen=True, kw_only=True):
-    """Somebody claims the name of a member at another address; it was not believed."""
+    """Somebody claims the name of a member at another address; it was not believed. Told once a second for each
+    name."""
 
     member: str
     level: int = logging.ERROR
 
 
 class GossipUserEvent(OfGossip, frozen=True, kw_only=True):
-    """A user event or message came: ``own`` 1 when this member sent it. ``lost``: a user that reads too slowly."""
+    """A user event or message came: ``own`` 1 when this member sent it. ``lost``: older ones that users
+    missed for it, because they read too slowly."""
 
     name: str
     own: int = 0
@@ -144,7 +150,7 @@ class GossipUserEvent(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipQueried(OfGossip, frozen=True, kw_only=True):
-    """A query of this member's ended: how many answers came of ``asked`` members."""
+    """A query of this member's ended: how many answers came of the ``asked`` members that it was for."""
 
     name: str
     answers: int
@@ -154,8 +160,11 @@ class GossipQueried(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipKeysStood(OfGossip, frozen=True, kw_only=True):
-    """Gauges of a member's keys: how many open, the age of the one that seals, how often it sealed, its epoch (native
-    mode; 0 else), members known to be behind, revocations known."""
+    """Gauges of a member's keys: how many open, the age of the one that seals, how often this member sealed with it,
+    its epoch (native mode; 0 else), members known to be behind, revocations known.
+
+    The age without epochs is that since this process first saw the key seal: nobody is told when it was made.
+    """
 
     keys: int
     primary_age_s: float
@@ -168,7 +177,7 @@ class GossipKeysStood(OfGossip, frozen=True, kw_only=True):
 
 class GossipKeyStep(OfGossip, frozen=True, kw_only=True):
     """A step of a key change ended. ``step``: install, use, remove, list, activate, retire. ``outcome``: done, waiting
-    (``missing`` members lack it), aborted."""
+    (``missing`` members lack it), aborted. Native mode: of this member itself, in the seconds since its last one."""
 
     step: str
     outcome: str

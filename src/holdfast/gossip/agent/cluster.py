@@ -25,6 +25,7 @@ from typing import Any, Final, Self, TypeVar
 
 from ..._base.chance import Chance, system_chance
 from ..._base.clock import Clock, SystemClock
+from ..._base.events import Events
 from ..._base.secret import Secret
 from ...errors import ConfigurationError, GossipError, JoinFailed
 from ..core.core import Core
@@ -36,9 +37,12 @@ from ..native import Native
 from ..profiles import LAN, Profile
 from ..serf.coordinates import distance
 from ..serf.effects import Answered, Ended, Heard, LayerSettings, Questioned, Spread
-from ..serf.key_queries import Step
+from ..serf.filters import linear, passes
+from ..serf.key_queries import KeyTally, Step
 from ..serf.layer import Layer
 from ..serf.members import MemberSettings
+from ..serf.messages import UserEvent
+from ..serf.queries import Asked
 from ..trust import Status as KeyStatus
 from .address import text
 from .courier import reason, unreachable
@@ -51,6 +55,7 @@ from .questions import Handler, Question, Questions
 from .remembering import Remembering
 from .settings import Delegate, Settings, keyring_of, meta_of, places, profile_of, voice_of
 from .shell import Shell, Told
+from .telling import Telling
 from .transport import Conversation, Transport, TransportLimits
 from .view import Change, Event, MemberView
 from .voice import Voice
@@ -96,7 +101,8 @@ class Cluster:
     for a short restart. replay_events: True hears what was told before it joined.
 
     room: changes and events that wait for a slow reader; beyond that the oldest are dropped, and it is told how many.
-    limits: of streams that others open. clock, chance: for tests. Raises ConfigurationError.
+    limits: of streams that others open. events: hears what happens, for logs and metrics; price: a look at all counters
+    each second. clock, chance: for tests. Raises ConfigurationError.
     """
 
     def __init__(self, name: str, *, bind: str = "127.0.0.1:0", advertise: str | None = None,
@@ -107,8 +113,8 @@ class Cluster:
                  profile: Profile | str = LAN, delegate: Delegate = "serf", snapshot: str | Path | None = None,
                  rejoin_after_leave: bool = False, replay_events: bool = False, leave_on_exit: bool = True,
                  native: Native | None = None,
-                 room: int = 1024, limits: TransportLimits | None = None, clock: Clock | None = None,
-                 chance: Chance | None = None) -> None:
+                 room: int = 1024, limits: TransportLimits | None = None, events: Events | None = None,
+                 clock: Clock | None = None, chance: Chance | None = None) -> None:
         if native is not None:
             if key is not None or keyring is not None or label or compress or voice is not None or refuse_keys:
                 raise ConfigurationError("native= has a way to speak and keys of its own, and the label: leave out "
@@ -127,6 +133,7 @@ class Cluster:
         stream_s = self._settings.profile.stream_timeout_s
         self._limits = limits or TransportLimits(stream_s=stream_s, silent_s=min(5.0, stream_s))
         self._clock, self._chance = clock or SystemClock(), chance or system_chance()
+        self._telling = Telling(name, events, self._clock)
         self._changes: weakref.WeakSet[Feed[Change]] = weakref.WeakSet()
         self._events: weakref.WeakSet[Feed[Event]] = weakref.WeakSet()
         self._questions = Questions()
@@ -137,8 +144,9 @@ class Cluster:
         self._error: GossipError | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._left = False
+        self._saying: UserEvent | None = None
         #: Keys of the whole cluster.
-        self.keys: Final = KeyChanges(self._ask_keys)
+        self.keys: Final = KeyChanges(self._ask_keys, self._telling)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -176,7 +184,10 @@ class Cluster:
             self._voice = self._resident.voice
         self._shell = shell = self._made(address)
         shell.start(self._transport)
+        if self._telling.on:
+            shell.tasks.start("upkeep", self._telling.run(self.inspect, self._resident))
         if self._resident is not None:
+            self._resident.tell = self._telling.key_effect
             self._resident.start(shell, self._lost)
         before: list[str] = []
         if self._settings.snapshot is not None:
@@ -196,7 +207,7 @@ class Cluster:
                                                  replay_on_join=settings.replay_events,
                                                  members=MemberSettings(reconnect_s=settings.profile.reconnect_for_s)))
         return Shell(core, layer, self._voice, profile=settings.profile, clock=self._clock, chance=self._chance,
-                     tell=self._told, lost=self._lost)
+                     tell=self._told, lost=self._lost, telling=self._telling)
 
     async def _enter(self, before: list[str]) -> None:
         """Joins whoever was named; else whoever was there before the restart, as far as they answer."""
@@ -304,12 +315,13 @@ class Cluster:
         if isinstance(told, Change):
             if self._remembering is not None:
                 self._remembering.changed(told)
+            self._telling.changed(told.what, told.member.name, told.by)
             for feed in list(self._changes):
                 feed.put(told)
         elif isinstance(told, Heard):
             event = Event(told.event.name, told.event.payload or b"", told.event.ltime, told.event.coalesce)
-            for heard in list(self._events):
-                heard.put(event)
+            lost = sum(heard.put(event) for heard in list(self._events))
+            self._telling.user_event(event.name, own=told.event is self._saying, lost=lost)
         elif isinstance(told, Questioned):
             if self._shell is not None:
                 self._questions.questioned(self._shell, told)
@@ -435,6 +447,7 @@ class Cluster:
         """Tells everybody, this member too: name and payload 512 bytes together. coalesce: of several that come close
         together, peers may hand on the last one only. Raises ConfigurationError."""
         shell, effects = self._alive, self._layer.event(_named("an event", name), _bytes(payload), coalesce=coalesce)
+        self._saying = next((effect.event for effect in effects if isinstance(effect, Heard)), None)
         if self._resident is not None:
             for effect in effects:
                 if isinstance(effect, Spread):
@@ -471,9 +484,16 @@ class Cluster:
         asked, effects = self._layer.query(_named("a query", name), _bytes(payload), shell.own_address, shell.now,
                                            nodes=tuple(nodes), tags=tags, ack=ack,
                                            relay_factor=relay_factor, timeout_s=timeout_s)
-        question = self._questions.ask(shell, asked)
+        began, wanted = shell.now, self._wanted(asked)
+        question = self._questions.ask(
+            shell, asked, lambda answers: self._telling.queried(name, answers, wanted, began))
         shell.do_layer(effects)
         return question
+
+    def _wanted(self, asked: Asked) -> int:
+        """How many members a query is for, as far as they are known to be there."""
+        return sum(passes(asked.query.filters, view.name, view.tags, linear) for view in self._alive.views()
+                   if view.status == "alive")
 
     def on_query(self, name: str, handler: H | None = None) -> Any:
         """Queries of this name are answered by ``handler(QueryCall) -> bytes | None``, async or not; also as a
@@ -502,13 +522,18 @@ class Cluster:
         follows from it (``keys.rotation_run``). For people there is ``keys``. Raises ConfigurationError."""
         question, members = self._ask_keys(step, key, timeout_s)
         answers: dict[str, bytes] = {}
+        began, tally, done = self._telling.now, KeyTally(0), set[str]()
         try:
             async for answer in question:
-                answers.setdefault(answer.node, answer.payload)
+                if answer.node not in answers:
+                    answers[answer.node], failed = answer.payload, tally.failed
+                    tally.count(answer.node, answer.payload)
+                    done |= {answer.node} if tally.failed == failed else set()
                 if members <= answers.keys():
                     break
         finally:
             question.close()
+        self._telling.key_step(step, members - done, began)
         return answers
 
     # -- native clusters --------------------------------------------------------------------------------------------
@@ -554,6 +579,7 @@ class Cluster:
         transport = self._transport
         return look(self._alive, transport.counts if transport else Counter(), self._settings.keyring,
                     dropped=sum(feed.dropped for feed in self._feeds()),
+                    changes_dropped=sum(feed.dropped for feed in self._changes),
                     snapshot_failures=self._remembering.failures if self._remembering else 0)
 
 

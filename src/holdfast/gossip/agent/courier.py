@@ -13,16 +13,20 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..._base.aside import aside
 from ...errors import BadPacket, GossipError
 from ..core.effects import Exchange, StreamPing
 from ..messages import Ack, Address, Err, Message, Ping, PushPull, User
 from .address import host_and_port, packed
+from .telling import Outcome, Telling
 from .transport import THREAD_FROM, Conversation, Transport
 from .voice import Peer, Voice
 
+NO_ANSWER: Final = "it closed the stream without an answer: it may have another key or label, or be no member"
+#: What an exchange is until it is done.
+FAILED: Final[Outcome] = "failed"
 #: Members in an exchange from which on it is encoded in a thread: some 100 bytes each.
 MEMBERS_IN_THREAD = THREAD_FROM // 100
 
@@ -63,33 +67,36 @@ class Owner(Protocol):
 class Courier:
     """counts: exchanges and pings, and what became of them."""
 
-    def __init__(self, owner: Owner, voice: Voice, transport: Transport, counts: Counter[str], stream_s: float) -> None:
+    def __init__(self, owner: Owner, voice: Voice, transport: Transport, counts: Counter[str], stream_s: float,
+                 *, telling: Telling) -> None:
         self._owner, self._voice, self._transport, self._counts = owner, voice, transport, counts
-        self._stream_s = stream_s
+        self._stream_s, self._telling = stream_s, telling
 
     # -- to others --------------------------------------------------------------------------------------------------
 
     async def exchange(self, wanted: Exchange, *, entering: bool = False) -> str:
         """One exchange; why it came to nothing, or empty. entering: this member enters the cluster by it."""
-        why = await self._exchange(wanted, entering=entering)
+        began = self._telling.now
+        outcome, why = await self._exchange(wanted, entering=entering)
+        self._telling.exchanged("asked", outcome, self._telling.now - began)
         self._counts["exchanges_failed" if why else "exchanges"] += 1
         return why
 
-    async def _exchange(self, wanted: Exchange, *, entering: bool) -> str:
+    async def _exchange(self, wanted: Exchange, *, entering: bool) -> tuple[Outcome, str]:
         peer = self._owner.peer(wanted.address, wanted.node)
         try:
             said = await self._said(self._owner.exchange(join=wanted.join), peer)
             answer = await self._transport.ask(wanted.address, said, self._voice.reader(peer), self._stream_s)
         except BadPacket as error:
-            return ("it closed the stream without an answer: it may have another key or label, or be no member"
-                    if error.why == "short" else str(error))
+            return "failed", NO_ANSWER if error.why == "short" else str(error)
         except (OSError, TimeoutError, GossipError) as error:
-            return reason(error)
+            return "failed", reason(error)
         if isinstance(answer, Err):
-            return f"it refused: {answer.error}"
+            return "refused", f"it refused: {answer.error}"
         if not isinstance(answer, PushPull):
-            return f"it answered with a {type(answer).__name__}"
-        return self._owner.exchanged(answer, wanted.address, join=wanted.join, entering=entering)
+            return "failed", f"it answered with a {type(answer).__name__}"
+        why = self._owner.exchanged(answer, wanted.address, join=wanted.join, entering=entering)
+        return "refused" if why else "done", why
 
     async def ping(self, wanted: StreamPing, now: float) -> None:
         """Asks by stream whether a member is there."""
@@ -125,11 +132,7 @@ class Courier:
         """What a stream said, that somebody opened."""
         peer = self._owner.peer(talk.source)
         if isinstance(message, PushPull):
-            await talk.write(await self._said(self._owner.exchange(join=False), peer))
-            self._counts["exchanges_served"] += 1
-            why = self._owner.exchanged(message, talk.source, join=message.join, entering=False)
-            if why:
-                self._counts["exchanges_refused"] += 1
+            await self._served(message, talk, peer)
         elif isinstance(message, Ping):
             if message.node in ("", self._owner.name):  # guard: nobody answers for another, by stream either
                 await talk.write(self._voice.stream(Ack(message.seq_no, self._owner.ack_payload()), peer))
@@ -137,6 +140,18 @@ class Courier:
             self._owner.delivered(message, talk.source)
         else:
             self._counts["streams_ignored"] += 1
+
+    async def _served(self, message: PushPull, talk: Conversation, peer: Peer) -> None:
+        began, outcome = self._telling.now, FAILED
+        try:
+            await talk.write(await self._said(self._owner.exchange(join=False), peer))
+            self._counts["exchanges_served"] += 1
+            why = self._owner.exchanged(message, talk.source, join=message.join, entering=False)
+            if why:
+                self._counts["exchanges_refused"] += 1
+            outcome = "refused" if why else "done"
+        finally:
+            self._telling.exchanged("answered", outcome, self._telling.now - began)
 
     async def _said(self, message: Message, peer: Peer) -> bytes:
         if isinstance(message, PushPull) and len(message.states) > MEMBERS_IN_THREAD:

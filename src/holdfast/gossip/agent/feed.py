@@ -30,16 +30,18 @@ class Feed(Generic[T]):
         self._ended = False
         self._error: BaseException | None = None
 
-    def put(self, item: T) -> None:
-        """Something happened."""
+    def put(self, item: T) -> bool:
+        """Something happened. Was something older dropped for it?"""
         if self._ended:
-            return
+            return False
+        before = self.dropped
         if len(self._items) >= self._room:  # guard: a slow reader costs no more memory than its room
             self._items.popleft()
             self._missed += 1
             self.dropped += 1
         self._items.append(item)
         self._there.set()
+        return self.dropped > before
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will happen. Who reads gets what is left, and then the error, if there is one."""

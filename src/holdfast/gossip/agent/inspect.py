@@ -27,8 +27,8 @@ class ClusterInspection(msgspec.Struct, frozen=True):
     """members: how many there are of each status. counts: what came, went and failed, since the start. clocks: Lamport
     times of intents, events, queries. tasks: under way; tasks_turned_away, tasks_failed: that were too many, and that
     ended in an error. strangers_refused: packets not sent because their receiver is no member and asked for less.
-    dropped: changes and events that slow readers missed. lag_s: the latest this member ever woke. resets: how often
-    its coordinate began anew. strays: answers that nobody waited for."""
+    dropped: changes and events that slow readers missed; changes_dropped: changes alone. lag_s: the latest this member
+    ever woke. resets: how often its coordinate began anew. strays: answers that nobody waited for."""
 
     name: str
     address: str
@@ -45,12 +45,13 @@ class ClusterInspection(msgspec.Struct, frozen=True):
     strangers_refused: int
     lag_s: float
     dropped: int
+    changes_dropped: int
     snapshot_failures: int
     keys: tuple[KeyUse, ...]
 
 
 def look(shell: Shell, transport: Mapping[str, int], keyring: Keyring | None, *, dropped: int,
-         snapshot_failures: int) -> ClusterInspection:
+         changes_dropped: int, snapshot_failures: int) -> ClusterInspection:
     """The record of now."""
     layer = shell.layer
     keys = keyring.keys if keyring is not None else ()
@@ -62,5 +63,6 @@ def look(shell: Shell, transport: Mapping[str, int], keyring: Keyring | None, *,
         shell.name, text(shell.own_address), shell.core.inspect(), Counter(view.status for view in shell.views()),
         {**transport, **shell.counts}, tasks=len(shell.tasks), tasks_turned_away=dict(shell.tasks.turned_away),
         tasks_failed=shell.tasks.failed, strangers_refused=shell.strangers.refused, lag_s=shell.lag_s, dropped=dropped,
+        changes_dropped=changes_dropped,
         snapshot_failures=snapshot_failures,
         keys=tuple(KeyUse(key.id, key == keys[0], key.encryptions) for key in keys), **serf)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from ..keys import Key
 from ..serf.key_queries import KeyTally, Step
 from .questions import Question
+from .telling import Telling
 from .view import KeyAnswer, KeyChange
 
 #: How often a step is asked for.
@@ -26,8 +27,8 @@ class KeyChanges:
     """timeout_s of each: how long answers are waited for, up to three times over; None for one by the cluster's size.
     Raises ConfigurationError where keys are not changed so, and for a key that is none."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, ask: Ask, telling: Telling) -> None:
+        self._ask, self._telling = ask, telling
 
     async def install(self, key: Key | str | bytes, *, timeout_s: float | None = None) -> KeyChange:
         """Everybody opens with this key as well."""
@@ -48,6 +49,17 @@ class KeyChanges:
     async def _step(self, step: Step, key: Key | None, timeout_s: float | None) -> KeyChange:
         """Asked again where somebody did not answer: a query is news, and news misses a member now and then. A step
         that is done already changes nothing."""
+        began = self._telling.now
+        try:
+            change = await self._asked(step, key, timeout_s)
+        except BaseException:
+            self._telling.key_step_aborted(step, began)
+            raise
+        undone = {name for name, answer in change.members.items() if not answer.ok}
+        self._telling.key_step(step, undone.union(change.missing), began)
+        return change
+
+    async def _asked(self, step: Step, key: Key | None, timeout_s: float | None) -> KeyChange:
         tally, done, wanted = KeyTally(0), dict[str, KeyAnswer](), set[str]()
         for _ in range(ATTEMPTS):
             question, members = self._ask(step, key, timeout_s)

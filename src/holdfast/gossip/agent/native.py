@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -158,7 +159,7 @@ class Resident:
         registry.bind(key.public, name)
         self.people: Final = People(self._anchor, registry, self.trust.revocations)
         verifier = Verifier(native.named, registry, lifetimes=native.lifetimes, admission=self.people.admit,
-                            replays=Replays(clock.wall_ms()))
+                            replays=Replays(clock.wall_ms()), timer=time.perf_counter)
         notary = Notary(Signer(key, native.named, os.urandom), verifier)
         self.voice: Final = NativeVoice(native.named, self.trust, notary, self.people, encode(credential),
                                         entropy=os.urandom, wall=clock.wall_ms)

@@ -31,8 +31,8 @@ class Question:
     acks: who said that it came, where that was asked for. ended: no more will come.
     """
 
-    def __init__(self, asked: Asked, close: Callable[[], None]) -> None:
-        self._asked, self._close = asked, close
+    def __init__(self, asked: Asked, close: Callable[[], None], over: Callable[[int], None] | None = None) -> None:
+        self._asked, self._close, self._over = asked, close, over
         self._answers: deque[Answer] = deque()
         self._there = asyncio.Event()
         self.ended = False
@@ -49,6 +49,8 @@ class Question:
 
     def end(self) -> None:
         """It is over."""
+        if not self.ended and self._over is not None:
+            self._over(len(self._asked.answers))
         self.ended = True
         self._there.set()
 
@@ -77,8 +79,8 @@ class Questions:
         self._open: dict[tuple[int, int], Question] = {}
         self._handlers: dict[str, Handler] = {}
 
-    def ask(self, shell: Shell, asked: Asked) -> Question:
-        """One more, before its effects are carried out."""
+    def ask(self, shell: Shell, asked: Asked, over: Callable[[int], None] | None = None) -> Question:
+        """One more, before its effects are carried out. over: called once, with how many answered."""
         number = asked.query.ltime, asked.query.id
 
         def close() -> None:
@@ -86,7 +88,7 @@ class Questions:
             if shell.layer is not None:
                 shell.layer.asked.close(asked)
 
-        question = self._open[number] = Question(asked, close)
+        question = self._open[number] = Question(asked, close, over)
         return question
 
     def answered(self, answered: Answered) -> None:

@@ -42,6 +42,7 @@ from .address import place
 from .courier import Courier
 from .strangers import Strangers
 from .tasks import Tasks
+from .telling import Telling
 from .transport import Transport
 from .view import Change, MemberView, of_core, of_serf
 from .voice import Peer, Voice
@@ -61,10 +62,12 @@ Told: TypeAlias = Change | Heard | Questioned | Answered | Ended
 
 
 class Shell:
-    """tell: called with what happened. lost: called once, when this member may not go on."""
+    """tell: called with what happened. lost: called once, when this member may not go on.
+    telling: to logs and metrics."""
 
     def __init__(self, core: Core, layer: Layer | None, voice: Voice, *, profile: Profile, clock: Clock,
-                 chance: Chance, tell: Callable[[Told], None], lost: Callable[[GossipError], None]) -> None:
+                 chance: Chance, tell: Callable[[Told], None], lost: Callable[[GossipError], None],
+                 telling: Telling) -> None:
         self.core, self.layer, self.voice = core, layer, voice
         self.counts: Counter[str] = Counter()
         self.strangers = Strangers()
@@ -72,7 +75,7 @@ class Shell:
         self.departed = asyncio.Event()
         self.lag_s = 0.0
         self._profile, self._clock, self._chance = profile, clock, chance
-        self._tell, self._lost = tell, lost
+        self._tell, self._lost, self.telling = tell, lost, telling
         self._places: dict[str, Address] = {}
         self._names: dict[Address, str] = {}
         self._behind: set[str] = set()
@@ -93,7 +96,7 @@ class Shell:
             core_effects.Deliver: self._deliver,
             core_effects.Lagged: self._lagged,
             core_effects.Departed: lambda _: self.departed.set(),
-            core_effects.Refuted: lambda _: self._count("refuted"),
+            core_effects.Refuted: self._refuted,
             core_effects.StreamOnly: self._stream_only,
             core_effects.Refused: lambda _: self._count("exchanges_misfit"),
         }
@@ -103,7 +106,8 @@ class Shell:
     def start(self, transport: Transport) -> None:
         """Begins: from now on it is there."""
         self._transport = transport
-        self._courier = Courier(self, self.voice, transport, self.counts, self._profile.stream_timeout_s)
+        self._courier = Courier(self, self.voice, transport, self.counts, self._profile.stream_timeout_s,
+                                telling=self.telling)
         self._running = True
         if self.layer is not None:
             self.core.set_payload(self.layer.ack_payload())
@@ -202,6 +206,10 @@ class Shell:
     def _count(self, word: str) -> None:
         self.counts[word] += 1
 
+    def _refuted(self, refuted: core_effects.Refuted) -> None:
+        self.counts["refuted"] += 1
+        self.telling.refuted(refuted.by, refuted.incarnation)
+
     def _packet(self, packet: Packet) -> None:
         self._send(packet.address, packet.messages, packet.node)
 
@@ -266,6 +274,7 @@ class Shell:
 
     def _conflict(self, conflict: core_effects.Conflict) -> None:
         self.counts["conflicts"] += 1
+        self.telling.conflict(conflict.claim.node)
         if conflict.claim.node != self.name or self.layer is None:
             log.warning("gossip: two members have the name %r; one of them has to take another", conflict.claim.node)
         elif self._dispute is None and self.now - self._disputed_at >= DISPUTE_S:  # guard: claims cost few votes
@@ -275,6 +284,7 @@ class Shell:
             self.do_layer(effects)
 
     def _probed(self, probed: core_effects.Probed) -> None:
+        self.telling.probed(probed.rtt_s)
         if self.layer is not None:
             try:
                 self.layer.acked(probed.node, Ack(0, probed.payload), probed.rtt_s)
@@ -303,6 +313,7 @@ class Shell:
     def _lagged(self, lagged: core_effects.Lagged) -> None:
         self.counts["lags"] += 1
         self.lag_s = max(self.lag_s, lagged.late_s)
+        self.telling.lagged(lagged.late_s)
 
     # -- what the layer wants ---------------------------------------------------------------------------------------
 

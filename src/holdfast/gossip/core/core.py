@@ -41,7 +41,8 @@ META_MAX: Final = 512
 
 class Inspection(msgspec.Struct, frozen=True):
     """What is going on in a member. suspicions, relays: under way; news, letters: waiting to be passed on; dropped:
-    what fell out of full queues; ignored: messages that do not come by datagram, and did."""
+    what fell out of full queues, in all and of each (relays: pings for others); ignored: messages that do not come by
+    datagram, and did; probes, probes_failed: pings begun, and those that nothing answered."""
 
     incarnation: int
     health: int
@@ -56,6 +57,11 @@ class Inspection(msgspec.Struct, frozen=True):
     letters: int
     dropped: int
     ignored: int
+    news_dropped: int
+    letters_dropped: int
+    relays_dropped: int
+    probes: int
+    probes_failed: int
 
 
 class Core:
@@ -118,7 +124,9 @@ class Core:
         alive, suspect, dead, left = (node.members.count(state) for state in State)
         return Inspection(node.incarnation, node.health.score, alive, suspect, dead, left, len(node.failed),
                           len(node.suspicions), len(node.relays), len(node.news), len(node.letters),
-                          node.news.dropped + node.letters.dropped + node.relays_dropped, node.ignored)
+                          node.news.dropped + node.letters.dropped + node.relays_dropped, node.ignored,
+                          node.news.dropped, node.letters.dropped, node.relays_dropped, node.probes,
+                          node.probes_failed)
 
 
 def _start(node: Node, _: Start) -> None:

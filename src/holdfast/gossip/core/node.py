@@ -56,14 +56,15 @@ class Node:
     """All of one member's state. now, chance, out: of the event being handled.
 
     news: claims to be passed on; letters: the layer above's. failed: members to be tried again: where, and since when.
-    relays_dropped: requests turned down because ``relays_max`` were under way. last_words: whom the last ping before a
+    relays_dropped: requests turned down because ``relays_max`` were under way. probes, probes_failed: begun, and ended
+    without an answer. last_words: whom the last ping before a
     death was for, by its number. outdated: what is being handled accuses an earlier incarnation of this member.
     """
 
     __slots__ = ("_gossip_phase", "_limit", "chance", "failed", "health", "host", "ignored", "incarnation",
                  "last_words", "leaving", "letters", "members", "meta", "name", "news", "now", "out", "outdated",
-                 "payload", "port", "probe", "profile", "relays", "relays_dropped", "seq_no", "started", "suspicions",
-                 "timers", "versions", "weigh")
+                 "payload", "port", "probe", "probes", "probes_failed", "profile", "relays", "relays_dropped", "seq_no",
+                 "started", "suspicions", "timers", "versions", "weigh")
 
     def __init__(self, profile: Profile, name: str, address: Address, *, meta: bytes, versions: Versions,
                  weigh: Weigh, roll: Roll = NOBODY) -> None:
@@ -80,7 +81,7 @@ class Node:
         self.last_words: dict[int, str] = {}
         self.probe: Probe | None = None
         self.payload: bytes | None = None
-        self.incarnation = self.seq_no = self.relays_dropped = self.ignored = 0
+        self.incarnation = self.seq_no = self.relays_dropped = self.ignored = self.probes = self.probes_failed = 0
         self.started = self.leaving = self.outdated = False
         self._gossip_phase, self._limit = 0.0, (0, 0)
         self.now, self.chance, self.out = 0.0, _no_chance(), list[Effect]()

@@ -33,6 +33,7 @@ def tick(node: Node) -> None:
 def begin(node: Node, probe: Probe) -> None:
     """Pings a member. If it stands accused it is told so at once, to be able to refute it: Lifeguard's buddy system."""
     node.probe, member = probe, probe.member
+    node.probes += not probe.again
     ping = _ping(node, probe.seq_no, member.node)
     node.timers.set(PROBE_TIMEOUT, node.now + node.profile.probe_timeout_s)
     node.timers.set(PROBE_END, node.now + node.health.stretched(node.profile.probe_interval_s))
@@ -71,6 +72,7 @@ def ended(node: Node) -> None:
         node.health.add(-1)
         node.out.append(StreamOnly(probe.member.node))
         return
+    node.probes_failed += 1
     # Helpers that do not even say "nothing heard" make it likely that nobody hears this member.
     node.health.add(probe.nacks_wanted - probe.nacks if probe.nacks_wanted else 1)  # guard: silence is one's own first
     suspect(node, Suspect(probe.member.incarnation, probe.member.node, node.name))

@@ -65,6 +65,7 @@ class NativeVoice:
             raise ConfigurationError("a native cluster has a label, which keeps it apart from others: give one")
         self._trust, self._notary, self._people, self._proof = trust, notary, people, proof
         self._wall = wall
+        self.verifier: Final = notary.verifier
         self.letters: Final = Letters(notary)
         self.sealer: Final = Sealer(self._label, trust.id, entropy)
         self._opener = Opener(self._label, refused=trust.refuses)  # guard: packets of the revoked

@@ -117,6 +117,7 @@ class Counts(msgspec.Struct):
     """How often what happened since the start.
 
     verified: signatures that were computed and held; cached: that were known to hold. unsigned: let in without one.
+    seconds: what computing took, of those that did not hold too; 0 without a timer.
     """
 
     accepted: int = 0
@@ -128,6 +129,7 @@ class Counts(msgspec.Struct):
     released: int = 0
     asked: int = 0
     blamed: int = 0
+    seconds: float = 0.0
     rejected: dict[Reason, int] = {}
 
     def reject(self, reason: Reason) -> None:

@@ -108,12 +108,13 @@ class _Refused(Exception):
 
 class Verifier:
     """cluster: ours. admission: who may enter with a key that travels along; None: nobody. replays: give it the time of
-    this start as its floor, see there. cache_max: price of less: signatures are computed again."""
+    this start as its floor, see there. cache_max: price of less: signatures are computed again. timer: in seconds, for
+    ``counts.seconds``; None: not measured."""
 
     def __init__(self, cluster: str, registry: Registry, *, modes: Modes | None = None,
                  lifetimes: Lifetimes | None = None, admission: Admission | None = None,
                  replays: Replays | None = None, quarantine: Quarantine | None = None,
-                 cache_max: int = CACHE_MAX) -> None:
+                 cache_max: int = CACHE_MAX, timer: Callable[[], float] | None = None) -> None:
         if not cluster:
             raise ConfigurationError("a cluster with signed messages has a name")
         self.cluster: Final = cluster
@@ -124,7 +125,7 @@ class Verifier:
         self._replays = Replays() if replays is None else replays
         self._quarantine = Quarantine() if quarantine is None else quarantine
         self._cache: dict[bytes, None] = {}
-        self._cache_max = cache_max
+        self._cache_max, self._timer = cache_max, timer or (lambda: 0.0)
         self._announced: dict[bytes, tuple[int, bytes]] = {}
         #: By kind: what a message has to be besides being signed. Asked before it counts as seen.
         self.checks: Final[dict[Kind, Check]] = {}
@@ -160,6 +161,17 @@ class Verifier:
         good = known is not None and known.revoked_ms is None and now - time_ms <= self.lifetimes.key_ms
         return data if data and good else None
 
+    def _holds(self, public: PublicKey, envelope: Envelope, data: bytes) -> bool:
+        began = self._timer()
+        holds = public.verify(envelope.signature, signed_part_of(data, envelope))
+        self.counts.seconds += self._timer() - began
+        return holds
+
+    @property
+    def waiting(self) -> int:
+        """Messages by keys that nobody vouches for so far."""
+        return len(self._quarantine)
+
     def _judged(self, data: bytes, peer: Peer, now: WallMs) -> Verdict:
         envelope = self._opened(data)
         if self.modes.of(envelope.kind, envelope.topic) is Mode.OFF:
@@ -173,7 +185,7 @@ class Verifier:
         before = digest in self._cache
         if before:
             self.counts.cached += 1
-        elif public.verify(envelope.signature, signed_part_of(data, envelope)):  # guard: signatures
+        elif self._holds(public, envelope, data):  # guard: signatures
             self.counts.verified += 1
         else:
             raise _Refused(Reason.SIGNATURE)

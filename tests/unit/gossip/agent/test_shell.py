@@ -10,6 +10,7 @@ from collections import Counter
 from holdfast._base.clock import Instant
 from holdfast.gossip import LOCAL, Core
 from holdfast.gossip.agent.shell import DISPUTE_S, Shell
+from holdfast.gossip.agent.telling import Telling
 from holdfast.gossip.agent.voice import SharedVoice
 from holdfast.gossip.messages import SERF_VERSIONS, Ack, Alive, IndirectPing, Ping, User
 from holdfast.gossip.serf import messages as serf_messages
@@ -56,7 +57,8 @@ class Member:
         voice, chance = SharedVoice(Framing()), random.Random(1)
         core = Core("one", OWN, weigh=voice.weigh, profile=LOCAL)
         self.shell = Shell(core, Layer("one", chance), voice, profile=LOCAL, clock=self.clock, chance=chance,
-                           tell=self.told.append, lost=self.lost.append)
+                           tell=self.told.append, lost=self.lost.append,
+                           telling=Telling("one", None, self.clock))
         self.shell.start(self.network)
 
     def hear(self, message, source=OTHER):
