@@ -31,7 +31,6 @@ from .gossip_ask import TOKEN_VARIABLE
 from .gossip_http import JsonServer
 from .gossip_identity import native_of, unlock_option
 from .gossip_rpc import Agent, routes
-from .gossip_told import Watch
 from .listening import logged, measured_if_installed
 from .output import json_option, one_line, print_json_line, say, show
 from .params import ADDRESS, DURATION
@@ -144,9 +143,10 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
         wanted["native"] = native_of(identity, seal, issuer_keys, wanted.pop("label"), trust_state)
     ring, first = _keyring(keyring, keyring_key, key) if keyring else None, None if keyring else key
     tags = dict(wanted.pop("tags"))
-    cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, **wanted)
-    layer = wanted["delegate"] == "serf"
-    life = Life(cluster, rpc, tokens, layer=layer, telling=Telling(as_json, layer) if watch else None)
+    events = Events()
+    cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, events=events, **wanted)
+    telling = Telling(as_json, wanted["delegate"] == "serf") if watch else None
+    life = Life(cluster, rpc, tokens, events, telling=telling)
     if rotate is not None and ring is not None:
         life.rotating = partial(_rotating, ring, rotate, rotate_after_s, grace_s)
     with asyncio.Runner() as runner:
@@ -233,10 +233,10 @@ def _record(happened: Change | Event | Missed) -> dict[str, Any]:
 class Life:
     """One agent from its start to its leave."""
 
-    def __init__(self, cluster: Cluster, rpc: Address | None, tokens: Tokens | None, *, layer: bool,
+    def __init__(self, cluster: Cluster, rpc: Address | None, tokens: Tokens | None, events: Events, *,
                  telling: Telling | None = None) -> None:
         self._cluster, self._telling, self._rpc, self._tokens = cluster, telling, rpc, tokens
-        self._layer = layer
+        self._events = events
         #: Makes what changes keys by itself, if that is wanted.
         self.rotating: Callable[[Cluster], RotationRun] | None = None
         self._stop = asyncio.Event()
@@ -247,16 +247,15 @@ class Life:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        where, events = "", Events()
-        logged(events)
-        metrics = measured_if_installed(events)
-        watch = Watch(self._cluster, events, layer=self._layer)
+        where = ""
+        logged(self._events)
+        metrics = measured_if_installed(self._events)
         async with contextlib.AsyncExitStack() as stack:
             if self._rpc is not None:
                 server = JsonServer(routes(self._agent, metrics), self._tokens)
                 stack.push_async_callback(server.close)
                 where = f", RPC at {await server.start('--rpc', self._rpc)}"
-            being = asyncio.create_task(self._being(where, watch))
+            being = asyncio.create_task(self._being(where))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((being, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -266,13 +265,11 @@ class Life:
                 await being
         return 0
 
-    async def _being(self, where: str, watch: Watch) -> None:
+    async def _being(self, where: str) -> None:
         """A member, from its joining to its leaving."""
         telling = self._telling.begin(self._cluster) if self._telling is not None else []
         try:
             async with self._cluster as cluster, contextlib.AsyncExitStack() as within:
-                watching = asyncio.create_task(watch.run())
-                within.callback(watching.cancel)
                 if self.rotating is not None:
                     self._agent.rotation = await within.enter_async_context(self.rotating(cluster))
                 self._agent.cluster = cluster
