@@ -14,7 +14,7 @@ nobody's: whoever holds the group's key may set clocks forward, as it may by an 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     join: bool
     ltimes: tuple[int, ...]
-    signed: tuple[bytes, ...]
+    signed: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=SIGNED_MAX)]  # guard: announced. Before they are read
 
 
 class Proved(PushPull, frozen=True):
@@ -60,8 +60,6 @@ def decode(data: bytes) -> Exchange:
         raise BadPacket(f"not an exchange: {error}") from None
     if len(found.ltimes) not in (0, 3) or any(not 0 <= each < 1 << 64 for each in found.ltimes):
         raise BadPacket("an exchange with Lamport times that are none")
-    if len(found.signed) > SIGNED_MAX:
-        raise BadPacket(f"an exchange of more than {SIGNED_MAX} messages", why="large")
     return found
 
 
