@@ -25,6 +25,7 @@ from typing import Any
 
 from holdfast.gossip.sim.ablation import fewer
 
+from .gossip_clusters import impossible
 from .gossip_clusters_serf import missing
 from .rig import ROOT
 
@@ -110,7 +111,7 @@ def spoiled(figures: Mapping[str, Any]) -> int:
 
 
 def _cluster(who: str, members: int, processes: int, effort: Effort, tell: Tell) -> dict[str, Any]:
-    if who == "serf" and (why := missing()):
+    if why := impossible() or (missing() if who == "serf" else ""):
         return {"who": who, "members": members, "missing": why}
     found = _child("benchmarks.gossip_clusters", who, members, processes, effort.window_s, effort.kills)
     tell(f"{members} members, {who}: {found['idle']['cpu_ms']:.2f} ms of CPU a second each, while nothing happens")

@@ -147,6 +147,11 @@ def _disagreements(name: str, found: Mapping[str, Any], *, alone: bool) -> Itera
         yield f"{name}: members count {own:.2f} datagrams a second, the kernel {found['datagrams']:.2f}"
 
 
+def impossible() -> str:
+    """Why nothing can be measured here; empty: it can."""
+    return "" if Path("/proc/self/net/snmp").exists() else "what members cost is read from Linux's /proc"
+
+
 # -- what the kernel knows --------------------------------------------------------------------------------------------
 
 def _charged(pids: Sequence[int]) -> dict[str, float]:
