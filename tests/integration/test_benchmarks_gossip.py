@@ -118,3 +118,13 @@ def test_a_system_without_serf_or_namespaces_is_said_in_the_table(ran):
     page = gossip({"figures": figures}, table)
     assert "Serf is left out: serf is not here." in page
     assert "what others said over loopback meanwhile is counted too" in page
+
+
+def test_where_nothing_can_be_measured_the_reason_stands_for_the_figures(monkeypatch):
+    monkeypatch.setattr(bench, "impossible", lambda: "no /proc here")
+    figures = [bench._cluster(who, 3, 3, SMALL, pytest.fail) for who in ("ours", "serf")]
+    assert [one["missing"] for one in figures] == ["no /proc here"] * 2
+    monkeypatch.undo()
+    monkeypatch.setattr(bench, "impossible", str)
+    monkeypatch.setattr(bench, "missing", lambda: "serf is not here")
+    assert bench._cluster("serf", 3, 3, SMALL, pytest.fail)["missing"] == "serf is not here"
