@@ -26,7 +26,7 @@ from typing import Any
 from holdfast.gossip.sim.ablation import fewer
 
 from .gossip_clusters import impossible
-from .gossip_clusters_serf import missing
+from .gossip_clusters_serf import missing, version
 from .rig import ROOT
 
 Tell = Callable[[str], None]
@@ -114,6 +114,8 @@ def _cluster(who: str, members: int, processes: int, effort: Effort, tell: Tell)
     if why := impossible() or (missing() if who == "serf" else ""):
         return {"who": who, "members": members, "missing": why}
     found = _child("benchmarks.gossip_clusters", who, members, processes, effort.window_s, effort.kills)
+    if who == "serf":
+        found["version"] = version()
     tell(f"{members} members, {who}: {found['idle']['cpu_ms']:.2f} ms of CPU a second each, while nothing happens")
     return found
 

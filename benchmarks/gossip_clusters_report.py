@@ -19,9 +19,10 @@ def clusters(found: Sequence[Mapping[str, Any]], table: Table) -> str:
     if not there:
         return missing
     crowded = "" if all(one["alone"] for one in there) else (
-        "This system grants no network namespace: what others said over loopback meanwhile is counted too. ")
+        " This system grants no network namespace: what others said over loopback meanwhile is counted too.")
+    named = "".join(f" Serf calls itself {one['version']}." for one in there if "version" in one)
     text = ("Real clusters on loopback, LAN profile, a key of 32 bytes, Serf compressing and ours not, as they come. "
-            "Bytes with all headers, datagrams and streams, counted by the device. " + crowded + "\n\n")
+            "Bytes with all headers, datagrams and streams, counted by the device." + named + crowded + "\n\n")
     rows = [[_named(one), title, f"{one[window]['cpu_ms']:.2f}", f"{one[window]['bytes']:,.0f}",
              f"{one[window]['packets']:.2f}", f"{one['memory_bytes'] / 1e6:.1f}"]
             for window, title in _WINDOWS for one in there]

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -117,6 +118,12 @@ class Serf:
 def missing() -> str:
     """Why there is no figure; empty: there is one."""
     return "" if shutil.which("serf") else "serf is not installed: apt-get install serf"
+
+
+def version() -> str:
+    """As it says itself."""
+    said = subprocess.run(["serf", "version"], capture_output=True, text=True, check=True, timeout=READY_S).stdout
+    return said.splitlines()[0].strip()
 
 
 @asynccontextmanager

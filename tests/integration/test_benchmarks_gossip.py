@@ -92,7 +92,8 @@ def test_members_of_real_clusters_cost_what_the_kernel_says_and_know_of_a_death(
         assert all(1 < death["first_s"] <= death["last_s"] < 60 for death in one["deaths"])
     assert ours["events"]["heard"] == ours["events"]["to_hear"] == 3 * ours["events"]["said"] > 0
     assert "| Holdfast, 3 members, 2 processes | nothing happens |" in ran[2]
-    assert ("| Serf, 3 members, 3 processes |" in ran[2]) == bool(shutil.which("serf"))
+    for word in ("| Serf, 3 members, 3 processes |", "Serf calls itself "):
+        assert (word in ran[2]) == bool(shutil.which("serf"))
 
 
 def test_who_is_killed_is_alone_in_a_process():
