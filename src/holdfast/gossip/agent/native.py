@@ -58,6 +58,7 @@ from .courier import found, reason, unreachable
 from .shell import Shell
 from .tasks import Tasks
 from .transport import Conversation, Transport
+from .voice import Peer
 
 log = logging.getLogger("holdfast")
 
@@ -276,6 +277,10 @@ class Resident:
         while voice.outbox:
             address, data = voice.outbox.popleft()
             self._transport.send(data, address)
+        while voice.blamed:
+            blame = voice.blamed.popleft()
+            if self._shell is not None and isinstance(blame.peer, Peer):
+                self._shell.blamed(blame.peer.address, blame.reason)
         while voice.released:
             message, source = voice.released.popleft()
             if self._shell is not None:
@@ -294,6 +299,7 @@ class Resident:
                 await shell.courier.answer(message, talk)
         except BadPacket as error:
             self.counts[f"streams_refused_{error.why}"] += 1
+            shell.bad(talk.source, error.why)
         finally:
             self.drain()
 
@@ -378,10 +384,12 @@ class Resident:
         try:
             await self._until(done, within_s)
         except TimeoutError:
-            waiting = sorted(self.people.name_of(node) or node for node in self.status().waiting)
-            raise GossipError(f"the key was not changed within {within_s:g} s and still will be: "
-                              + (f"{', '.join(waiting)} did not answer" if waiting else
-                                 "no member with the role 'rotate' has begun")) from None
+            status = self.status()
+            waiting = sorted(self.people.name_of(node) or node for node in status.waiting)
+            why = (f"{', '.join(waiting)} did not answer" if waiting else
+                   "older keys still open for those who are late, after the change before it" if status.leads else
+                   "no member with the role 'rotate' has begun")
+            raise GossipError(f"the key was not changed within {within_s:g} s and still will be: {why}") from None
 
     async def _until(self, done: Callable[[], bool], within_s: float, look_s: float = LOOK_S) -> None:
         async with asyncio.timeout(within_s):

@@ -193,8 +193,7 @@ class Leading:
         if lead.step == "install" and not self._still(lead, epoch):
             return
         if lead.step == "drain":
-            grace_s = policy.urgent_grace_s if lead.reason == URGENT else policy.grace_s
-            if book.now - lead.since < grace_s:
+            if book.now - lead.since < self._grace_s(lead, epoch):
                 return
             self._turn(lead, "retire")
         missing = self._missing(lead)
@@ -211,6 +210,13 @@ class Leading:
                 self._next(lead, epoch)
                 return
         self._say(lead, epoch, missing)
+
+    def _grace_s(self, lead: Lead, epoch: Epoch) -> float:
+        """How long older keys are needed: not at all by a first epoch; and who was revoked waits for nobody's grace."""
+        if not epoch.record.parents:
+            return 0.0
+        urgent = URGENT in (lead.reason, self.why())  # guard: a revocation does not wait for what drains
+        return self._book.policy.urgent_grace_s if urgent else self._book.policy.grace_s
 
     def _still(self, lead: Lead, epoch: Epoch) -> bool:
         """Is it worth while to go on installing it? Turns to the next step where it is active already."""

@@ -267,3 +267,22 @@ def test_no_key_comes_into_force_whose_leader_has_not_heard_who_was_expelled():
     colony.until(lambda: colony.settled(staying, 2))
     assert colony.current(leader).hash not in {box.epoch for _, to, data in colony.wire if to == out
                                                for box in boxes(decode(data, KeyMessage))}
+
+
+def test_a_revocation_does_not_wait_for_older_keys_to_drain():
+    colony = Colony(8, rotators=1, policy=replace(QUICK, grace_s=1000.0, hold_s=5000.0))
+    colony.found()
+    colony.tell(colony.rotators[0], Rotate())
+    colony.until(lambda: all(colony.current(node).number == 2 for node in colony.ids))
+    colony.run(3)
+    assert colony.members[colony.rotators[0]].trust.inspect().step == "drain"
+    out = colony.ids[5]
+    colony.expel(out)
+    staying = [node for node in colony.ids if node != out]
+    assert colony.until(lambda: all(colony.current(node).number == 3 for node in staying)) < 30
+
+
+def test_a_first_key_has_none_before_it_to_wait_for():
+    colony = Colony(4, policy=replace(QUICK, grace_s=1000.0, hold_s=5000.0))
+    colony.found()
+    assert colony.now < 30

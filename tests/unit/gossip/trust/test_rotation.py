@@ -11,7 +11,7 @@ from holdfast.errors import ConfigurationError, NotTrusted
 from holdfast.gossip.trust.messages import Install
 from holdfast.gossip.trust.policy import Finished, Found, Heard, Keep, Rotate, Sealed, Send, Straggling, Turned
 from holdfast.gossip.trust.records import encode
-from tests.unit.gossip.trust.colony import QUICK, Colony
+from tests.unit.gossip.trust.colony import DETECT_S, QUICK, Colony
 
 
 def rotate(colony, by=None):
@@ -87,6 +87,7 @@ def test_who_sleeps_is_named_and_the_change_waits_and_is_cancelled():
     """Alive for membership, and deaf: nobody seals with a key that he lacks."""
     colony = Colony(10, rotators=1)
     colony.found()
+    colony.run(DETECT_S)  # what membership has to say is said
     deaf = colony.ids[5]
     colony.members[deaf].running = False  # and membership does not notice
     asked = colony.now
