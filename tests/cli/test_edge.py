@@ -20,6 +20,7 @@ GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "
           ["machine"], ["once"], ["outbox"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
+            ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"], ["gossip", "identity", "invite"],
             ["gossip", "identity", "new"], ["gossip", "identity", "show"], ["gossip", "identity", "certify"],
             ["gossip", "identity", "accept"], ["gossip", "keys", "list"], ["gossip", "keys", "install"],
             ["gossip", "keys", "use"], ["gossip", "keys", "remove"], ["gossip", "keys", "rotate"],

@@ -11,8 +11,10 @@ import click
 
 from .gossip_agent import TAG, agent
 from .gossip_ask import ask, rpc_options
+from .gossip_drill import drill
 from .gossip_identity import identity
 from .gossip_keys import keys
+from .gossip_native import epoch, invite, rekey
 from .output import json_option, print_json, print_table, say, show
 from .params import DURATION
 
@@ -33,6 +35,10 @@ def command() -> None:
 command.add_command(agent)
 command.add_command(identity)
 command.add_command(keys)
+command.add_command(drill)
+command.add_command(epoch)
+command.add_command(rekey)
+identity.add_command(invite)
 
 
 @command.command("members")

@@ -111,6 +111,9 @@ TAG = _Tag()
 @click.option("--identity", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="who this is, with its certificate; see `holdfast gossip identity`")
 @click.option("--issuer-key", "issuer_keys", multiple=True, metavar="BASE64", help="of an issuer that is believed")
+@click.option("--invite", envvar="HOLDFAST_GOSSIP_INVITE", metavar="TOKEN",
+              help="in the place of a certificate and --issuer-key: join at the agent that made it. What stands on a "
+                   "command line others can see, so better by  [HOLDFAST_GOSSIP_INVITE]")
 @click.option("--trust-state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="keeps the keys it holds and who was expelled, sealed as the identity")
 @unlock_option
@@ -120,7 +123,7 @@ TAG = _Tag()
 def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rpc: Address | None, watch: bool,
           as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float, native: bool,
           identity: Path | None, issuer_keys: Sequence[str], trust_state: Path | None, seal: Path | None,
-          **wanted: Any) -> int:
+          invite: str | None, **wanted: Any) -> int:
     """Be a member of a cluster until SIGTERM or Ctrl-C, and then leave it.
 
     It speaks memberlist's protocol and Serf's, so Serf agents are members like any other. It prints its address once it
@@ -138,9 +141,12 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
     from ..gossip.agent import Cluster
 
     if native:
-        if identity is None or not issuer_keys or key or keyring:
-            raise click.UsageError("--native wants --identity and --issuer-key, and neither --key nor --keyring")
-        wanted["native"] = native_of(identity, seal, issuer_keys, wanted.pop("label"), trust_state)
+        if identity is None or not (issuer_keys or invite) or key or keyring:
+            raise click.UsageError("--native wants --identity and --issuer-key, or --invite, and neither --key nor "
+                                   "--keyring")
+        wanted["native"] = native_of(identity, seal, issuer_keys, wanted.pop("label"), trust_state, token=invite)
+    elif identity is not None or trust_state is not None or issuer_keys:
+        raise click.UsageError("--identity, --issuer-key and --trust-state belong to --native")
     ring, first = _keyring(keyring, keyring_key, key) if keyring else None, None if keyring else key
     tags = dict(wanted.pop("tags"))
     events = Events()

@@ -158,16 +158,31 @@ def accept(*, file: Path, certificate: str, label: str, issuer_keys: Sequence[st
     _shown(own, given, as_json=as_json)
 
 
-def native_of(file: Path, seal: Path | None, issuer_keys: Sequence[str], label: str, state: Path | None) -> Native:
-    """What an agent with --native is told. Raises ConfigurationError, KeyringSealed."""
+def native_of(file: Path, seal: Path | None, issuer_keys: Sequence[str], label: str, state: Path | None, *,
+              token: str | None = None) -> Native:
+    """What an agent with --native is told. token: an invitation, used where the identity has no certificate yet, which
+    it gets then. Which invitations were used is kept beside ``state``. Raises ConfigurationError, KeyringSealed."""
     from ..gossip.native import Native
+    from ..gossip.trust import Token
+    from ..gossip.trust.kept import open_identity, write_identity
 
+    unlock = unlock_of(seal)
+    kept: dict[str, Any] = {"state": state, "unlock": unlock,
+                            "redeemed": state.with_name(state.name + ".invited") if state is not None else None}
+    if token is not None:
+        own, credential = open_identity(file, unlock, os.urandom)
+        if credential is None:
+            return Native(identity=own, label=label, invite=token, **kept, certified=lambda given: write_identity(
+                file, own, given, unlock, os.urandom))
+        anchor = Token(token).anchor  # it was used already
+        return Native(identity=own, certificate=credential, issuers=[*anchor.issuers], label=anchor.cluster.decode(),
+                      **kept)
     own, credential = _opened(file, seal)
     if credential is None:
         raise ConfigurationError(f"the identity in {file} has no certificate yet: `holdfast gossip identity accept` "
                                  "keeps one with it")
     return Native(identity=own, certificate=credential, issuers=[_key(text) for text in issuer_keys], label=label,
-                  state=state, unlock=unlock_of(seal))
+                  **kept)
 
 
 def _opened(file: Path, seal: Path | None) -> tuple[Identity, Credential | None]:

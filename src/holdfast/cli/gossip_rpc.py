@@ -22,6 +22,7 @@ import msgspec
 
 from ..errors import ConfigurationError, GossipError, KeyRefused
 from .gossip_http import Route
+from .gossip_native import native_routes
 from .health import Page, Readiness, live, ready
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def routes(agent: Agent, metrics: Callable[[], tuple[str, str]] | None) -> dict[
     }
     found |= {("POST", f"/v1/keys/{step}"): Route(agent.step(step), KeyWanted)
               for step in ("list", "install", "use", "remove")}
+    found |= native_routes(agent.there)
     found["GET", "/v1/keys/rotation"] = Route(agent.rotating)
     found["POST", "/v1/keys/rotate"] = Route(agent.rotate, Rotate)
     if metrics is not None:
@@ -137,6 +139,10 @@ class Agent:
         if self.cluster is None or self.stopping:
             raise GossipError("the agent is leaving" if self.stopping else "the agent has not joined its cluster yet")
         return self.cluster
+
+    def there(self) -> Cluster:
+        """The member, once it has joined. Raises GossipError."""
+        return self._there
 
     def readiness(self) -> Readiness:
         """Ready while it is a member."""
