@@ -15,7 +15,8 @@ Inside::
     transport.py    one port for datagrams and streams, and its bounds; strangers.py: what those may be sent
     settings.py     what a cluster is told, checked; address.py, places.py: hosts and ports
     view.py         members, changes, events as users see them; feed.py: to read them as they come
-    inspect.py      what is going on
+    inspect.py      what is going on; telling.py: to logs and metrics
+    guarding.py     the defences
     questions.py    queries, asked and answered; key_changes.py: keys, in the whole cluster
     snapshot.py     what is remembered over a restart; remembering.py: by whom, and when
 """
@@ -23,8 +24,9 @@ Inside::
 from __future__ import annotations
 
 from .cluster import Cluster
+from .guarding import DEFENDED
 from .view import Answer, Change, Event, KeyChange, MemberView, Missed, QueryCall
 from .voice import Peer, SharedVoice, Voice
 
-__all__ = ["Answer", "Change", "Cluster", "Event", "KeyChange", "MemberView", "Missed", "Peer", "QueryCall",
+__all__ = ["DEFENDED", "Answer", "Change", "Cluster", "Event", "KeyChange", "MemberView", "Missed", "Peer", "QueryCall",
            "SharedVoice", "Voice"]

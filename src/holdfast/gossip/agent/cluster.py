@@ -18,7 +18,7 @@ import asyncio
 import logging
 import weakref
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -31,6 +31,9 @@ from ...errors import ConfigurationError, GossipError, JoinFailed
 from ..core.core import Core
 from ..core.effects import Exchange
 from ..core.events import SetMeta
+from ..defence import OFF, Defences
+from ..defence import Inspection as DefenceInspection
+from ..defence.validation import Validator
 from ..keys import Key, Keyring
 from ..messages import Address
 from ..native import Native
@@ -47,6 +50,7 @@ from ..trust import Status as KeyStatus
 from .address import text
 from .courier import reason, unreachable
 from .feed import Feed
+from .guarding import DEFENDED, AuditTo, Guarding
 from .inspect import ClusterInspection, look
 from .key_changes import KeyChanges
 from .native import REFUSE_KEYS, Resident
@@ -63,6 +67,7 @@ from .voice import Voice
 log = logging.getLogger("holdfast")
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
+V = TypeVar("V", bound=Validator)
 
 NO_LAYER: Final = "events, queries, tags and keys belong to Serf's layer: make the Cluster with delegate='serf'"
 
@@ -96,6 +101,10 @@ class Cluster:
     delegate: ``"serf"``, or ``"none"`` for memberlist alone, with nothing of events, queries, tags and keys; ``meta``
     are the bytes it shows then.
 
+    defences: limits before decryption, scores, bans, validators of events, places, a flood of own events; see
+    ``guarding.DEFENDED``. None: off, so that it behaves as Serf does, and in a native cluster DEFENDED. audit: a file
+    for decisions, each chained to the one before, or who is given the lines; 10 a second of 250 bytes.
+
     snapshot: a file that remembers who was there, to enter by them after a restart. After a leave it is not used,
     unless rejoin_after_leave. leave_on_exit: False makes the end of ``async with`` a failure to the others' eyes, as
     for a short restart. replay_events: True hears what was told before it joined.
@@ -112,7 +121,7 @@ class Cluster:
                  refuse_keys: str = "", tags: Mapping[str, str] | None = None, meta: bytes = b"",
                  profile: Profile | str = LAN, delegate: Delegate = "serf", snapshot: str | Path | None = None,
                  rejoin_after_leave: bool = False, replay_events: bool = False, leave_on_exit: bool = True,
-                 native: Native | None = None,
+                 native: Native | None = None, defences: Defences | None = None, audit: AuditTo | None = None,
                  room: int = 1024, limits: TransportLimits | None = None, events: Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None) -> None:
         if native is not None:
@@ -134,6 +143,7 @@ class Cluster:
         self._limits = limits or TransportLimits(stream_s=stream_s, silent_s=min(5.0, stream_s))
         self._clock, self._chance = clock or SystemClock(), chance or system_chance()
         self._telling = Telling(name, events, self._clock)
+        self._guarding = self._guarded(defences, audit)
         self._changes: weakref.WeakSet[Feed[Change]] = weakref.WeakSet()
         self._events: weakref.WeakSet[Feed[Event]] = weakref.WeakSet()
         self._questions = Questions()
@@ -147,6 +157,17 @@ class Cluster:
         self._saying: UserEvent | None = None
         #: Keys of the whole cluster.
         self.keys: Final = KeyChanges(self._ask_keys, self._telling)
+
+    def _guarded(self, defences: Defences | None, audit: AuditTo | None) -> Guarding | None:
+        native, keyring = self._native is not None, self._settings.keyring
+        wanted = DEFENDED if defences is None and native else defences or OFF
+        if wanted == OFF:
+            if audit is not None:
+                raise ConfigurationError("there is nothing to audit without defences: give defences=DEFENDED of "
+                                         "holdfast.gossip.agent, or leave out audit")
+            return None
+        return Guarding(self._settings.name, wanted, self._clock, self._telling, sealed=native or keyring is not None,
+                        native=native, audit=audit)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -186,6 +207,10 @@ class Cluster:
         shell.start(self._transport)
         if self._telling.on:
             shell.tasks.start("upkeep", self._telling.run(self.inspect, self._resident))
+        if self._guarding is not None:
+            shell.tasks.start("upkeep", self._guarding.run(
+                lambda: [member.node for member in shell.core.members if not member.gone and member.node != shell.name],
+                self._chance))
         if self._resident is not None:
             self._resident.tell = self._telling.key_effect
             self._resident.start(shell, self._lost)
@@ -207,7 +232,8 @@ class Cluster:
                                                  replay_on_join=settings.replay_events,
                                                  members=MemberSettings(reconnect_s=settings.profile.reconnect_for_s)))
         return Shell(core, layer, self._voice, profile=settings.profile, clock=self._clock, chance=self._chance,
-                     tell=self._told, lost=self._lost, telling=self._telling)
+                     tell=self._told, lost=self._lost, telling=self._telling,
+                     guarding=self._guarding)
 
     async def _enter(self, before: list[str]) -> None:
         """Joins whoever was named; else whoever was there before the restart, as far as they answer."""
@@ -306,9 +332,11 @@ class Cluster:
                 self._resident.drain()
 
     async def _stream(self, talk: Conversation) -> None:
-        if self._shell is not None and self._resident is not None:
+        if self._shell is None or not self._shell.may_talk(talk.source):
+            return
+        if self._resident is not None:
             await self._resident.serve(talk, self._shell)
-        elif self._shell is not None:
+        else:
             await self._shell.courier.serve(talk)
 
     def _told(self, told: Told) -> None:
@@ -453,6 +481,9 @@ class Cluster:
                 if isinstance(effect, Spread):
                     self._resident.voice.say(effect.payload)
         shell.do_layer(effects)
+        for effect in effects:
+            if isinstance(effect, Spread) and self._saying is not None:
+                shell.flood(self._saying, effect.payload)
 
     def events(self) -> Feed[Event]:
         """What members tell everybody, from now on; asked for before ``async with``, those that are replayed too."""
@@ -535,6 +566,37 @@ class Cluster:
             question.close()
         self._telling.key_step(step, members - done, began)
         return answers
+
+    # -- defences ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _guards(self) -> Guarding:
+        if self._guarding is None:
+            raise ConfigurationError("this member's defences are off: make the Cluster with defences=DEFENDED of "
+                                     "holdfast.gossip.agent")
+        return self._guarding
+
+    def validates(self, name: str) -> Callable[[V], V]:
+        """Decorates who judges events of this name, ``"*"`` all others: ``(Letter) -> Verdict | Judged``. What is not
+        accepted is neither handed on nor passed on, and for what is rejected whoever brought it pays. All members have
+        to judge alike. It is not waited for: it gets a tenth of each second. Raises ConfigurationError without
+        defences."""
+        guards = self._guards
+
+        def decorated(validator: V) -> V:
+            guards.validate(name, validator)
+            return validator
+
+        return decorated
+
+    def defences(self) -> DefenceInspection:
+        """What was refused, who is banned, how peers score, as a frozen record. Raises ConfigurationError where they
+        are off."""
+        return self._guards.inspect()
+
+    def unban(self, name: str) -> bool:
+        """A ban ends, by an operator's word, which is written down. False: there was none."""
+        return self._guards.guard.unban(name, self._guards.now)
 
     # -- native clusters --------------------------------------------------------------------------------------------
 

@@ -59,6 +59,10 @@ class Owner(Protocol):
         """A message of the layer above came by stream."""
         ...
 
+    def bad(self, source: Address, why: str) -> None:
+        """What came by a stream was bad."""
+        ...
+
     def ack_payload(self) -> bytes | None:
         """What acks carry."""
         ...
@@ -125,6 +129,7 @@ class Courier:
             message = await talk.read(self._voice.reader(peer))
         except BadPacket as error:
             self._counts[f"streams_refused_{error.why}"] += 1
+            self._owner.bad(talk.source, error.why)
             return
         await self.answer(message, talk)
 

@@ -29,7 +29,7 @@ from ..core.core import Core
 from ..core.effects import Effect, Exchange, Packet
 from ..core.events import Event, Exchanged, Leave, Received, Spread, Start, StreamAcked, Tick
 from ..core.members import Member
-from ..messages import Ack, Address, Ping, PushPull, User
+from ..messages import Ack, Address, Ping, PushPull, State, User
 from ..native.exchange import Proved
 from ..profiles import Profile
 from ..serf import effects as serf_effects
@@ -37,9 +37,11 @@ from ..serf.conflict import keeps_its_name
 from ..serf.effects import Answered, Ended, Heard, Questioned, Send
 from ..serf.layer import Layer
 from ..serf.members import Changed as LayerChanged
+from ..serf.messages import UserEvent
 from ..serf.queries import Asked
 from .address import place
 from .courier import Courier
+from .guarding import Guarding, only_at
 from .strangers import Strangers
 from .tasks import Tasks
 from .telling import Telling
@@ -63,11 +65,11 @@ Told: TypeAlias = Change | Heard | Questioned | Answered | Ended
 
 class Shell:
     """tell: called with what happened. lost: called once, when this member may not go on.
-    telling: to logs and metrics."""
+    telling: to logs and metrics. guarding: the defences, where they are on."""
 
     def __init__(self, core: Core, layer: Layer | None, voice: Voice, *, profile: Profile, clock: Clock,
                  chance: Chance, tell: Callable[[Told], None], lost: Callable[[GossipError], None],
-                 telling: Telling) -> None:
+                 telling: Telling, guarding: Guarding | None = None) -> None:
         self.core, self.layer, self.voice = core, layer, voice
         self.counts: Counter[str] = Counter()
         self.strangers = Strangers()
@@ -75,7 +77,9 @@ class Shell:
         self.departed = asyncio.Event()
         self.lag_s = 0.0
         self._profile, self._clock, self._chance = profile, clock, chance
-        self._tell, self._lost, self.telling = tell, lost, telling
+        self._tell, self._lost, self.telling, self.guarding = tell, lost, telling, guarding
+        if layer is not None and guarding is not None:
+            layer.judge = guarding.judge
         self._places: dict[str, Address] = {}
         self._names: dict[Address, str] = {}
         self._behind: set[str] = set()
@@ -163,6 +167,12 @@ class Shell:
 
     def datagram(self, data: bytes, source: Address) -> None:
         """One came."""
+        node = self._names.get(source, "")
+        if self.guarding is not None:
+            why = self.guarding.arriving(node, len(data))
+            if why:  # guard: limits. Before anything is decrypted
+                self.counts[f"packets_refused_{why}"] += 1
+                return
         try:
             found = self.voice.heard(data, self.peer(source))
         except BadPacket as error:
@@ -172,7 +182,10 @@ class Shell:
             self.counts[f"messages_refused_{refused.why}"] += 1
         if source not in self._names:
             self.strangers.heard(source, len(data))
-        self.handle(Received(tuple(found.messages), source))
+        messages = found.messages
+        if self.guarding is not None:
+            messages = self.guarding.heard(messages, node, self.core)
+        self.handle(Received(tuple(messages), source))
 
     def _tick(self) -> None:
         self._timer, self._timer_due = None, math.inf
@@ -228,7 +241,7 @@ class Shell:
             self._transport.send(datagram, to)
 
     def _exchange(self, wanted: Exchange) -> None:
-        if self._courier is not None:
+        if self._courier is not None and not (self.guarding is not None and self.guarding.banned(wanted.node)):
             self.tasks.start("exchange", self._exchanged_aside(self._courier, wanted))
 
     @staticmethod
@@ -244,6 +257,8 @@ class Shell:
     def _changed(self, effect: core_effects.Changed) -> None:
         what, member = effect.what, effect.member
         self.counts[f"members_{what}"] += 1
+        if self.guarding is not None and what in ("failed", "left", "forgotten"):
+            self.guarding.gone(member.node)
         if what == "forgotten":
             self._forgotten(member)
         else:
@@ -296,6 +311,8 @@ class Shell:
         if self.layer is None:
             self.counts["user_messages_ignored"] += 1
             return
+        if self.guarding is not None:
+            self.guarding.brings(self._names.get(deliver.source, ""), deliver.source[0], by_exchange=False)
         try:
             effects = self.layer.received(deliver.message.payload, self.now)
         except BadPacket as error:
@@ -332,6 +349,15 @@ class Shell:
             else:
                 self._tell(effect)
         self._arm()
+
+    def flood(self, event: UserEvent, payload: bytes) -> None:
+        """An event of this member's own goes to some at once, besides the gossip."""
+        if self.guarding is None:
+            return
+        others = {member.node: member.address for member in self.core.members
+                  if member.state is State.ALIVE and member.node != self.name}
+        for node in self.guarding.said(event, list(others), self._chance):
+            self._send(others[node], (User(payload),), node)
 
     def _sent(self, send: Send) -> None:
         if send.address == self.own_address:  # an answer to oneself needs no socket
@@ -371,13 +397,20 @@ class Shell:
     def exchanged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool) -> str:
         if not self._running:
             return "this member stops"
-        effects = self.core.handle(Exchanged(theirs.states, source, join), self.now, self._chance)
+        states = theirs.states
+        if self.guarding is not None:
+            if self.guarding.banned(self._caller(source)):
+                return "it is banned here"
+            states = self.guarding.states(states, self.core)
+        effects = self.core.handle(Exchanged(states, source, join), self.now, self._chance)
         why = next((effect.reason for effect in effects if isinstance(effect, core_effects.Refused)), "")
         self._do(effects)
         self._arm()
         if why:
             return why
         if self.layer is not None and theirs.user_state:
+            if self.guarding is not None:
+                self.guarding.brings(self._caller(source), source[0], by_exchange=True)
             try:
                 self.do_layer(self.layer.merge(theirs.user_state, self.now, join=entering))
             except BadPacket as error:
@@ -385,6 +418,27 @@ class Shell:
         if isinstance(theirs, Proved) and theirs.more:
             self.handle(Received(theirs.more, source))
         return ""
+
+    def _caller(self, source: Address) -> str:
+        """Whose stream it is, as far as that is sure."""
+        return self._names.get(source, "") or only_at(source[0], self._names.items())
+
+    def may_talk(self, source: Address) -> bool:
+        """Somebody opened a stream: is it listened to?"""
+        why = self.guarding.may_talk(source[0], self._caller(source)) if self.guarding is not None else ""
+        if why:
+            self.counts[f"streams_refused_{why}"] += 1
+        return not why
+
+    def bad(self, source: Address, why: str) -> None:
+        """What came by a stream of somebody's was bad."""
+        if self.guarding is not None:
+            self.guarding.bad(self._caller(source), why)
+
+    def blamed(self, source: Address, why: str) -> None:
+        """A signed message of whoever is there was no honest member's. Held against it where a stream brought it."""
+        if source not in self._names:
+            self.bad(source, why)
 
     def stream_acked(self, seq_no: int) -> None:
         self.handle(StreamAcked(seq_no))

@@ -65,6 +65,8 @@ class Telling:
         self._verifying_s = 0.0
         self._primary, self._primary_since = "", 0.0
         self._turned: float | None = None
+        #: Events that validators rejected so far.
+        self.rejected = 0
         #: Who lacked the last step of a key change that this member asked for.
         self.behind: AbstractSet[str] = frozenset()
 
@@ -132,6 +134,14 @@ class Telling:
         elif isinstance(effect, Out):
             self._emit(ev.GossipRevoked(node=self._node, member=effect.node or effect.serial.hex()))
 
+    def banned(self, peer: str, why: str, seconds: float) -> None:
+        """A peer is not listened to for so long."""
+        self._emit(ev.GossipBanned(node=self._node, peer=peer, why=why, seconds=seconds))
+
+    def scored(self, lowest: float, median: float, *, gray: int, banned: int) -> None:
+        """How peers behave, at times."""
+        self._emit(ev.GossipScored(node=self._node, lowest=lowest, median=median, gray=gray, banned=banned))
+
     # -- once a second
 
     async def run(self, look: Callable[[], ClusterInspection], resident: Resident | None) -> None:
@@ -146,7 +156,8 @@ class Telling:
         self._conflicts.clear()
         self._emit(ev.GossipStood(node=node, alive=core.alive, suspect=core.suspect, dead=core.dead, left=core.left,
                                   health=core.health, news=core.news, letters=core.letters))
-        counts = {**found.counts, "probes": core.probes, "probes_failed": core.probes_failed}
+        counts = {**found.counts, "messages_refused_refused": self.rejected,
+                  "probes": core.probes, "probes_failed": core.probes_failed}
         since = {name: count - self._counts.get(name, 0) for name, count in counts.items()}
         self._counts = counts
         self._emit(ev.GossipTraffic(node=node, **{name: since.get(name, 0) for name in (

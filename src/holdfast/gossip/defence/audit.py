@@ -12,7 +12,7 @@ A flood of rejects must not fill a disk: beyond a rate, records are left out, an
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -114,6 +114,12 @@ class Audit:
 def line(record: Record) -> bytes:
     """A record as a line of JSON."""
     return msgspec.json.encode(record) + b"\n"
+
+
+def head_of(lines: Sequence[bytes]) -> Head:
+    """Where a chain that holds ends, to go on from there."""
+    found = _read(lines[-1]) if lines else ""
+    return Head(0, GENESIS) if isinstance(found, str) else Head(found.number, found.hash)
 
 
 def verify(lines: Iterable[bytes], head: Head | None = None, since: Head | None = None) -> Broken | None:

@@ -18,7 +18,7 @@ query.go, internal_query.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -85,6 +85,8 @@ class Layer:
         self._chance = chance
         self._keys = KeyDesk(keyring, refuse=refuse_keys)
         self._matches = matches
+        #: Is an event of somebody's heard at all? Asked before it counts as heard; what is not heard is not passed on.
+        self.judge: Callable[[UserEvent], bool] = lambda _: True
         matches("", "")  # what it lacks is found out now, not when a peer asks
 
     # -- what this member says --------------------------------------------------------------------------------------
@@ -186,7 +188,8 @@ class Layer:
         """A user message of memberlist's. Raises BadPacket."""
         message = wire.decode(payload)
         if isinstance(message, UserEvent):
-            return [Heard(message), Spread("event", payload)] if self.events.hear(message) else []
+            heard = self.judge(message) and self.events.hear(message)
+            return [Heard(message), Spread("event", payload)] if heard else []
         if isinstance(message, Query):
             return self._query_heard(message, payload, now)
         if isinstance(message, Join | Leave):
@@ -313,7 +316,7 @@ class Layer:
         for past in filter(None, theirs.events):
             for event in past.events:
                 heard = UserEvent(past.ltime, event.name, event.payload, coalesce=False)
-                effects += [Heard(heard)] if self.events.hear(heard) else []
+                effects += [Heard(heard)] if self.judge(heard) and self.events.hear(heard) else []
         return effects
 
     def _merge_members(self, theirs: Exchange, now: Instant) -> list[Effect]:
