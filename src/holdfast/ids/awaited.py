@@ -25,7 +25,7 @@ class AwaitedIds:
     async def next_id(self) -> int:
         """The next id."""
         while (made := next(self._block, None)) is None:
-            self._block = iter(self._blocks.filled(await self._take(self._blocks.wanted())))
+            self._block = self._blocks.filled(await self._take(self._blocks.wanted()))
         return made
 
     async def next_ids(self, count: int) -> list[int]:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Blocks of ids: what a thread takes at a time, by how fast it draws.
 
-``itertools.chain`` hands them out, a C function from end to end. A block is a list, and an emptied list ends its
-iterator: so what lies too long, and what a forked child must not draw, is thrown away without looking at each id.
+``itertools.chain`` hands them out, a C function from end to end. A block is an iterator over a range, which makes each
+id when it is drawn, and can be set to its end from anywhere: so what lies too long, and what a forked child must not
+draw, is thrown away without looking at each id.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import NoReturn
+from typing import NoReturn, Protocol, cast
 
 from .sweeper import SWEEPER
 
@@ -18,8 +20,16 @@ from .sweeper import SWEEPER
 BLOCK_S = 0.002
 
 
+class _Block(Protocol):
+    """What ``iter(range(…))`` gives."""
+
+    def __iter__(self) -> Iterator[int]: ...
+    def __next__(self) -> int: ...
+    def __setstate__(self, index: int, /) -> None: ...  # beyond the end is the end
+
+
 class Blocks:
-    """The blocks of one thread, one after the other. Knows the present one, which can be emptied.
+    """The blocks of one thread, one after the other. Knows the present one, which can be ended.
 
     take: gives the next ids, at most so many. most: never more in one block. lag_s: what was not used for so long is
     thrown away.
@@ -29,7 +39,7 @@ class Blocks:
         self._take, self._most, self._lag_s = take, most, lag_s
         self._wanted = 1
         self._made_at = 0.0
-        self._block: list[int] = []
+        self._block = _block(range(0))
         self.due = math.inf
         SWEEPER.add(self)
 
@@ -55,9 +65,9 @@ class Blocks:
         self._made_at = now
         return self._wanted
 
-    def filled(self, some: range) -> list[int]:
+    def filled(self, some: range) -> Iterator[int]:
         """The next block."""
-        self._block = list(some)
+        self._block = _block(some)
         if len(some) > 1:
             self.due = self._made_at + self._lag_s
             if not SWEEPER.awake.is_set():
@@ -66,7 +76,11 @@ class Blocks:
 
     def drop(self) -> None:
         """Whoever draws next takes a new block."""
-        self._block.clear()
+        self._block.__setstate__(sys.maxsize)
+
+
+def _block(some: range) -> _Block:
+    return cast(_Block, iter(some))
 
 
 def _raised(error: BaseException) -> NoReturn:

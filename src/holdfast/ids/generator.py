@@ -2,12 +2,12 @@
 """Making ids: a place in time and sequence that only moves on, and blocks of ids that threads draw from.
 
 Reading a clock and taking a lock for each id costs more than all the rest. So a thread takes a block: the next n ids
-of one unit of time, n by how fast it draws. What hands them out is ``itertools.chain`` over lists, a C function from
+of one unit of time, n by how fast it draws. What hands them out is ``itertools.chain`` over ranges, a C function from
 end to end; ``bound()`` gives it to whoever wants to call nothing else.
 
-A block that is left lying holds ids of a time that goes by. After ``lag_ms`` it is emptied, by a thread that looks
-after all blocks of the process: whoever asks next has the present time. An emptied list ends its iterator, so nothing
-has to be looked at for each id; a fork empties the child's blocks in the same way, before it can draw one id twice.
+A block that is left lying holds ids of a time that goes by. After ``lag_ms`` it is ended, by a thread that looks
+after all blocks of the process: whoever asks next has the present time. An iterator can be set to its end, so nothing
+has to be looked at for each id; a fork ends the child's blocks in the same way, before it can draw one id twice.
 
 One place, many threads: ids of a thread grow; those of two threads are apart and need not be in the order of the calls.
 ``strict_id`` keeps that order, for the price of the clock and the lock.

@@ -109,7 +109,7 @@ class AsyncSegments:
     async def next_id(self) -> int:
         """The next id; the task waits up to ``wait_s`` where there is none."""
         while (made := next(self._block, None)) is None:
-            self._block = iter(self._blocks.filled(await self._take(self._blocks.wanted())))
+            self._block = self._blocks.filled(await self._take(self._blocks.wanted()))
         return made
 
     async def next_ids(self, count: int) -> list[int]:
