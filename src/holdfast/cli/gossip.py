@@ -11,6 +11,7 @@ import click
 
 from .gossip_agent import TAG, agent
 from .gossip_ask import ask, rpc_options
+from .gossip_audit import audit
 from .gossip_drill import drill
 from .gossip_identity import identity
 from .gossip_keys import keys
@@ -28,11 +29,13 @@ _STATUSES = ("alive", "leaving", "left", "failed")
 def command() -> None:
     """Be a member of a gossip cluster (memberlist, Serf, and ours), see who else is, and talk to all of them.
 
-    All but `agent` and `identity` ask a running agent: --rpc, or HOLDFAST_GOSSIP_RPC, is where that one serves its RPC.
+    All but `agent`, `audit` and `identity` ask a running agent: --rpc, or HOLDFAST_GOSSIP_RPC, is where that one serves
+    its RPC.
     """
 
 
 command.add_command(agent)
+command.add_command(audit)
 command.add_command(identity)
 command.add_command(keys)
 command.add_command(drill)

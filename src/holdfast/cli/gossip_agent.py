@@ -96,6 +96,11 @@ TAG = _Tag()
               help="how fast it is; the same for all members")
 @click.option("--snapshot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="remembers who was there, to find the cluster again after a restart")
+@click.option("--defend", is_flag=True,
+              help="limit what each member and all strangers may send, score members, and ban for a while who sends "
+                   "garbage. Needs a key; always on with --native")
+@click.option("--audit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="with --defend or --native: what was decided, appended; see `holdfast gossip audit verify`")
 @click.option("--rpc", type=ADDRESS, metavar="HOST:PORT",
               help="serve the RPC of `holdfast gossip members` and the others, /live, /ready and /metrics here")
 @click.option("--rotate", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -123,7 +128,7 @@ TAG = _Tag()
 def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rpc: Address | None, watch: bool,
           as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float, native: bool,
           identity: Path | None, issuer_keys: Sequence[str], trust_state: Path | None, seal: Path | None,
-          invite: str | None, **wanted: Any) -> int:
+          invite: str | None, defend: bool, **wanted: Any) -> int:
     """Be a member of a cluster until SIGTERM or Ctrl-C, and then leave it.
 
     It speaks memberlist's protocol and Serf's, so Serf agents are members like any other. It prints its address once it
@@ -138,7 +143,9 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
         raise click.UsageError("--keyring-key seals a --keyring: name its file")
     if rotate is not None and (keyring is None or wanted["delegate"] == "none"):
         raise click.UsageError("--rotate needs --keyring, or a restart would lose the new key; and not --delegate none")
-    from ..gossip.agent import Cluster
+    if wanted["audit"] is not None and not (defend or native):
+        raise click.UsageError("--audit writes what defences decide: say --defend, too")
+    from ..gossip.agent import DEFENDED, Cluster
 
     if native:
         if identity is None or not (issuer_keys or invite) or key or keyring:
@@ -150,7 +157,8 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
     ring, first = _keyring(keyring, keyring_key, key) if keyring else None, None if keyring else key
     tags = dict(wanted.pop("tags"))
     events = Events()
-    cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, events=events, **wanted)
+    cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, events=events,
+                      defences=DEFENDED if defend else None, **wanted)
     telling = Telling(as_json, wanted["delegate"] == "serf") if watch else None
     life = Life(cluster, rpc, tokens, events, telling=telling)
     if rotate is not None and ring is not None:

@@ -14,7 +14,7 @@ import pytest
 
 from holdfast._base import events as ev
 from holdfast.errors import ConfigurationError
-from holdfast.gossip import Cluster
+from holdfast.gossip import Cluster, Core
 from holdfast.gossip.agent import DEFENDED
 from holdfast.gossip.agent.guarding import Guarding
 from holdfast.gossip.agent.telling import Telling
@@ -24,7 +24,7 @@ from holdfast.gossip.defence.bans import Banning
 from holdfast.gossip.defence.buckets import Limits
 from holdfast.gossip.defence.subnets import Places
 from holdfast.gossip.defence.validation import Judged, Verdict
-from holdfast.gossip.messages import SERF_VERSIONS, Alive
+from holdfast.gossip.messages import SERF_VERSIONS, Ack, Alive, Dead, Ping, User
 from holdfast.gossip.wire import seal
 from tests.integration.gossip.native.village import Village
 from tests.integration.gossip.peers import FIRST, QUICK, until
@@ -130,10 +130,26 @@ def test_strangers_share_one_bucket_and_members_have_their_own():
     clock = Still()
     guard = Guarding("one", replace(DEFENDED, limits=Limits(peer_messages_s=10.0, burst_s=1.0)), clock,
                               Telling("one", None, clock), sealed=True, native=False)
-    assert [guard.arriving("", 100) for _ in range(11)] == [""] * 10 + ["rate"]
+    assert [guard.arriving("", 100 + size) for size in range(11)] == [""] * 10 + ["rate"]
     assert [guard.arriving("two", 100) for _ in range(11)] == [""] * 10 + ["rate"]
     assert guard.arriving("three", 70_000) == "size"
     assert guard.now == 1000.0
+
+
+def test_of_the_banned_pings_and_acks_are_heard_and_nothing_else():
+    clock = Still()
+    guard = Guarding("one", DEFENDED, clock, Telling("one", None, clock), sealed=True, native=False)
+    core = Core("one", (bytes(4), 1), weigh=lambda message: 100)
+    said = [Ping(1, "one"), Ack(1, None), User(b"x"), Alive(1, "six", bytes(4), 6, b"", SERF_VERSIONS),
+            Dead(1, "a", "b")]
+    assert guard.heard(said, "two", core) == said
+    for _ in range(9):
+        guard.bad("two", "type")
+    assert guard.banned("two")
+    assert guard.heard(said, "two", core) == said[:2]
+    assert guard.heard(said, "three", core) == said
+    assert guard.may_talk(bytes([10, 0, 0, 2]), "two") == "banned"
+    assert guard.arriving("two", 100) == ""
 
 
 def test_who_sends_garbage_is_banned_for_a_while_and_an_honest_member_never(arun):
