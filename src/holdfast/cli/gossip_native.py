@@ -35,7 +35,7 @@ WITHIN_S_MAX: Final = 600.0
 class Change(msgspec.Struct, forbid_unknown_fields=True):
     """A change of the key. within_s: how long it is waited for."""
 
-    within_s: float = 60.0
+    within_s: float = 120.0
 
 
 class Invite(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ def _within(wanted: Change) -> float:
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
-_within_option = click.option("--within", "within_s", type=DURATION, default="60s", show_default=True,
+_within_option = click.option("--within", "within_s", type=DURATION, default="120s", show_default=True,
                               help="how long to wait for it; it goes on after that")
 
 
@@ -96,7 +96,10 @@ def epoch(*, rpc: Address, as_json: bool) -> None:
 @json_option
 @rpc_options
 def rekey(*, rpc: Address, within_s: float, as_json: bool) -> None:
-    """Change the key of a native cluster now. The agent's certificate has the role rotate."""
+    """Change the key of a native cluster now. The agent's certificate has the role rotate.
+
+    One that follows another waits until the key before it is forgotten everywhere, a minute by default.
+    """
     done = ask(rpc, "/v1/native/rekey", {"within_s": within_s}, wait_s=within_s)
     if as_json:
         return print_json(done)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Members you can trust: who is there, told by gossip. It never touches a server.
+r"""Members you can trust: who is there, told by gossip. It never touches a server.
 
 ::
 
@@ -10,7 +10,7 @@
         async with Cluster("one", tags={"role": "web"}, profile="local") as one:    # a port of 127.0.0.1 that is free
             async with Cluster("two", join=[one.address], profile="local") as two:
                 await two.event("deploy", b"v2")
-                print(*(f"{member.name} {member.status} {dict(member.tags)}" for member in two.members()), sep="\\n")
+                print(*(f"{member.name} {member.status} {dict(member.tags)}" for member in two.members()), sep="\n")
 
     asyncio.run(main())
 
@@ -21,6 +21,8 @@ Inside::
     core/          the protocol: (event, now, chance) → effects
     wire/          those records as bytes, memberlist's and Serf's; serf/: the layer above
     keys/          the keyring
+    trust/         identities, and a group's key that reaches members and nobody else; signing/: who said what
+    native/        both in what members with identities say to each other
     agent/         all of it on a real network: Cluster
     defence/       against members that lie, flood, drop, hide or come in hundreds
     sim/           the same core, thousands of times, under a clock of its own

@@ -17,6 +17,7 @@ Inside::
     view.py         members, changes, events as users see them; feed.py: to read them as they come
     inspect.py      what is going on; telling.py: to logs and metrics
     guarding.py     the defences
+    native.py       joins by challenge, and the keys of a cluster whose members have identities
     questions.py    queries, asked and answered; key_changes.py: keys, in the whole cluster
     snapshot.py     what is remembered over a restart; remembering.py: by whom, and when
 """

@@ -614,10 +614,10 @@ class Cluster:
         in another."""
         return self._native_mode.epoch
 
-    async def rotate(self, *, within_s: float = 60.0) -> int:
+    async def rotate(self, *, within_s: float = 120.0) -> int:
         """Changes the key of a native cluster: the number of the new epoch, with which this member seals by now. Old
-        keys open for ``Policy.grace_s`` more. Raises NotTrusted without the role "rotate", GossipError when it takes
-        longer, and ConfigurationError in a cluster without identities."""
+        keys open for ``Policy.grace_s`` more, and the next change waits for that. Raises NotTrusted without the role
+        "rotate", GossipError when it takes longer, and ConfigurationError in a cluster without identities."""
         return await self._native_mode.rotate(within_s)
 
     async def revoke(self, name: str, *, reason: str = "", within_s: float = 60.0) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 from ..._base.clock import WallMs
 from ...errors import BadPacket, NotTrusted
 from ..signing import Algorithm, PublicKey, Registry
+from ..signing.registry import KEYS_MAX
 from ..trust.admission import Anchor, Credential, Member
 from ..trust.policy import Event, Met
 from ..trust.records import decode
@@ -44,6 +45,8 @@ class People:
         if public.algorithm is not Algorithm.ED25519 or member.certificate.signing != public.data:
             return None  # guard: whose certificate
         if self.registry.node_of(member.name) not in (None, node_id) and not self._over(member.name):
+            return None
+        if len(self._members) >= KEYS_MAX and member.id not in self._members:
             return None
         self._known(member)
         return member.name

@@ -81,6 +81,7 @@ def test_who_is_expelled_reads_nothing_after_it(arun):
             assert bad.epoch == 1
             with pytest.raises((GossipError, JoinFailed)):
                 await bad.join([one.address])
+            assert counts(one)["joins_refused_revoked"] == 1
             before = counts(one)["packets_refused_revoked"]
             await until(lambda: counts(one)["packets_refused_revoked"] > before)
 
