@@ -239,8 +239,9 @@ class GossipEquivocated(OfGossip, frozen=True, kw_only=True):
 
 
 class GossipCovered(OfGossip, frozen=True, kw_only=True):
-    """Compared with what a peer had seen lately, this share (0 to 1) had reached this member; ``pulled`` were fetched
-    from it."""
+    """Compared with the user events that a peer had lately, as an exchange brought them, this share (0 to 1) had
+    reached this member by gossip; ``pulled`` came by the exchange. What was told a moment before counts as missing.
+    Not of native clusters."""
 
     share: float
     pulled: int

@@ -272,6 +272,23 @@ def test_a_native_cluster_tells_its_epochs_its_signatures_and_whom_it_expelled(a
     arun(story())
 
 
+def test_what_gossip_missed_and_an_exchange_brought_is_told(arun):
+    async def story():
+        heard = Heard()
+        async with AsyncExitStack() as stack:
+            slow = replace(QUICK, gossip_interval_s=20.0, probe_interval_s=30.0)
+            _, other = await two(stack, heard, profile=slow, leave_on_exit=False)
+            assert not heard.of(ev.GossipCovered)  # to enter is not to miss
+            for number in range(4):
+                await other.event(f"event {number}")
+            missed = await heard.wait(ev.GossipCovered, share=0.0)
+            assert missed.pulled == 4
+            whole = await heard.wait(ev.GossipCovered, share=1.0)
+            assert whole.pulled == 0
+
+    arun(story())
+
+
 def test_without_a_listener_nothing_is_looked_at_each_second(arun):
     async def story():
         async with Cluster("one", profile=QUICK) as one:

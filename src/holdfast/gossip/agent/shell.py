@@ -415,6 +415,9 @@ class Shell:
                 self.do_layer(self.layer.merge(theirs.user_state, self.now, join=entering))
             except BadPacket as error:
                 self.counts[f"user_states_refused_{error.why}"] += 1
+            else:
+                if not (join or theirs.join or entering):  # to enter is not to miss
+                    self.telling.covered(*self.layer.merged)
         if isinstance(theirs, Proved) and theirs.more:
             self.handle(Received(theirs.more, source))
         return ""

@@ -142,6 +142,11 @@ class Telling:
         """How peers behave, at times."""
         self._emit(ev.GossipScored(node=self._node, lowest=lowest, median=median, gray=gray, banned=banned))
 
+    def covered(self, brought: int, new: int) -> None:
+        """An exchange brought so many events, and so many of them had not come by gossip."""
+        if brought:
+            self._emit(ev.GossipCovered(node=self._node, share=1 - new / brought, pulled=new))
+
     # -- once a second
 
     async def run(self, look: Callable[[], ClusterInspection], resident: Resident | None) -> None:

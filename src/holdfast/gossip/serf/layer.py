@@ -85,6 +85,8 @@ class Layer:
         self._chance = chance
         self._keys = KeyDesk(keyring, refuse=refuse_keys)
         self._matches = matches
+        #: Events that the last exchange brought, and how many of them had not come here before.
+        self.merged = 0, 0
         #: Is an event of somebody's heard at all? Asked before it counts as heard; what is not heard is not passed on.
         self.judge: Callable[[UserEvent], bool] = lambda _: True
         matches("", "")  # what it lacks is found out now, not when a peer asks
@@ -313,10 +315,15 @@ class Layer:
         effects = self._merge_members(theirs, now)
         if join and not self.settings.replay_on_join:
             self.events.begins = max(self.events.begins, theirs.event_ltime)
+        brought = new = 0
         for past in filter(None, theirs.events):
             for event in past.events:
-                heard = UserEvent(past.ltime, event.name, event.payload, coalesce=False)
-                effects += [Heard(heard)] if self.judge(heard) and self.events.hear(heard) else []
+                told = UserEvent(past.ltime, event.name, event.payload, coalesce=False)
+                heard = self.judge(told) and self.events.hear(told)
+                brought += past.ltime >= self.events.begins
+                new += heard
+                effects += [Heard(told)] if heard else []
+        self.merged = brought, new
         return effects
 
     def _merge_members(self, theirs: Exchange, now: Instant) -> list[Effect]:
