@@ -414,7 +414,7 @@ class Resident:
             try:
                 for effect in effects:
                     await self._do(effect)
-            except (OSError, KeyringSealed, ConfigurationError) as error:  # none of what follows is done
+            except (OSError, KeyringSealed, ConfigurationError) as error:  # guard: on disk first. Nothing follows
                 self.counts["key_state_unkept"] += 1
                 log.warning("gossip: what this member knows of keys cannot be kept, and is told to nobody: %s", error)
 
