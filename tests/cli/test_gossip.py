@@ -213,3 +213,27 @@ def test_whoever_has_not_the_key_cannot_join(holdfast, pair, label):
                      "--join-within", "1s", *label)
     assert (found.code, found.out) == (3, "")
     assert "none of 1 members could be joined" in found.err
+
+
+def test_a_name_that_is_empty_makes_no_agent_leave(holdfast, pair):
+    said = holdfast("gossip", "leave", "", "--rpc", pair[0].rpc)
+    assert (said.code, said.out) == (2, "")
+    assert "the name is empty" in said.err
+    assert statuses(holdfast, pair[1]) == {"one": "alive", "two": "alive"}
+
+
+def test_who_lives_is_not_said_to_have_left(holdfast, pair):
+    said = holdfast("gossip", "leave", "two", "--rpc", pair[0].rpc)
+    assert (said.code, said.out) == (1, "")
+    assert "'two' is alive" in said.err
+
+
+def test_an_address_of_ipv6_is_said_as_it_is_written(holdfast):
+    said = holdfast("gossip", "members", "--rpc", "[::1]:9")
+    assert said.code == 3
+    assert "at [::1]:9 (" in said.err
+
+
+def test_that_nobody_got_a_question_is_said(holdfast, pair):
+    said = holdfast("gossip", "query", "load", "--node", "nobody", "--ack", "--timeout", "0.3s", "--rpc", pair[0].rpc)
+    assert (said.code, said.out, said.err) == (0, "", "nobody got it\nnobody answered\n")

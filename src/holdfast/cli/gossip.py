@@ -72,15 +72,17 @@ def join(*, rpc: Address, addresses: Sequence[str], as_json: bool) -> None:
 
 
 @command.command("leave")
-@click.argument("node", default="", metavar="[NAME]")
+@click.argument("node", required=False, metavar="[NAME]")
 @click.option("--prune", is_flag=True, help="and forget it at once")
 @json_option
 @rpc_options
-def leave(*, rpc: Address, node: str, prune: bool, as_json: bool) -> None:
+def leave(*, rpc: Address, node: str | None, prune: bool, as_json: bool) -> None:
     """Have the agent leave its cluster, and end; or, with a NAME, have a member that failed count as one that left."""
-    if prune and not node:
+    if node == "":  # guard: a variable that is not set ends no agent
+        raise click.UsageError("the name is empty: name a member, or leave NAME out to have the agent leave")
+    if prune and node is None:
         raise click.UsageError("--prune forgets another member: name it")
-    done = ask(rpc, "/v1/leave", {"node": node, "prune": prune}, wait_s=60.0)
+    done = ask(rpc, "/v1/leave", {"node": node or "", "prune": prune}, wait_s=60.0)
     if as_json:
         return print_json(done)
     return say(f"{done['left']} has left")
@@ -125,7 +127,7 @@ def query(*, rpc: Address, name: str, payload: str, nodes: Sequence[str], tags: 
         return print_json({"answers": answers, **({"acks": done["acks"]} if ack else {})})
     rows = [[one["name"], one["payload"] if one["payload"] is not None else one["payload_base64"]] for one in answers]
     if ack:
-        say(f"{len(done['acks'])} got it: {', '.join(done['acks'])}")
+        say(f"{len(done['acks'])} got it: {', '.join(done['acks'])}" if done["acks"] else "nobody got it")
     if not rows:
         return say("nobody answered")
     return print_table(["name", "answer"], rows)

@@ -41,6 +41,7 @@ def ask(rpc: Address, path: str, wanted: Mapping[str, Any] | None = None, *, wai
     Raises ServerUnreachable, NotAuthorized, and what the agent raised.
     """
     host, port = rpc
+    where = f"[{host}]:{port}" if ":" in host else f"{host or '127.0.0.1'}:{port}"
     link = http.client.HTTPConnection(host or "127.0.0.1", port, timeout=PATIENCE_S + wait_s)
     headers = {"Content-Type": "application/json"}
     token = _token()
@@ -52,11 +53,11 @@ def ask(rpc: Address, path: str, wanted: Mapping[str, Any] | None = None, *, wai
         answer = link.getresponse()
         data = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise ServerUnreachable(f"no gossip agent answers at {host or '127.0.0.1'}:{port} ({_why(error)}): start one "
-                                "with `holdfast gossip agent --rpc`, or name another with --rpc") from error
+        raise ServerUnreachable(f"no gossip agent answers at {where} ({_why(error)}): start one with "
+                                " `holdfast gossip agent --rpc`, or name another with --rpc") from error
     finally:
         link.close()
-    return _read(answer.status, data, f"{host}:{port}")
+    return _read(answer.status, data, where)
 
 
 def _why(error: BaseException) -> str:
