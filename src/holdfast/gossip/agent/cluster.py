@@ -40,7 +40,7 @@ from ..native import Native
 from ..profiles import LAN, Profile
 from ..serf.coordinates import distance
 from ..serf.effects import Answered, Ended, Heard, LayerSettings, Questioned, Spread
-from ..serf.filters import linear, passes
+from ..serf.filters import is_expression, linear, passes
 from ..serf.key_queries import KeyTally, Step
 from ..serf.layer import Layer
 from ..serf.members import MemberSettings
@@ -216,9 +216,10 @@ class Cluster:
             self._resident.start(shell, self._lost)
         before: list[str] = []
         if self._settings.snapshot is not None:
-            self._remembering = Remembering(self._settings.snapshot, shell, self._chance)
-            before = self._remembering.begin(rejoin_after_leave=self._settings.rejoin_after_leave)
-            shell.tasks.start("upkeep", self._remembering.run())
+            remembering = Remembering(self._settings.snapshot, shell, self._chance)
+            before = remembering.begin(rejoin_after_leave=self._settings.rejoin_after_leave)
+            self._remembering = remembering  # and closed at the end, now that it could begin
+            shell.tasks.start("upkeep", remembering.run())
         await self._enter(before)
 
     def _made(self, address: Address) -> Shell:
@@ -385,6 +386,8 @@ class Cluster:
 
     async def join(self, addresses: Sequence[str]) -> int:
         """Enters the clusters of whoever answers there; how many did. Raises JoinFailed when none did."""
+        if not addresses:
+            raise ConfigurationError("nobody is named to join: give HOST:PORT of a member, one at least")
         return await self._reach(places(addresses))
 
     async def _reach(self, wanted: Sequence[str], *, again: bool = False) -> int:
@@ -399,6 +402,7 @@ class Cluster:
             elif again:
                 break
         if not reached:
+            _ = self._present  # it may have left meanwhile, which ends what it waited for
             raise JoinFailed(f"none of {len(wanted)} members could be joined: {unreachable(tried)}")
         shell = self._present
         if shell.layer is not None:
@@ -432,13 +436,17 @@ class Cluster:
             await shell.leave()
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
-        """A failed member counts as one that left; prune: and is forgotten. Raises GossipError for one nobody knows."""
+        """A failed member counts as one that left; prune: and is forgotten. Raises GossipError for one that lives, or
+        that nobody knows."""
         if self._resident is not None:
             raise ConfigurationError("in a native cluster each member speaks for itself: expel one with revoke()")
-        if self._alive.view(name) is None:
+        view = self._alive.view(name)
+        if view is None:
             raise GossipError(f"there is no member {name!r}")
         if name == self.name:
             raise ConfigurationError("a member leaves by itself with leave()")
+        if view.status == "alive":  # guard: who lives would deny it, and nothing would have happened
+            raise GossipError(f"{name!r} is alive: have it leave itself, or wait until it is seen to have failed")
         self._alive.do_layer(self._layer.force_leave(name, self._alive.now, prune=prune))
 
     async def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -511,6 +519,9 @@ class Cluster:
             raise ConfigurationError(f"nodes is a list of names: write nodes=[{nodes!r}]")
         if relay_factor and self._resident is not None:
             raise ConfigurationError("answers go to who asked alone in a native cluster: leave out relay_factor")
+        for expression in (tags or {}).values():
+            if not is_expression(expression):
+                raise ConfigurationError(f"{expression!r} is no expression that RE2 reads: nobody's tag would match it")
         shell = self._alive
         asked, effects = self._layer.query(_named("a query", name), _bytes(payload), shell.own_address, shell.now,
                                            nodes=tuple(nodes), tags=tags, ack=ack,

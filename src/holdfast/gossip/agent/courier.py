@@ -168,7 +168,8 @@ async def found(where: str, own: Address, within_s: float) -> list[Address]:
     """The addresses of ``"host:port"`` that are of this one's kind. Raises OSError, TimeoutError."""
     host, port = host_and_port(where)
     with contextlib.suppress(ValueError):
-        return [(packed(host), port)]
+        known_as = packed(host)
+        return [(known_as, port)] if len(known_as) == len(own[0]) else []  # datagrams would not get there
     family = socket.AF_INET6 if len(own[0]) == 16 else socket.AF_INET
     known: list[Address] = []
 

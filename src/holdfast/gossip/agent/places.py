@@ -25,7 +25,7 @@ async def bind_address(bind: str) -> tuple[str, int]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
-        raise ConfigurationError(f"bind: {host!r} is no address of this machine: {error}") from error
+        raise ConfigurationError(f"bind: {host!r} is no address of this machine: {error.strerror or error}") from error
     return str(found[0][4][0]), port
 
 

@@ -130,13 +130,21 @@ class Questions:
     async def _answer(shell: Shell, questioned: Questioned, handler: Handler) -> None:
         query = questioned.query
         time_s = min(HANDLER_MAX_S, max(0.0, questioned.ends - shell.now))
+        until = asyncio.timeout(time_s)
         try:
-            async with asyncio.timeout(time_s):
+            async with until:
                 given = handler(QueryCall(query.name, query.payload or b"", query.source_node, time_s))
-                answer = await given if inspect.isawaitable(given) else given
+                answer: object = await given if inspect.isawaitable(given) else given
             if answer is not None and shell.layer is not None:
+                if not isinstance(answer, bytes):
+                    raise ConfigurationError(f"an answer is bytes, and this is a {type(answer).__name__}: encode it")
                 shell.do_layer(shell.layer.respond(query, answer))
                 shell.counts["queries_answered"] += 1
-        except Exception:  # a user's handler: the member goes on without its answer
+        except Exception as error:  # a user's handler: the member goes on without its answer
             shell.counts["handlers_failed"] += 1
-            log.warning("gossip: the handler of the query %r failed; nothing was answered", query.name, exc_info=True)
+            if until.expired() or isinstance(error, ConfigurationError):  # where it was says nothing more
+                why = f"it took longer than the {time_s:.3g} s of the query" if until.expired() else str(error)
+                log.warning("gossip: the handler of the query %r failed, nothing was answered: %s", query.name, why)
+            else:
+                log.warning("gossip: the handler of the query %r failed, nothing was answered", query.name,
+                            exc_info=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +21,7 @@ from typing import Final
 
 from ...errors import BadPacket, ConfigurationError, GossipError
 from ..messages import Address, Message
-from .address import host_text, packed, reachable
+from .address import host_text, packed, reachable, text
 from .voice import Reader
 
 #: Attempts to find a port that is free for datagrams and streams both.
@@ -94,6 +95,7 @@ class Transport:
         self.address: Address = (b"", 0)
         self._by_host: Counter[bytes | str] = Counter()
         self._conversations: set[asyncio.Task[None]] = set()
+        self._dials: set[asyncio.Timeout] = set()
         self._udp: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
         self._tcp: asyncio.Server | None = None
@@ -113,9 +115,9 @@ class Transport:
             except OSError as error:
                 await self.close()
                 if error.errno != errno.EADDRINUSE or not left:
-                    raise ConfigurationError(
-                        f"cannot listen on {host}:{port}: {error.strerror or error}: take another port, or an address "
-                        "of this machine") from error
+                    why = os.strerror(error.errno) if error.errno else str(error)
+                    raise ConfigurationError(f"cannot listen on {text((packed(host), port))}: {why}: take another "
+                                             "port, or an address of this machine") from error
         return self
 
     async def _listen(self, host: str, port: int, heard: Datagram) -> None:
@@ -194,12 +196,16 @@ class Transport:
         if not reachable(to):
             raise GossipError("nobody can be there")
         self.counts["streams_out"] += 1
-        async with asyncio.timeout(within_s):
-            reader, writer = await asyncio.open_connection(host_text(to[0]), to[1], limit=CHUNK)
+        async with asyncio.timeout(within_s) as until:
+            self._dials.add(until)
             try:
-                yield Conversation(self, to, reader, writer, counted=False)
+                reader, writer = await asyncio.open_connection(host_text(to[0]), to[1], limit=CHUNK)
+                try:
+                    yield Conversation(self, to, reader, writer, counted=False)
+                finally:
+                    await _closed(writer)
             finally:
-                await _closed(writer)
+                self._dials.discard(until)
 
     async def read(self, reader: asyncio.StreamReader, into: Reader, *, counted: bool) -> Message:
         """Feeds what comes until there is a message. counted: somebody else opened it, so it may not fall silent, and
@@ -234,6 +240,9 @@ class Transport:
         """Nothing comes any more; what is under way ends."""
         if self._tcp is not None:
             self._tcp.close()
+        for until in self._dials:
+            if not until.expired():  # guard: no stream outlives its member, whoever waits for its answer
+                until.reschedule(asyncio.get_running_loop().time())
         for task in list(self._conversations):
             task.cancel()
         await asyncio.gather(*self._conversations, return_exceptions=True)

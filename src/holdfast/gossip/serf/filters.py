@@ -42,6 +42,11 @@ def linear(expression: str, text: str) -> bool:
     return known is not None and known.search(text.encode("utf-8", "replace").decode()) is not None
 
 
+def is_expression(text: str) -> bool:
+    """Can it be read? Raises MissingExtra without RE2."""
+    return _compiled(text) is not None
+
+
 @lru_cache(KEPT)
 def _compiled(expression: str) -> Any:
     try:

@@ -60,7 +60,7 @@ from .messages import (
     Status,
     UserEvent,
 )
-from .queries import Asked, QueryBook, default_timeout_s
+from .queries import RELAYS_MAX, TIMEOUT_MAX_S, Asked, QueryBook, default_timeout_s
 from .recent import RecentEvents, RecentQueries
 
 
@@ -164,6 +164,10 @@ class Layer:
              relay_factor: int = 0, timeout_s: float | None = None) -> tuple[Asked, list[Effect]]:
         filters = ([wire.nodes_to_filter(nodes)] if nodes else []) + [
             wire.tag_to_filter(wire.TagFilter(tag, expression)) for tag, expression in (tags or {}).items()]
+        if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_MAX_S:
+            raise ConfigurationError(f"a query is waited for 0 to {TIMEOUT_MAX_S:g} s, and not {timeout_s:g}")
+        if not 0 <= relay_factor <= RELAYS_MAX:
+            raise ConfigurationError(f"relay_factor is 0 to {RELAYS_MAX}, and not {relay_factor}")
         if timeout_s is None:
             timeout_s = default_timeout_s(max(1, len(self.membership.members)), self.settings.gossip_interval_s)
         query = Query(self.query_clock.time, self._chance.getrandbits(32), *address, self.node, name, payload,

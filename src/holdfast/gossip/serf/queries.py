@@ -20,6 +20,9 @@ from .messages import Query, QueryResponse
 QUERY_MAX: Final = 1024
 RESPONSE_MAX: Final = 1024
 TIMEOUT_MULT: Final = 16
+#: Seconds that a query may be open, and members that pass an answer on besides: a byte of it.
+TIMEOUT_MAX_S: Final = 86_400.0
+RELAYS_MAX: Final = 255
 #: Members whose answers one query keeps.
 ANSWERS_MAX: Final = 1 << 17
 #: Queries of this member that may be open.
