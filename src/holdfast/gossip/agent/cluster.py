@@ -19,6 +19,7 @@ import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -73,6 +74,8 @@ NO_LAYER: Final = "events, queries, tags and keys belong to Serf's layer: make t
 
 #: Between two attempts to join while nobody answers.
 JOIN_AGAIN_S: Final = 0.5
+#: In a native cluster a name is a key's, so whoever comes with it from elsewhere is the same: at once, once it is dead.
+RECLAIM_S: Final = 1e-3
 #: Of those remembered over a restart, so many are tried.
 REMEMBERED_MAX: Final = 16
 
@@ -221,11 +224,16 @@ class Cluster:
             self._remembering = remembering  # and closed at the end, now that it could begin
             shell.tasks.start("upkeep", remembering.run())
         await self._enter(before)
+        if self._resident is not None and not self._settings.join:
+            await self._resident.found()
 
     def _made(self, address: Address) -> Shell:
         settings = self._settings
-        core = Core(settings.name, address, weigh=self._voice.weigh, profile=settings.profile,
-                    meta=settings.first_meta, versions=settings.versions)
+        profile = settings.profile
+        if self._native is not None and not profile.dead_reclaim_s:
+            profile = replace(profile, dead_reclaim_s=RECLAIM_S)
+        core = Core(settings.name, address, weigh=self._voice.weigh, profile=profile, meta=settings.first_meta,
+                    versions=settings.versions)
         layer = None
         if settings.delegate == "serf":
             layer = Layer(settings.name, self._chance, keyring=settings.keyring, refuse_keys=settings.refuse_keys,

@@ -3,7 +3,8 @@
 
 ::
 
-    begin:   invitation or certificate ─▶ who I am ─▶ the first epoch, where nobody is named to join
+    begin:   invitation or certificate ─▶ who I am
+    found:   the first epoch, where nobody is named to join
     enter:   hello ─▶ challenge ─▶ reply ─▶ welcome: the epoch in force, sealed to this node
     later:   ticks, membership, words about keys ─▶ Trust ─▶ kept on disk, sent, made known: in order, by one task
 
@@ -170,6 +171,7 @@ class Resident:
         self.tell: Callable[[Effect], None] | None = None
         self._queue: asyncio.Queue[list[Effect]] = asyncio.Queue(QUEUE_MAX)
         self._turned = asyncio.Event()
+        self._changes = 0
         self._where: dict[str, Address] = {}
         self._live: frozenset[str] = frozenset()
         self._among_others = False
@@ -191,7 +193,7 @@ class Resident:
     @classmethod
     async def begin(cls, native: Native, name: str, join: Sequence[str], transport: Transport, *, clock: Clock,
                     chance: Chance, within_s: float, stream_s: float) -> Resident:
-        """Knows who it is from now on; and has a key, where it begins the cluster. Raises what ``Cluster`` does."""
+        """Knows who it is from now on. Raises what ``Cluster`` does."""
         credential = native.certificate
         if credential is None:
             credential = await invited(native, name, join, transport, clock.wall_ms, within_s=within_s,
@@ -202,15 +204,16 @@ class Resident:
         try:
             self.handle(Tick())  # it is a certificate of this node's, and good
             self.tasks.start("upkeep", self._work())
-            if self.trust.epochs.current is None and not join:
-                await self._found()
         except BaseException:
             await self.close()
             raise
         return self
 
-    async def _found(self) -> None:
-        """The first epoch of a cluster."""
+    async def found(self) -> None:
+        """Begins a cluster, where this member was named nobody to join and has no key of an earlier life. Raises
+        ConfigurationError where it may not."""
+        if self.epoch:
+            return
         try:
             self.handle(Found())
         except NotTrusted as error:
@@ -263,6 +266,7 @@ class Resident:
 
     def _did(self, effects: list[Effect]) -> None:
         if effects:
+            self._changes += any(isinstance(effect, Keep) for effect in effects)
             try:
                 self._queue.put_nowait(effects)
             except asyncio.QueueFull:
@@ -300,6 +304,8 @@ class Resident:
         except BadPacket as error:
             self.counts[f"streams_refused_{error.why}"] += 1
             shell.bad(talk.source, error.why)
+        except GossipError:
+            self.counts["streams_unanswered"] += 1  # it has no key to answer with
         finally:
             self.drain()
 
@@ -357,6 +363,7 @@ class Resident:
 
     async def rotate(self, within_s: float) -> int:
         """The key is changed; the number of the new epoch, with which this member seals by now."""
+        self.tick()  # who came this very moment is among those who are waited for
         before = self.epoch
         self.handle(Rotate())
         await self._changed(lambda: self.epoch > before, within_s)
@@ -371,6 +378,7 @@ class Resident:
             raise ConfigurationError("a member does not expel itself: it leaves")
         native = self._native
         issuer = native.identity.signing in self._anchor.issuers
+        self.tick()
         self.handle(Expel(revoke(native.identity, None if issuer else self.trust.book.credential,
                                  self._anchor.cluster, node=node, reason=why, at_ms=self._clock.wall_ms())))
         await self._changed(self._covered, within_s)
@@ -438,10 +446,11 @@ class Resident:
             self.tell(effect)
 
     async def _keep(self) -> None:
-        path, unlock = self._native.state, self._native.unlock
+        path, unlock, changed = self._native.state, self._native.unlock, self._changes
         if path is not None and unlock is not None:
             await asyncio.to_thread(kept.write_state, path, self.trust.state(), unlock, os.urandom)
-        self.trust.kept()
+        if self._changes == changed:  # guard: what changed while it was written is not on disk yet
+            self.trust.kept()
 
     async def _said(self, send: Send) -> None:
         address = self._address(send.to)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from holdfast._base.secret import Secret
 from holdfast.errors import GossipError
 from holdfast.gossip.keys import Passphrase
 from holdfast.gossip.trust import kept
-from tests.integration.gossip.native.village import QUICK, Village, counts
+from holdfast.gossip.trust.policy import Keep
+from tests.integration.gossip.native.village import QUICK, Village, counts, resident
 from tests.integration.gossip.peers import until
 
 #: Who failed is tried again soon.
@@ -94,6 +96,34 @@ def test_a_key_that_could_not_be_kept_is_not_said_to_be_held(arun, tmp_path, mon
             monkeypatch.setattr(kept, "write_state", write)
             await village.all_in(2)
             assert b"holdfast trust state" in state["state"].read_bytes()
+
+    arun(story())
+
+
+def test_what_changes_while_it_is_written_is_not_taken_for_written(arun, tmp_path, monkeypatch):
+    async def story():
+        async with AsyncExitStack() as stack:
+            village = Village(stack)
+            state = {"state": tmp_path / "one.state", "unlock": Passphrase(Secret("between us"))}
+            one = resident(await village.enter("one", "rotate", native=village.native("one", "rotate", **state)))
+            await until(lambda: one.status().leads is False and one._queue.empty())
+            writing, go_on, writes = threading.Event(), threading.Event(), []
+
+            def slow(*_):
+                writes.append(1)
+                if len(writes) > 1:
+                    raise OSError(28, "no space left on device")
+                writing.set()
+                go_on.wait(10)
+
+            monkeypatch.setattr(kept, "write_state", slow)
+            for _ in range(2):
+                one.trust.book.dirty = True
+                one._did([Keep()])
+                await until(writing.is_set)
+            go_on.set()
+            await until(lambda: len(writes) == 2 and one.counts["key_state_unkept"] == 1)
+            assert one.trust.book.dirty
 
     arun(story())
 

@@ -32,3 +32,34 @@ def test_they_find_each_other_talk_and_part(arun):
                 assert each.inspect().tasks_failed == 0
 
     arun(story())
+
+
+def test_without_serfs_layer_they_find_each_other_as_well(arun):
+    async def story():
+        async with AsyncExitStack() as stack:
+            village = Village(stack)
+            await village.enter("one", "rotate", delegate="none", meta=b"first")
+            two = await village.enter("two", delegate="none", meta=b"second")
+            await village.all_met()
+            assert two.member("one").meta == b"first"
+            await village.members["one"].rotate(within_s=20.0)
+            await village.all_in(2)
+
+    arun(story())
+
+
+def test_who_was_there_is_found_again_by_the_snapshot_alone(arun, tmp_path):
+    async def story():
+        async with AsyncExitStack() as stack:
+            village = Village(stack)
+            one = await village.enter("one", "rotate")
+            who, snapshot = village.certified("two", "rotate"), tmp_path / "two.snapshot"
+            native = village.native("two", who=who)
+            async with village.cluster("two", native=native, snapshot=snapshot, leave_on_exit=False):
+                await until(lambda: one.member("two") is not None)
+            assert await one.rotate(within_s=20.0) == 2
+            async with village.cluster("two", native=native, snapshot=snapshot, join=[]) as two:
+                assert two.epoch == 2  # and no cluster of its own
+                await until(lambda: one.member("two").status == "alive")
+
+    arun(story())
