@@ -47,10 +47,10 @@ from .telling import Telling
 
 log = logging.getLogger("holdfast")
 
-#: What a Cluster can carry out; the rest of ``Defences`` lives in the simulator and the lab. Price: some 20 µs a
-#: packet, 16 packets at once for each own event, and beyond 150 packets a second of one member, or of all strangers
-#: together, the rest is lost. Places count for nothing here, since members in one network, or on one host, are mostly
-#: there on purpose: where anybody may enter, take ``places=Places()`` and ``scoring=Scoring()``.
+#: What a Cluster can carry out; the rest of ``Defences`` lives in the simulator and the lab. Price: some 3 µs a packet
+#: and 6 µs an event, 16 packets at once for each own event, and beyond 150 packets a second of one member, or of all
+#: strangers together, the rest is lost. Places count for nothing here, since members in one network, or on one host,
+#: are mostly there on purpose: where anybody may enter, take ``places=Places()`` and ``scoring=Scoring()``.
 DEFENDED: Final = Defences(
     amplification=None, watching=None, quorum=None, choosing=None, auditing=None, comparing=None, places=None,
     scoring=Scoring(colocation=Part(0.0, 80.0)))
