@@ -107,16 +107,18 @@ def rekey(*, rpc: Address, within_s: float, as_json: bool) -> None:
 
 
 @click.command("invite")
-@click.argument("node", default="", metavar="[NAME]")
+@click.argument("node", required=False, metavar="[NAME]")
 @click.option("--for", "for_s", type=DURATION, default="1h", show_default=True, help="how long it is good")
 @json_option
 @rpc_options
-def invite(*, rpc: Address, node: str, for_s: float, as_json: bool) -> None:
+def invite(*, rpc: Address, node: str | None, for_s: float, as_json: bool) -> None:
     """Print an invitation to a native cluster: one node, NAME or any, gets a certificate for it at this agent.
 
     Who has it may enter: carry it in secret. The agent's certificate has the role admit.
     """
-    done = ask(rpc, "/v1/native/invite", {"node": node, "for_s": for_s})
+    if node == "":  # guard: a variable that is not set invites nobody
+        raise click.UsageError("the name is empty: name the node, or leave NAME out to let any take it")
+    done = ask(rpc, "/v1/native/invite", {"node": node or "", "for_s": for_s})
     if as_json:
         return print_json(done)
     return show(done["token"])
