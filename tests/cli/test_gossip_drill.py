@@ -79,14 +79,29 @@ def test_who_is_invited_enters_once_and_the_key_is_changed_and_seen(holdfast, tm
             two.end()
         with Agent(tmp_path, "two", *invited("two"), join=one, **secret) as again:  # it has its certificate
             assert holdfast("gossip", "epoch", "--rpc", again.rpc, "--json").json["epoch"] == 2
-            said = holdfast("gossip", "drill", "--rpc", one.rpc, "--expel", "two", "--json")
-            assert said.code == 0, said.err
-            assert said.json["expelled"] == "two"
-            assert said.json["rekeyed_everywhere_s"] > 0
         other = Agent(tmp_path, "three", *invited("three"), "--join-within", "1s", join=one, **secret)
         other.start(joined=False)
         assert other.process.wait(20) == 3
         assert "the invitation could not be used" in other.err
+
+
+def test_a_drill_in_a_real_cluster_expels_who_is_named_and_asks_the_others(holdfast, tmp_path, shop):
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(Agent(tmp_path, "one", *shop("one", "revoke", "rotate")))
+        two = stack.enter_context(Agent(tmp_path, "two", *shop("two"), join=one))
+        canary = stack.enter_context(Agent(tmp_path, "canary", *shop("canary"), join=one))
+        wait_until(lambda: len(holdfast("gossip", "members", "--rpc", one.rpc, "--json").json) == 3, 20, "all have met")
+        said = holdfast("gossip", "drill", "--rpc", one.rpc, "--expel", "canary", "--also", two.rpc, "--json")
+        assert said.code == 0, said.err
+        assert (said.json["ok"], said.json["expelled"], said.json["agents_asked"]) == (True, "canary", 2)
+        assert said.json["rotated_everywhere_s"] > 0
+        assert said.json["rekeyed_everywhere_s"] > 0
+        epochs = [holdfast("gossip", "epoch", "--rpc", each.rpc, "--json").json["epoch"] for each in (one, two, canary)]
+        assert epochs[:2] == [3, 3]
+        assert epochs[2] < 3
+        refused = holdfast("gossip", "keys", "list", "--rpc", one.rpc)
+        assert (refused.code, refused.out) == (2, "")
+        assert "sealed to each member and never told" in refused.err
 
 
 def test_a_cluster_without_identities_has_no_epochs(holdfast, tmp_path):
