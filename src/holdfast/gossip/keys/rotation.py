@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changing the key that all members share, by itself and without a moment in which two of them do not understand
-each other. Pure: ``(event, now, chance) → effects``; ``rotation_queries.py`` carries them out.
+each other. Pure: ``(event, now, chance) → effects``; ``rotation_run.py`` carries them out.
 
 ::
 

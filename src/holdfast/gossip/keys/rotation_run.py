@@ -193,7 +193,7 @@ class RotationRun:
         if self._unkept is not None:
             self._keep(self._unkept[0])
         answers: dict[str, bytes] = {}
-        if self._unkept is None:  # guard: kept first, here too. A step that a crash would forget is not taken
+        if self._unkept is None:  # guard: kept first. A step that a crash would forget is not taken
             with contextlib.suppress(GossipError, ConfigurationError):  # as if nobody had answered
                 answers = await self._cluster.key_answers(ask.step, ask.key)
         else:

@@ -11,7 +11,6 @@ from heapq import heappop, heappush
 from holdfast._base.clock import Instant
 from holdfast.gossip.keys import Key, Keyring
 from holdfast.gossip.keys.rotation import Rotation
-from holdfast.gossip.keys.rotation_queries import Bridge, members_of
 from holdfast.gossip.keys.rotation_record import Begin, Settings, Tick, json_to_ledger, ledger_to_json
 from holdfast.gossip.messages import Alive, Versions
 from holdfast.gossip.serf.effects import Send, Spread
@@ -19,6 +18,7 @@ from holdfast.gossip.serf.key_queries import step_of
 from holdfast.gossip.serf.layer import Layer
 from holdfast.gossip.serf.messages import Query
 from holdfast.gossip.wire import serf
+from tests.unit.gossip.keys.bridge import Bridge, members_of
 
 OLD = Key(b"o" * 32)
 WALL = 1_700_000_000_000
