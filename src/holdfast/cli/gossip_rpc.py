@@ -134,20 +134,16 @@ class Agent:
         self.stopping = False
         self._stop = stop
 
-    @property
-    def _there(self) -> Cluster:
+    def there(self) -> Cluster:
+        """The member, once it has joined. Raises GossipError."""
         if self.cluster is None or self.stopping:
             raise GossipError("the agent is leaving" if self.stopping else "the agent has not joined its cluster yet")
         return self.cluster
 
-    def there(self) -> Cluster:
-        """The member, once it has joined. Raises GossipError."""
-        return self._there
-
     def readiness(self) -> Readiness:
         """Ready while it is a member."""
         try:
-            _ = self._there
+            self.there()
         except GossipError as error:
             return Readiness(ready=False, why=[str(error)])
         return Readiness(ready=True)
@@ -155,19 +151,19 @@ class Agent:
     def members(self, _: object) -> list[dict[str, Any]]:
         """All that are known, by name."""
         return [{"name": one.name, "addr": one.addr, "port": one.port, "status": one.status, "tags": dict(one.tags),
-                 "suspected": one.suspected} for one in self._there.members()]
+                 "suspected": one.suspected} for one in self.there().members()]
 
     def inspect(self, _: object) -> Any:
         """What is going on."""
-        return msgspec.to_builtins(self._there.inspect(), enc_hook=str)
+        return msgspec.to_builtins(self.there().inspect(), enc_hook=str)
 
     async def join(self, wanted: Join) -> dict[str, int]:
         """Enters the clusters of whoever answers."""
-        return {"joined": await self._there.join(wanted.addresses)}
+        return {"joined": await self.there().join(wanted.addresses)}
 
     async def leave(self, wanted: Leave) -> dict[str, str]:
         """A member that failed counts as left; or this agent leaves and ends."""
-        cluster = self._there
+        cluster = self.there()
         if wanted.node in ("", cluster.name):
             self.stopping = True
             try:
@@ -180,7 +176,7 @@ class Agent:
 
     async def event(self, wanted: Tell) -> dict[str, str]:
         """Tells everybody."""
-        await self._there.event(wanted.name, _bytes(wanted.payload), coalesce=wanted.coalesce)
+        await self.there().event(wanted.name, _bytes(wanted.payload), coalesce=wanted.coalesce)
         return {"event": wanted.name}
 
     async def query(self, wanted: Query) -> dict[str, Any]:
@@ -188,7 +184,7 @@ class Agent:
         timeout_s = wanted.timeout_s
         if timeout_s is not None and not 0 < timeout_s <= WAIT_S_MAX:
             raise ConfigurationError(f"a query is waited for 0 to {WAIT_S_MAX:g} s, and not {timeout_s:g}")
-        question = self._there.query(wanted.name, _bytes(wanted.payload), nodes=wanted.nodes, tags=wanted.tags,
+        question = self.there().query(wanted.name, _bytes(wanted.payload), nodes=wanted.nodes, tags=wanted.tags,
                                      ack=wanted.ack, relay_factor=wanted.relay_factor, timeout_s=timeout_s)
         try:
             answers = [answer async for answer in question]
@@ -199,17 +195,17 @@ class Agent:
 
     async def revoke(self, wanted: Revoke) -> dict[str, Any]:
         """Expels a member of a native cluster."""
-        return {"revoked": wanted.node, "epoch": await self._there.revoke(wanted.node, reason=wanted.reason)}
+        return {"revoked": wanted.node, "epoch": await self.there().revoke(wanted.node, reason=wanted.reason)}
 
     def rtt(self, wanted: Rtt) -> dict[str, Any]:
         """By their coordinates."""
-        cluster = self._there
+        cluster = self.there()
         return {"a": wanted.a, "b": wanted.b or cluster.name, "rtt_s": cluster.rtt(wanted.a, wanted.b or None)}
 
     def step(self, step: str) -> Callable[[KeyWanted], Awaitable[dict[str, Any]]]:
         """One step of a key change, or the list."""
         async def change(wanted: KeyWanted) -> dict[str, Any]:
-            keys = self._there.keys
+            keys = self.there().keys
             if step == "list":
                 return _told(await keys.list(timeout_s=wanted.timeout_s))
             key = wanted.key
@@ -220,10 +216,9 @@ class Agent:
 
         return change
 
-
     @property
     def _rotation(self) -> RotationRun:
-        _ = self._there
+        self.there()
         if self.rotation is None:
             raise ConfigurationError("this agent changes no keys by itself: start it with --rotate")
         return self.rotation
