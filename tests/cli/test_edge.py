@@ -9,19 +9,22 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 
+FULL = Path("/dev/full")
+
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"],
-          ["gossip"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"], ["logs", "dlq"],
-          ["machine"], ["once"], ["outbox"], ["traces"])
+          ["gossip"], ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
+          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
-            ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"], ["gossip", "identity", "invite"],
-            ["gossip", "identity", "new"], ["gossip", "identity", "show"], ["gossip", "identity", "certify"],
+            ["gossip", "audit", "verify"], ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"],
+            ["gossip", "identity", "invite"], ["gossip", "identity", "new"], ["gossip", "identity", "show"], ["gossip", "identity", "certify"],
             ["gossip", "identity", "accept"], ["gossip", "keys", "list"], ["gossip", "keys", "install"],
             ["gossip", "keys", "use"], ["gossip", "keys", "remove"], ["gossip", "keys", "rotate"],
             ["gossip", "keys", "rotation"], ["id", "next"], ["id", "decode"], ["id", "layouts"], ["id", "hold"],
@@ -187,6 +190,17 @@ def test_a_user_without_rights_is_3_and_told_where_the_rights_are(at, holdfast, 
     backend.admin.execute_command("ACL", "DELUSER", "poor")
     assert (said.code, said.out, said.err.count("\n")) == (3, "", 1)
     assert "`holdfast doctor` prints the smallest ACL line" in said.err
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("line", [["id", "layouts", "--json"], ["lab", "--help"]], ids=["output", "help"])
+def test_a_full_disk_is_one_error(line):
+    with FULL.open("w") as full:
+        done = subprocess.run([*COMMAND, *line], stdout=full, stderr=subprocess.PIPE, env=environment(), text=True,
+                              timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == ("error: not all of it could be written: no space left on device; make room and run it "
+                           "again\n")
 
 
 def test_a_closed_pipe_ends_it_quietly(backend, tmp_path):

@@ -8,6 +8,7 @@ written, and nothing is said about it (141, as when a shell reports the signal).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ from .output import one_line, say
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+NOT_WRITTEN = 1
+#: No disk takes what is written: full, over a quota, too long a file.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Edge(click.Group):
@@ -66,6 +70,14 @@ def exit_code(work: Callable[[], Any], *, debug: Callable[[], bool]) -> int:
     except BrokenPipeError:
         _close_stdout()
         code = PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in FULL or debug():
+            raise
+        where = f" to {error.filename}" if error.filename else ""
+        say(f"error: not all of it could be written{where}: {os.strerror(error.errno).lower()}; make room and run it "
+            "again")
+        _close_stdout()
+        code = NOT_WRITTEN
     return code if isinstance(code, int) else 0
 
 
