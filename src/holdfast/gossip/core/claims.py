@@ -17,7 +17,7 @@ Nobody is killed by hearsay: what an exchange says about a death is an accusatio
 from __future__ import annotations
 
 from ..messages import Alive, Dead, Ping, State, Suspect, Versions
-from .effects import Changed, Conflict, Departed, Packet, Refuted, StreamPing
+from .effects import Changed, Conflict, Departed, Judged, Packet, Refuted, StreamPing
 from .formulas import confirmations_wanted, suspicion_min_s
 from .members import STREAM_PROTOCOL, Member, held
 from .node import NUMBER_MAX, SUSPICION, Node
@@ -82,12 +82,16 @@ def dead(node: Node, claim: Dead) -> None:
 
 
 def expired(node: Node, name: str) -> None:
-    """Nobody refuted an accusation in time: this member declares the death, once a last ping stayed unanswered."""
+    """Nobody refuted an accusation in time: this member declares the death, once a last ping stayed unanswered, and
+    whoever is asked about deaths lets it."""
     member, suspicion = node.members.get(name), node.suspicions.get(name)
     if member is None or suspicion is None:
         return
     if suspicion.asked or not node.profile.lifeguard.last_word:
-        dead(node, Dead(member.incarnation, name, node.name))
+        if _may_bury(node, member):  # guard: a member's own word is asked about as well
+            dead(node, Dead(member.incarnation, name, node.name))
+        else:
+            node.timers.set((SUSPICION, name), node.now + suspicion.min_s)
     else:  # guard: whoever still answers is not buried
         suspicion.asked = node.number()
         node.last_words[suspicion.asked] = name
@@ -97,6 +101,14 @@ def expired(node: Node, name: str) -> None:
         if member.understands(STREAM_PROTOCOL):
             node.out.append(StreamPing(member.address, ping, until))
         node.timers.set((SUSPICION, name), until)
+
+
+def _may_bury(node: Node, member: Member) -> bool:
+    if node.burial is None:
+        return True
+    judged = node.burial(member, node.members.live, node.now, node.chance)
+    node.out.append(Judged(member.node, member.incarnation, judged.allowed, judged.acts))
+    return judged.allowed
 
 
 def spoke(node: Node, seq_no: int) -> None:

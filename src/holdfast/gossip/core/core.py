@@ -32,8 +32,8 @@ from ..profiles import LAN, Profile
 from . import claims, exchange, lag, probing, spreading
 from .effects import Deliver, Departed, Effect, Exchange, Packet
 from .events import Event, Exchanged, Join, Leave, Received, SetMeta, Spread, Start, StreamAcked, Tick
-from .members import NOBODY, Member, Roll, States
-from .node import GOSSIP, PROBE, PROBE_END, PROBE_TIMEOUT, PUSH_PULL, RECONNECT, SUSPICION, Node, Weigh
+from .members import NOBODY, Live, Member, Roll, States
+from .node import GOSSIP, PROBE, PROBE_END, PROBE_TIMEOUT, PUSH_PULL, RECONNECT, SUSPICION, Burial, Node, Weigh
 
 #: Of a member's meta, in bytes.
 META_MAX: Final = 512
@@ -68,17 +68,22 @@ class Core:
     """One member's protocol.
 
     name: at most 128 bytes, unique in the cluster; address: where others reach it. versions: what it speaks. weigh: how
-    long a message is on the wire, for filling packets. roll: members it begins with, in a simulation.
+    long a message is on the wire, for filling packets. roll: members it begins with, in a simulation. burial: asked
+    before this member declares a death itself, and what it says is the effect ``Judged``; None: the member decides
+    alone, as memberlist's does. Price of one: deaths wait for as long as it says no. Deaths that others tell are not
+    asked about: what is not to be believed of them is not handed in.
     """
 
     __slots__ = ("_node",)
 
     def __init__(self, name: str, address: Address, *, weigh: Weigh, profile: Profile = LAN, meta: bytes = b"",
-                 versions: Versions = SERF_VERSIONS, roll: Roll = NOBODY) -> None:
+                 versions: Versions = SERF_VERSIONS, roll: Roll = NOBODY,
+                 burial: Burial | None = None) -> None:
         if not name or len(meta) > META_MAX:
             raise ConfigurationError(f"a member needs a name ({name!r}) and at most {META_MAX} bytes of meta "
                                      f"({len(meta)})")
-        self._node = Node(profile, name, address, meta=meta, versions=versions, weigh=weigh, roll=roll)
+        self._node = Node(profile, name, address, meta=meta, versions=versions, weigh=weigh, roll=roll,
+                          burial=burial)
 
     def handle(self, event: Event, now: float, chance: Chance) -> list[Effect]:
         """What is to be done about it. now: seconds on a clock that never goes back."""
@@ -105,6 +110,11 @@ class Core:
     def members(self) -> Iterator[Member]:
         """All it holds, itself included, the dead as long as they are kept."""
         return iter(self._node.members)
+
+    @property
+    def live(self) -> Live:
+        """Whom it holds to be live, itself included: as it is now whenever it is looked at."""
+        return self._node.members.live
 
     def member(self, name: str) -> Member | None:
         """What it holds of one; None when it knows of none."""

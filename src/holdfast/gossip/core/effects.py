@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -98,5 +99,15 @@ class Lagged(msgspec.Struct, frozen=True, gc=False):
     late_s: float
 
 
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """Whoever is asked about deaths (``Burial``) was asked about this one. allowed: it is declared now. acts: what is
+    to be done about it, as they were given; the core does not look at them."""
+
+    node: str
+    incarnation: int
+    allowed: bool
+    acts: Sequence[object]
+
+
 Effect: TypeAlias = (Packet | StreamPing | Exchange | Changed | Conflict | Refuted | Probed | StreamOnly | Deliver
-                     | Departed | Refused | Lagged)
+                     | Departed | Refused | Lagged | Judged)

@@ -8,7 +8,7 @@ differently; on a real member the roll is empty and the table holds everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -184,6 +184,11 @@ class Members:
         """All that is held now."""
         return States(self.roll, dict(self._own))
 
+    @property
+    def live(self) -> Live:
+        """Who is held to be live."""
+        return Live(self)
+
     def _drop(self, name: str) -> Member:
         member = self[name]
         self._counts[member.state] -= 1
@@ -192,3 +197,23 @@ class Members:
         else:
             del self._own[name]
         return member
+
+
+class Live(Collection[str]):
+    """The names of those that a table holds to be live, the suspected ones and the holder included: always as they are
+    now, and no copy."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    def __len__(self) -> int:
+        return self._members.count(State.ALIVE) + self._members.count(State.SUSPECT)
+
+    def __iter__(self) -> Iterator[str]:
+        return (member.node for member in self._members if not member.gone)
+
+    def __contains__(self, name: object, /) -> bool:
+        member = self._members.get(name) if isinstance(name, str) else None
+        return member is not None and not member.gone

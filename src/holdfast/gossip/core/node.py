@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from ..._base.chance import Chance
 from ..messages import Address, Alive, Dead, Message, Suspect, User, Versions
@@ -14,12 +14,27 @@ from .broadcasts import Broadcasts
 from .effects import Effect, Packet
 from .formulas import transmissions
 from .health import Health
-from .members import NOBODY, Member, Members, Roll
+from .members import NOBODY, Live, Member, Members, Roll
 from .suspicion import Suspicion
 from .timers import Timers
 
 #: How many bytes a message has on the wire, its type byte included.
 Weigh: TypeAlias = Callable[[Message], int]
+
+
+class Judgement(Protocol):
+    """What is said of a death that a member is about to declare. acts: see ``effects.Judged``."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    @property
+    def acts(self) -> Sequence[object]: ...
+
+
+#: Asked when a suspicion of this member's own ran out: may it declare the death? (accused, who is held to be live, now,
+#: chance). Where not, it is asked again after the suspicion's shortest time, for as long as the suspicion stands.
+Burial: TypeAlias = Callable[[Member, Live, float, Chance], Judgement]
 
 #: Incarnations and numbers of pings are unsigned 32 bits on the wire.
 NUMBER_MAX: Final = 0xFFFF_FFFF
@@ -57,17 +72,18 @@ class Node:
 
     news: claims to be passed on; letters: the layer above's. failed: members to be tried again: where, and since when.
     relays_dropped: requests turned down because ``relays_max`` were under way. probes, probes_failed: begun, and ended
-    without an answer. last_words: whom the last ping before a
-    death was for, by its number. outdated: what is being handled accuses an earlier incarnation of this member.
+    without an answer. last_words: whom the last ping before a death was for, by its number. burial: who is asked before
+    a death; None: nobody. outdated: what is being handled accuses an earlier incarnation of this member.
     """
 
-    __slots__ = ("_gossip_phase", "_limit", "chance", "failed", "health", "host", "ignored", "incarnation",
+    __slots__ = ("_gossip_phase", "_limit", "burial", "chance", "failed", "health", "host", "ignored", "incarnation",
                  "last_words", "leaving", "letters", "members", "meta", "name", "news", "now", "out", "outdated",
                  "payload", "port", "probe", "probes", "probes_failed", "profile", "relays", "relays_dropped", "seq_no",
                  "started", "suspicions", "timers", "versions", "weigh")
 
     def __init__(self, profile: Profile, name: str, address: Address, *, meta: bytes, versions: Versions,
-                 weigh: Weigh, roll: Roll = NOBODY) -> None:
+                 weigh: Weigh, roll: Roll = NOBODY, burial: Burial | None = None) -> None:
+        self.burial = burial
         self.profile, self.name, self.meta, self.versions, self.weigh = profile, name, meta, versions, weigh
         self.host, self.port = bytes(address[0]) if isinstance(address[0], bytes) else address[0].encode(), address[1]
         self.members = Members(roll)

@@ -22,7 +22,7 @@ from ..core.core import Core
 from ..core.effects import Effect, Exchange, Packet, StreamPing
 from ..core.events import Event, Exchanged, Join, Received, Start, StreamAcked, Tick
 from ..core.members import Member, Roll, States
-from ..core.node import Weigh
+from ..core.node import Burial, Weigh
 from ..messages import SERF_VERSIONS, Address, State
 from ..profiles import LAN, Profile
 from .network import Network
@@ -108,9 +108,13 @@ class World:
         """Begins a member's life, knowing those on the roll, or nobody."""
         place = self.places[index]
         place.core = Core(name_of(index), address_of(index), weigh=self.weigh, profile=place.profile,
-                          roll=roll or Roll())
+                          roll=roll or Roll(), burial=self.burial(index))
         place.stopped, place.wake = False, math.inf
         self.give(index, Start())
+
+    def burial(self, index: int) -> Burial | None:
+        """Who is asked before that member declares a death; nobody, unless a world says otherwise."""
+        return None
 
     def crash(self, index: int) -> None:
         """Ends it without a word."""
