@@ -14,17 +14,18 @@ nothing. Live are those held to be alive or suspect, less those that *this* memb
 stayed unanswered: where most crash at once, those that are left must not wait for the words of the dead. No liar can
 make that number smaller, since it takes silence, not words.
 
-An accusation names an incarnation. The accused answers with a higher one, and all accusations of the lower one are
-void; that, and no clock, is what keeps old ones from being used again.
+An accusation names an incarnation. The accused answers with a higher one, and all accusations of lower ones are void
+from then on, also those that come after the case is closed: that, and no clock, is what keeps old ones from being used
+again, and from going round as news for as long as somebody has not heard them twice.
 
 **How it meets Lifeguard's timers.** They stay as they are: a suspicion still waits for its time-out, shortened by each
 confirmation, with a last ping at its end. Only what follows changes, at two places around ``core``:
 
 1. *What comes in*: every message goes through ``gate`` before ``Received``. An uncertified ``Dead`` becomes the
    ``Suspect`` that its sender was entitled to say: it starts or confirms a suspicion, and the accused can refute it.
-2. *What this member concludes itself*: where ``core.claims.expired`` would declare the death, the shell asks
-   ``may_bury``. If not, it spreads ``accuse(…)``, sends what ``solicit`` names, and asks again after the suspicion's
-   shortest time.
+2. *What this member concludes itself*: before it declares a death the core asks its ``burial``, and that is
+   ``may_bury``. If not, the shell spreads ``accuse(…)`` and sends what ``solicit`` names (the effect ``Judged``), and
+   the core asks again after the suspicion's shortest time.
 
 **Price.** Every death waits for k members to have probed: with solicitation about one probe interval more. Where fewer
 than k can still be reached, each death waits until this member has given up on all the others as well. k accusers in
@@ -67,6 +68,8 @@ class Quorum:
     """accusers: how many a death takes, where there are that many. 3 as memberlist's suspicion wants 2 confirmations;
     more: fewer lies succeed, and deaths wait for more probes. window_s: an accusation counts so long after it was
     heard. ask: members solicited at once; every_s: how often for one member. accused_max, accusers_max: kept at once.
+    floors_max: members of which it is remembered what they refuted; those that refuted long ago go first. Price of
+    fewer than members: old accusations of them are news again.
     """
 
     accusers: int = 3
@@ -75,9 +78,10 @@ class Quorum:
     every_s: float = 2.0
     accused_max: int = 1_024
     accusers_max: int = 16
+    floors_max: int = 16_384
 
     def __post_init__(self) -> None:
-        if min(self.accusers, self.ask, self.accused_max) < 1 or self.accusers_max < self.accusers:
+        if min(self.accusers, self.ask, self.accused_max, self.floors_max) < 1 or self.accusers_max < self.accusers:
             raise ConfigurationError("a quorum takes one accuser at least, and keeps as many as it takes")
         if self.window_s <= 0 or self.every_s <= 0:
             raise ConfigurationError("a quorum's window_s and every_s are above 0")
@@ -118,12 +122,12 @@ class _Case:
     """What is said of one member. Each accuser has one word in it, the one about the highest incarnation: whoever
     invents incarnations uses up its own word and nobody else's."""
 
-    __slots__ = ("asked_at", "certified", "lowest", "probed_at", "words")
+    __slots__ = ("asked_at", "certified", "probed_at", "words")
 
     def __init__(self) -> None:
         self.words: dict[str, tuple[Accusation, float]] = {}
         self.asked_at = self.probed_at = -1e300
-        self.certified, self.lowest = -1, 0
+        self.certified = -1
 
     def of(self, incarnation: int) -> list[tuple[Accusation, float]]:
         return [word for word in self.words.values() if word[0].incarnation == incarnation]
@@ -132,11 +136,13 @@ class _Case:
 class Deaths:
     """Accusations under way. cluster: its label, so that signatures of another cluster are none here."""
 
-    __slots__ = ("_cases", "_cluster", "_me", "_sign", "_unreached", "_verify", "quorum")
+    __slots__ = ("_cases", "_cluster", "_floors", "_me", "_sign", "_unreached", "_verify", "quorum")
 
     def __init__(self, quorum: Quorum, me: str, sign: Sign, verify: Verify, cluster: bytes = b"") -> None:
         self.quorum, self._me, self._sign, self._verify, self._cluster = quorum, me, sign, verify, cluster
         self._cases: OrderedDict[str, _Case] = OrderedDict()
+        # By member: the incarnation that it showed. It outlives the case.
+        self._floors: OrderedDict[str, int] = OrderedDict()
         # Whom this member accuses itself.
         self._unreached: set[str] = set()
 
@@ -159,9 +165,9 @@ class Deaths:
         and of strangers are not looked at: an issuer of names would cost signatures."""
         if accusation.accuser not in live or accusation.node not in live or accusation.accuser == accusation.node:
             return False
-        case = self._cases.get(accusation.node)
-        if case is not None and accusation.incarnation < case.lowest:
+        if self._over(accusation.node, accusation.incarnation):
             return False
+        case = self._cases.get(accusation.node)
         word = None if case is None else case.words.get(accusation.accuser)
         if word is not None and (accusation.incarnation < word[0].incarnation or (
                 accusation.incarnation == word[0].incarnation and now - word[1] <= self.quorum.window_s)):
@@ -217,7 +223,7 @@ class Deaths:
     def may_probe(self, node: str, incarnation: int, live: Roster, now: float) -> bool:
         """This member is asked (``Solicit``) to probe a member itself: shall it? Once in ``every_s`` for each, however
         many ask; what it would tell anybody it tells all."""
-        if node == self._me or node not in live:
+        if node == self._me or node not in live or self._over(node, incarnation):
             return False
         case = self._case(node)
         word = case.words.get(self._me)
@@ -233,11 +239,15 @@ class Deaths:
             accusation for accusation, _ in case.of(incarnation)))
 
     def refuted(self, node: str, incarnation: int) -> bool:
-        """It lives, in that incarnation: accusations of lower ones are void. Were there any?"""
+        """It lives, in that incarnation: accusations of lower ones are void, now and later. Were there any?"""
+        if incarnation > self._floors.get(node, 1):  # nobody is below its first one
+            self._floors[node] = incarnation
+            self._floors.move_to_end(node)
+            if len(self._floors) > self.quorum.floors_max:
+                self._floors.popitem(last=False)
         case = self._cases.get(node)
         if case is None:
             return False
-        case.lowest = max(case.lowest, incarnation)
         void = [accuser for accuser, (accusation, _) in case.words.items() if accusation.incarnation < incarnation]
         for accuser in void:
             del case.words[accuser]
@@ -245,12 +255,20 @@ class Deaths:
             self._unreached.discard(node)
         return bool(void)
 
+    def forget(self, node: str) -> None:
+        """It is no member any more: what it refuted need not be remembered. Where it comes back it says how far."""
+        self._floors.pop(node, None)
+
     def tidy(self, now: float) -> None:
         """Forgets cases in which nothing counts any more."""
         for node, case in list(self._cases.items()):
             latest = max([case.probed_at, case.asked_at, *(heard for _, heard in case.words.values())])
             if now - latest > self.quorum.window_s:
                 self._drop(node)
+
+    def _over(self, node: str, incarnation: int) -> bool:
+        """Is that an incarnation that the member has left behind?"""
+        return incarnation < self._floors.get(node, 0)  # guard: what was refuted is no news again
 
     def _keep(self, accusation: Accusation, now: float) -> bool:
         case = self._case(accusation.node)

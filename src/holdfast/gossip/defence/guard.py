@@ -197,6 +197,8 @@ class Guard:
     def left(self, name: str, now: float) -> None:
         """It left, died, or was put out."""
         self._quota.release(name)
+        if self._deaths is not None:
+            self._deaths.forget(name)
         if self.ledger.scores is not None:
             self.ledger.scores.disconnected(name, now)
 

@@ -153,6 +153,43 @@ def test_a_refutation_voids_what_was_said_of_lower_incarnations(member):
     assert here.may_bury("h", 2, LIVE, 2.0) is False
 
 
+def test_what_was_refuted_is_no_news_again_when_its_case_is_closed(member):
+    """Or it goes round for as long as anybody is there who has not heard it lately."""
+    here, old = member("g"), accusations(member, "abc")
+    assert not here.refuted("h", 2)  # nobody had accused it here
+    assert [here.heard(one, LIVE, 0.0) for one in old] == [False] * 3
+    new = accusations(member, "a", incarnation=2)[0]
+    assert here.heard(new, LIVE, 0.0)
+    assert here.refuted("h", 3)
+    here.tidy(1_000.0)
+    assert not here._cases
+    assert [here.heard(one, LIVE, 1_000.0) for one in [*old, new]] == [False] * 4
+    assert here.check(Certificate("h", 1, tuple(old)), LIVE, 1_000.0) is False
+    assert not here.may_probe("h", 2, LIVE, 1_000.0)
+    assert here.may_probe("h", 3, LIVE, 1_000.0)
+
+
+def test_an_old_life_that_is_told_late_makes_no_accusation_news_again(member):
+    here = member("g")
+    here.refuted("h", 5)
+    here.refuted("h", 2)
+    assert here.heard(accusations(member, "a", incarnation=4)[0], LIVE, 0.0) is False
+
+
+def test_what_members_refuted_is_remembered_of_so_many_and_of_members_alone(member):
+    here = member("g", floors_max=3)
+    for number in range(10):
+        here.refuted(f"m{number}", 2)
+        here.refuted(f"n{number}", 1)  # its first life: nothing is below
+    assert list(here._floors) == ["m7", "m8", "m9"]
+    here.refuted("m7", 3)
+    here.refuted("m0", 2)
+    assert list(here._floors) == ["m9", "m7", "m0"]
+    here.forget("m7")
+    here.forget("m7")
+    assert list(here._floors) == ["m9", "m0"]
+
+
 def test_accusations_of_different_incarnations_do_not_add_up(member):
     here = member("g")
     for one in accusations(member, "ab"):

@@ -389,3 +389,13 @@ def test_rejected_ids_have_a_bound(guard):
 def test_flood_below_nothing_is_refused():
     with pytest.raises(ConfigurationError, match="flood"):
         Defences(flood=-1)
+
+
+def test_what_a_member_refuted_is_forgotten_with_the_member(guard):
+    here = guard()
+    here.refuted("h", 3)
+    (old,) = guard("a").accuse("h", 2, 0.0)
+    assert here.accused("a", old.data, {"g", "a", "h"}, 0.0).acts == ()
+    here.left("h", 0.0)
+    (tell,) = here.accused("a", old.data, {"g", "a", "h"}, 0.0).acts
+    assert tell.what == "accusation"

@@ -118,7 +118,9 @@ def test_an_accusation_of_a_life_that_is_over_goes_no_further():
     """Or it would go round for as long as anybody has not heard of it twice."""
     world = scene(Defences(encryption=True, signatures=True, certificates=True))
     world.run(1.0)
-    (told,) = (act for act in world.posts[0].bury(name_of(4), 1, 1.0).acts if isinstance(act, Tell))
+    core = world.places[0].core
+    (told,) = (act for act in world.posts[0].bury(core.member(name_of(4)), core.live, 1.0).acts
+               if isinstance(act, Tell))
     burial, death = world.posts[1].accused(ACCUSATION + told.data, name_of(0), 1.0)
     assert ([type(act) for act in burial.acts], death) == ([Tell], None)
     world.give(4, SetMeta(b"a later life"))

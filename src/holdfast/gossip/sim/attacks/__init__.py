@@ -12,8 +12,8 @@
 
 The members are the core that ships, and every decision against an attacker is the one that ships: ``gossip.signing``,
 ``gossip.trust``, ``gossip.defence``, with real keys. What is simulated is the clock, the way of packets, the attacker,
-and how a member asks these parts in turn. One thing is left as it is without them: what a member concludes itself, when
-its own suspicion runs out, it believes; certificates are asked for what others say.
+and how a member asks these parts in turn. One thing is left out: nobody is asked to probe an accused member itself
+(``Solicit``); accusers are those whose own suspicion ran out.
 
 Inside::
 

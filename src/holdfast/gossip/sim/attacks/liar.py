@@ -101,11 +101,11 @@ def run(defences: Defences, members: int, chance: Chance, *, lies: Lies, liars: 
 def _lie(scene: Scene, liar: int, victim: int, lies: Lies) -> None:
     core = scene.places[liar].core
     held = None if core is None else core.member(name_of(victim))
-    if held is None:
+    if core is None or held is None:
         return
     told = [_said(scene, liar, lie) for lie in lies(About(held, name_of(liar), name_of(VICTIMS + victim)))]
     if lies is deaths:
-        burial = scene.posts[liar].bury(held.node, held.incarnation, scene.now)
+        burial = scene.posts[liar].bury(held, core.live, scene.now)
         told += [User(ACCUSATION + act.data) for act in burial.acts if isinstance(act, Tell)]
     for _ in range(TOLD):
         receiver = int(scene.chance.random() * scene.honest)

@@ -12,15 +12,14 @@ A claim goes over the wire as the bytes that prove it, where signatures are on: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ...._base.chance import Chance
-from ....errors import BadPacket
 from ...core.core import Core
+from ...core.members import Member
 from ...defence import Guard, Seams
-from ...defence import deaths as certificates
 from ...defence.acts import Burial, Incoming
 from ...defence.coverage import ID
 from ...defence.validation import Verdict
@@ -49,26 +48,6 @@ class Cluster:
     chance: Chance
     drawn: Bytes
     host: Callable[[str], bytes]
-
-
-class Live:
-    """Whom a core holds to be live, itself included, without a copy of its table."""
-
-    __slots__ = ("_core",)
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def __len__(self) -> int:
-        found = self._core.inspect()
-        return found.alive + found.suspect
-
-    def __iter__(self) -> Iterator[str]:
-        return (member.node for member in self._core.members if not member.gone)
-
-    def __contains__(self, name: object, /) -> bool:
-        member = self._core.member(name) if isinstance(name, str) else None
-        return member is not None and not member.gone
 
 
 @dataclass(kw_only=True)
@@ -182,36 +161,29 @@ class Post:
 
     # -- deaths -------------------------------------------------------------------------------------------------------
 
-    def bury(self, node: str, incarnation: int, now: float) -> Burial:
-        """This member holds another to be dead: what it spreads of it."""
+    def bury(self, member: Member, live: Collection[str], now: float) -> Burial:
+        """This member's suspicion of another ran out: may it be held to be dead, and what is spread of it?"""
         return Burial(True) if self.guard is None else self.guard.bury(
-            node, incarnation, Live(self.core), now, self.cluster.chance)
+            member.node, member.incarnation, live, now, self.cluster.chance)
+
+    def refuted(self, incarnation: int) -> None:
+        """This member contradicted what was said of it: what still goes round of that is over."""
+        if self.guard is not None:
+            self.guard.refuted(self.name, incarnation)
 
     def accused(self, letter: bytes, peer: str, now: float) -> tuple[Burial, Dead | None]:
-        """Accusations came: what is passed on, and the death, when they are enough for one.
-
-        Those of a life that is over are dropped before: the guard forgets a case that was refuted, and they would be
-        news to it for as long as they go round.
-        """
-        data = letter[len(ACCUSATION):]
-        try:
-            said = certificates.decode(data)
-        except BadPacket as error:
-            self.bad(peer, error.why, now)
+        """Accusations came: what is passed on, and the death, when they are enough for one."""
+        if self.guard is None:
             return Burial(False), None
-        held = self.core.member(said.node)
-        if self.guard is None or held is None or said.incarnation < held.incarnation:  # guard: lives that are over
-            return Burial(False), None
-        burial = self.guard.accused(peer, data, Live(self.core), now)
-        by = said.accusations[0].accuser if said.accusations else ""
-        return burial, Dead(said.incarnation, said.node, by) if burial.allowed and not held.gone else None
+        burial = self.guard.accused(peer, letter[len(ACCUSATION):], self.core.live, now)
+        return burial, Dead(burial.incarnation, burial.node, peer) if burial.allowed else None
 
     def _gated(self, message: Message, now: float) -> Message:
         if self.guard is None:
             return message
         if isinstance(message, Alive):
             self.guard.refuted(message.node, message.incarnation)
-        return self.guard.gate(message, Live(self.core), now)
+        return self.guard.gate(message, self.core.live, now)
 
     def _signed_by(self, name: str, message: bytes, signature: bytes) -> bool:
         node = self.cluster.registry.node_of(name)

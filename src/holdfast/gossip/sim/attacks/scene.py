@@ -15,10 +15,11 @@ from typing import Protocol
 
 from ...._base.chance import Chance
 from ...core.core import Core
-from ...core.effects import Changed, Deliver, Effect, Exchange, Packet
+from ...core.effects import Deliver, Effect, Exchange, Judged, Packet, Refuted
 from ...core.events import Exchanged, Received, Spread
 from ...core.members import Roll, States
-from ...defence.acts import Burial, Tell
+from ...core.node import Burial
+from ...defence.acts import Tell
 from ...messages import Alive, Dead, Message, NodeState, State, Suspect, User
 from ...profiles import LAN, Profile
 from ..network import Network
@@ -102,6 +103,12 @@ class Scene(World):
         core = self.places[index].core
         if core is not None:
             self.posts[index] = Post(name=name_of(index), cluster=self.cluster, core=core, began=self.now)
+
+    def burial(self, index: int) -> Burial | None:
+        """Its post is asked, where a death takes a certificate."""
+        if not self.defences.certificates:
+            return None
+        return lambda member, live, now, _: self.posts[index].bury(member, live, now)
 
     def _introduce(self) -> None:
         """Members of a cluster that has been running can prove of each other that they live."""
@@ -191,9 +198,10 @@ class Scene(World):
     def _watch(self, now: float, index: int, effect: Effect) -> None:
         if isinstance(effect, Deliver):
             self._delivered(index, effect.message.payload, index_of(effect.source))
-        elif isinstance(effect, Changed) and effect.what == "failed" and effect.by == name_of(index):
-            member = effect.member
-            self._spread(index, self.posts[index].bury(member.node, member.incarnation, now))
+        elif isinstance(effect, Judged):
+            self._spread(index, effect.acts)
+        elif isinstance(effect, Refuted):
+            self.posts[index].refuted(effect.incarnation)
 
     def _delivered(self, index: int, letter: bytes, source: int) -> None:
         post, peer = self.posts[index], name_of(source)
@@ -201,7 +209,7 @@ class Scene(World):
             return
         if letter.startswith(ACCUSATION):
             burial, death = post.accused(letter, peer, self.now)
-            self._spread(index, burial)
+            self._spread(index, burial.acts)
             if death is not None:
                 self.give(index, Received((death,), address_of(source)))
             return
@@ -216,8 +224,8 @@ class Scene(World):
         if onward is not None:
             self.tell(index, onward)
 
-    def _spread(self, index: int, burial: Burial) -> None:
-        for act in burial.acts:
+    def _spread(self, index: int, acts: Iterable[object]) -> None:
+        for act in acts:
             if isinstance(act, Tell):
                 self.tell(index, ACCUSATION + act.data)
 
