@@ -140,6 +140,8 @@ PURE = [
     "gossip/keys/rotation_record.py",
     "gossip/keys/rotation_triggers.py",
     "gossip/messages.py",
+    "gossip/native/asides.py",
+    "gossip/native/evidence.py",
     "gossip/native/exchange.py",
     "gossip/native/frames.py",
     "gossip/native/letters.py",

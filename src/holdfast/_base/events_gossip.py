@@ -241,7 +241,7 @@ class GossipEquivocated(OfGossip, frozen=True, kw_only=True):
 class GossipCovered(OfGossip, frozen=True, kw_only=True):
     """Compared with the user events that a peer had lately, as an exchange brought them, this share (0 to 1) had
     reached this member by gossip; ``pulled`` came by the exchange. What was told a moment before counts as missing.
-    Not of native clusters."""
+    In native clusters an audit compares what settled for seconds, and pulls it."""
 
     share: float
     pulled: int

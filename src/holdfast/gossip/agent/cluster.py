@@ -51,7 +51,7 @@ from ..trust import Status as KeyStatus
 from .address import text
 from .courier import reason, unreachable
 from .feed import Feed
-from .guarding import DEFENDED, AuditTo, Guarding
+from .guarding import DEFENDED_NATIVE, AuditTo, Guarding
 from .inspect import ClusterInspection, look
 from .key_changes import KeyChanges
 from .native import REFUSE_KEYS, Resident
@@ -105,8 +105,8 @@ class Cluster:
     are the bytes it shows then.
 
     defences: limits before decryption, scores, bans, validators of events, places, a flood of own events; see
-    ``guarding.DEFENDED``. None: off, so that it behaves as Serf does, and in a native cluster DEFENDED. audit: a file
-    for decisions, each chained to the one before, or who is given the lines; 10 a second of 250 bytes.
+    ``guarding.DEFENDED``. None: off, so that it behaves as Serf does, and in a native cluster DEFENDED_NATIVE. audit: a
+    file for decisions, each chained to the one before, or who is given the lines; 10 a second of 250 bytes.
 
     snapshot: a file that remembers who was there, to enter by them after a restart. After a leave it is not used,
     unless rejoin_after_leave. leave_on_exit: False makes the end of ``async with`` a failure to the others' eyes, as
@@ -163,14 +163,15 @@ class Cluster:
 
     def _guarded(self, defences: Defences | None, audit: AuditTo | None) -> Guarding | None:
         native, keyring = self._native is not None, self._settings.keyring
-        wanted = DEFENDED if defences is None and native else defences or OFF
+        wanted = DEFENDED_NATIVE if defences is None and native else defences or OFF
         if wanted == OFF:
             if audit is not None:
                 raise ConfigurationError("there is nothing to audit without defences: give defences=DEFENDED of "
                                          "holdfast.gossip.agent, or leave out audit")
             return None
         return Guarding(self._settings.name, wanted, self._clock, self._telling, sealed=native or keyring is not None,
-                        native=native, audit=audit)
+                        native=native, label=self._native.anchor.cluster if self._native is not None else b"",
+                        audit=audit)
 
     # -- life -------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from ...errors import BadPacket, ConfigurationError, GossipError, JoinFailed, Ke
 from ..core.events import Received
 from ..messages import Address, Dead, Message, State
 from ..native import Native, NativeVoice
+from ..native.asides import Aside
 from ..native.frames import JOIN, KEYS, Incoming, KeyWord, Knock, Word, stream
 from ..native.people import People
 from ..signing import Algorithm, Notary, PrivateKey, Registry, Replays, Signer, Verifier
@@ -55,6 +56,7 @@ from ..trust.policy import (
     Turned,
 )
 from ..trust.records import encode
+from .counsel import Counsel
 from .courier import found, reason, unreachable
 from .shell import Shell
 from .tasks import Tasks
@@ -66,7 +68,7 @@ log = logging.getLogger("holdfast")
 REFUSE_KEYS: Final = ("this cluster's keys are sealed to each member and never told: change them with rotate(), expel "
                       "a member with revoke()")
 #: Words about keys that are being said, at once.
-LIMITS: Final = {"keys": 256, "upkeep": 4}
+LIMITS: Final = {"keys": 256, "upkeep": 4, "asides": 64}
 #: Batches of effects that wait for a slow disk.
 QUEUE_MAX: Final = 4096
 #: How often a wait looks again, at the latest.
@@ -176,6 +178,7 @@ class Resident:
         self._live: frozenset[str] = frozenset()
         self._among_others = False
         self._shell: Shell | None = None
+        self._counsel: Counsel | None = None
         self._lost: Callable[[GossipError], None] | None = None
 
     def _desk(self, said: Certificate, credential: Credential) -> Invitations | None:
@@ -232,6 +235,9 @@ class Resident:
         shell.counts.update(self.counts)
         self._shell, self._lost, self.counts = shell, lost, shell.counts
         self.voice.counts = shell.counts
+        if shell.guarding is not None:
+            self._counsel = Counsel(shell.guarding, shell, self.voice, self._transport, self.tasks, clock=self._clock,
+                                    chance=self._chance, stream_s=self._stream_s)
         self.tasks.start("upkeep", self._upkeep())
 
     async def close(self) -> None:
@@ -275,6 +281,8 @@ class Resident:
     def drain(self) -> None:
         """What came to light while packets were read: who showed a certificate, what is to be asked and answered."""
         voice = self.voice
+        if self._counsel is not None:
+            self._counsel.compare()
         for waiting in (self.people.happened, voice.happened):
             while waiting:
                 self.handle(waiting.popleft())
@@ -299,6 +307,9 @@ class Resident:
             elif isinstance(message, KeyWord):
                 word = message.word()
                 self.handle(Heard(word.peer, word.data))
+            elif isinstance(message, Aside):
+                if self._counsel is not None:
+                    await self._counsel.serve(message, talk)
             else:
                 await shell.courier.answer(message, talk)
         except BadPacket as error:

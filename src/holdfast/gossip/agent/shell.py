@@ -399,7 +399,7 @@ class Shell:
             return "this member stops"
         states = theirs.states
         if self.guarding is not None:
-            if self.guarding.banned(self._caller(source)):
+            if self.guarding.banned(self.caller(source)):
                 return "it is banned here"
             states = self.guarding.states(states, self.core)
         effects = self.core.handle(Exchanged(states, source, join), self.now, self._chance)
@@ -410,7 +410,7 @@ class Shell:
             return why
         if self.layer is not None and theirs.user_state:
             if self.guarding is not None:
-                self.guarding.brings(self._caller(source), source[0], by_exchange=True)
+                self.guarding.brings(self.caller(source), source[0], by_exchange=True)
             try:
                 self.do_layer(self.layer.merge(theirs.user_state, self.now, join=entering))
             except BadPacket as error:
@@ -422,13 +422,13 @@ class Shell:
             self.handle(Received(theirs.more, source))
         return ""
 
-    def _caller(self, source: Address) -> str:
+    def caller(self, source: Address) -> str:
         """Whose stream it is, as far as that is sure."""
         return self._names.get(source, "") or only_at(source[0], self._names.items())
 
     def may_talk(self, source: Address) -> bool:
         """Somebody opened a stream: is it listened to?"""
-        why = self.guarding.may_talk(source[0], self._caller(source)) if self.guarding is not None else ""
+        why = self.guarding.may_talk(source[0], self.caller(source)) if self.guarding is not None else ""
         if why:
             self.counts[f"streams_refused_{why}"] += 1
         return not why
@@ -436,7 +436,7 @@ class Shell:
     def bad(self, source: Address, why: str) -> None:
         """What came by a stream of somebody's was bad."""
         if self.guarding is not None:
-            self.guarding.bad(self._caller(source), why)
+            self.guarding.bad(self.caller(source), why)
 
     def blamed(self, source: Address, why: str) -> None:
         """A signed message of whoever is there was no honest member's. Held against it where a stream brought it."""

@@ -142,6 +142,14 @@ class Telling:
         """How peers behave, at times."""
         self._emit(ev.GossipScored(node=self._node, lowest=lowest, median=median, gray=gray, banned=banned))
 
+    def equivocated(self, member: str) -> None:
+        """A member signed two letters under one number."""
+        self._emit(ev.GossipEquivocated(node=self._node, member=member))
+
+    def split(self, differing: int) -> None:
+        """So many members keep another view than this one's; 0: none any more."""
+        self._emit(ev.GossipSplit(node=self._node, differing=differing))
+
     def covered(self, brought: int, new: int) -> None:
         """An exchange brought so many events, and so many of them had not come by gossip."""
         if brought:

@@ -175,6 +175,12 @@ class Coverage:
             self._audits.append((len(had), len(missing)))
         return Compared(pull, len(had), len(missing), owes and self._silent(peer, of))
 
+    def gave(self, peer: str, ids: Iterable[bytes]) -> None:
+        """It kept these promises, whatever became of the messages here."""
+        of = self._peers.get(peer)
+        if of is not None:
+            of.promises.difference_update(ids)
+
     def broken(self, now: float) -> list[str]:
         """Peers whose promises ran out, and not for the first time: they pay."""
         pay = []

@@ -120,6 +120,10 @@ class Equivocations:
             self._proofs.popitem(last=False)
         return origin
 
+    def forget(self, origin: str) -> None:
+        """Nothing is proved against whoever is called so now."""
+        self._proofs.pop(origin, None)
+
     def holds(self, proof: Proof) -> str | None:
         """Whom it convicts; None for nobody."""
         if max(len(proof.first), len(proof.second)) > self.watching.statement_max:
@@ -139,3 +143,8 @@ def encode(proof: Proof) -> bytes:
 def decode(data: bytes, watching: Watching) -> Proof:
     """From the wire. Raises BadPacket."""
     return read(data, Proof, 2 * watching.statement_max + _FRAME_MAX, "a proof")
+
+
+def first_of(data: bytes) -> bytes:
+    """The first of the two signed statements of a proof that was encoded here."""
+    return msgspec.msgpack.decode(data, type=Proof).first

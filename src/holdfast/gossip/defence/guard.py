@@ -196,6 +196,8 @@ class Guard:
 
     def left(self, name: str, now: float) -> None:
         """It left, died, or was put out."""
+        if self._views is not None:
+            self._views.forget(name)  # guard: a difference ends with whom it was with
         self._quota.release(name)
         if self._deaths is not None:
             self._deaths.forget(name)
@@ -290,6 +292,23 @@ class Guard:
 
     # Proofs.
 
+    @property
+    def convicted(self) -> dict[str, proofs.Proof]:
+        """By whose signatures it is proved that they said two things."""
+        return {} if self._equivocations is None else self._equivocations.proofs
+
+    def acquit(self, name: str, now: float) -> None:
+        """The name is another node's by now, against whom nothing is proved."""
+        if self._equivocations is not None:
+            self._equivocations.forget(name)
+        if self.ledger.bans is not None and self.ledger.bans.lift(name):
+            self.ledger.audit.write("unban", name, "the name is another node's", now, must=True)
+
+    def stated(self, statement: proofs.Statement, signed: bytes, now: float) -> tuple[Act, ...]:
+        """Bytes whose signature was verified, and what they stand for, where it is not asked of a message."""
+        found = None if self._equivocations is None else self._equivocations.said(statement, signed)
+        return () if found is None else self._convicted(statement.origin, found, now)
+
     def proof(self, peer: str, data: bytes, now: float) -> tuple[Act, ...]:
         """A peer brought a proof of equivocation: the origin is banned and the proof passed on, once."""
         if self._equivocations is None:
@@ -336,7 +355,25 @@ class Guard:
         self.ledger.counts["coverage: silent"] += 1
         return compared, self.ledger.pay(peer, "missing", now)
 
+    def gave(self, peer: str, ids: Iterable[bytes]) -> None:
+        """A peer gave what was pulled, whatever became of it here."""
+        self._coverage.gave(peer, ids)
+
+    def knows(self, id_: bytes) -> bool:
+        """Did this message come here lately?"""
+        return self._coverage.knows(id_)
+
     # Views.
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Members whose view is another one, for however short a time."""
+        return () if self._views is None else self._views.differing
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Differences that stay."""
+        return () if self._views is None else self._views.splits
 
     def view(self, round_: int, live: Iterable[Entry]) -> bytes:
         """This member's signed view. round_: higher each time, over restarts too: a clock's milliseconds do."""

@@ -144,6 +144,15 @@ class Views:
         """Differences that stand now."""
         return tuple(one.reported for one in self._peers.values() if one.reported is not None)
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Whose view was another one when it was last compared, for however short a time."""
+        return tuple(self._peers)
+
+    def forget(self, peer: str) -> None:
+        """It is gone, and so is what it saw."""
+        self._peers.pop(peer, None)
+
     def compare(self, ours: Claim, theirs: Claim, now: float) -> Fetch | None:
         """A peer's claim, whose signature was verified. Ours is of this moment. A Fetch: the difference stays."""
         if len(theirs.buckets) != BUCKETS or theirs.member == ours.member:

@@ -5,7 +5,8 @@
 
     datagram   f4 │ label u8+n │ sealed ( 0 │ parts )                      part: length u16 │ kind u8 │ bytes
     stream     f4 │ label u8+n │ kind u8 │ length u32 │ body
-                    kind 1: sealed ( 1 │ exchange or part )      kind 2: about keys      kind 3: a step of a join
+                    kind 1: sealed ( 1 │ exchange, 2 │ part, 3 │ word between defences )
+                     kind 2: about keys      kind 3: a step of a join
 
 The label stands before all, so that what another cluster sends is refused by its name, and is bound to what is sealed.
 Kinds 2 and 3 are not sealed: whoever says them may have no key yet. They carry what is signed, or sealed to one node.
@@ -28,6 +29,7 @@ from ..wire import label as labels
 DATAGRAM: Final = 0
 EXCHANGE: Final = 1
 ALONE: Final = 2
+ASIDE: Final = 3
 
 #: Kinds of parts: a message that needs no proof, one that carries it, and a question for a key.
 PLAIN: Final = 0

@@ -76,6 +76,11 @@ class Letters:
         """Those that are young enough to be told to who missed them, the oldest first."""
         return [data for data, time_ms, shown in self._proofs.values() if shown and self._young(time_ms, now)]
 
+    def young(self, now: WallMs) -> list[tuple[bytes, bytes, WallMs]]:
+        """The same with what is in each and when it was signed: payload, bytes, time."""
+        return [(payload, data, time_ms) for payload, (data, time_ms, shown) in self._proofs.items()
+                if shown and self._young(time_ms, now)]
+
     def _young(self, time_ms: WallMs, now: WallMs) -> bool:
         return now - time_ms <= self._notary.verifier.lifetimes.user_ms
 

@@ -17,6 +17,7 @@ A lock holds it together: long streams are read and written in threads, and two 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -25,7 +26,20 @@ from typing import TYPE_CHECKING, Final
 from ..._base.clock import WallMs
 from ...errors import BadPacket, ConfigurationError, GossipError, NotTrusted
 from ..messages import Ack, Address, Alive, Dead, Err, IndirectPing, Message, Nack, Ping, PushPull, Suspect, User
-from ..signing import Accepted, AskForKey, Blame, Claim, Kind, Notary, Quarantined, Rejected, Told
+from ..signing import (
+    Accepted,
+    AskForKey,
+    Blame,
+    Claim,
+    Duplicate,
+    Envelope,
+    Kind,
+    Notary,
+    Quarantined,
+    Rejected,
+    Told,
+)
+from ..signing import envelope as envelopes
 from ..signing.claims import TOPICS
 from ..trust.epochs import Epoch
 from ..trust.machine import Trust
@@ -34,7 +48,9 @@ from ..trust.policy import Event, Unreadable
 from ..wire import Unwrapped
 from ..wire import label as labels
 from ..wire.codec import decode, encode
-from . import exchange, frames
+from . import asides, exchange, frames
+from .asides import Aside
+from .evidence import Evidence
 from .frames import Incoming, KeyWord, Knock, Part
 from .letters import Letters
 from .people import People
@@ -46,6 +62,8 @@ if TYPE_CHECKING:
 OUTBOX_MAX: Final = 1024
 #: Who says that it enters and was not answered yet.
 ENTERING_MAX: Final = 1024
+#: Letters that wait for whoever compares what members say: all that one exchange brings.
+WITNESSED_MAX: Final = 4096
 #: Messages that need no proof: they say nothing of anybody.
 _OPEN: Final = (Ping, IndirectPing, Ack, Nack)
 _KEY_ID: Final = 32
@@ -80,6 +98,11 @@ class NativeVoice:
         self.counts: Counter[str] = Counter()
         #: Whom something bad is held against, for whoever keeps scores.
         self.blamed: deque[Blame] = deque(maxlen=OUTBOX_MAX)
+        self.evidence: Final = Evidence(notary)
+        #: Letters whose signatures hold, new or not, for whoever looks for two under one number; None: nobody does.
+        self.witnessed: deque[tuple[Envelope, bytes]] | None = None
+        #: Is nothing taken that this member says? Asked in threads too.
+        self.silenced: Callable[[str], bool] = lambda _: False
 
     # -- out
 
@@ -120,6 +143,15 @@ class NativeVoice:
     def open_stream(self, kind: int, body: bytes) -> bytes:
         """A stream that is not sealed: about keys, or a step of a join."""
         return frames.stream(self._label, kind, body)
+
+    def aside(self, word: asides.Word) -> bytes:
+        """A stream between defences. Raises GossipError while this member has no key yet."""
+        with self._lock:
+            epoch = self._trust.epochs.current
+            if epoch is None:
+                raise GossipError("this member has no key of its cluster yet")
+            inner = bytes([frames.ASIDE]) + asides.encode(word)
+            return frames.stream(self._label, frames.SEALED, self.sealer.seal(epoch, inner))
 
     def _sealed(self, epoch: Epoch, inner: bytes) -> bytes:
         return labels.put(self._label, self.sealer.seal(epoch, inner))
@@ -183,6 +215,8 @@ class NativeVoice:
             inner = self._opened(body)
             if inner[:1] == bytes([frames.EXCHANGE]):
                 return self._exchanged(exchange.decode(inner[1:]), source)
+            if inner[:1] == bytes([frames.ASIDE]):
+                return Aside(inner[1:])
             if inner[:1] == bytes([frames.ALONE]) and len(inner) > 1:
                 if inner[1] == frames.PLAIN and inner[2:3] == b"\x0d":
                     return decode(inner[2:])  # an error, which streams alone bring
@@ -201,7 +235,8 @@ class NativeVoice:
         with self._lock:
             for peer, told in self._notary.release(signer, self._wall()):
                 if isinstance(peer, tuple):
-                    self.released.extend((each, peer[0]) for each in self._told(told))
+                    with contextlib.suppress(BadPacket):  # it was counted, and the others are none the worse for it
+                        self.released.extend((each, peer[0]) for each in self._told(told))
 
     def _opened(self, body: bytes) -> bytes:
         try:
@@ -245,6 +280,8 @@ class NativeVoice:
                 self.counts[f"blamed_{effect.reason}"] += 1
                 self.blamed.append(effect)
         result = told.verdict.result
+        if isinstance(result, Accepted | Duplicate) and result.envelope.kind is Kind.USER:
+            self._witness(result)
         if isinstance(result, Rejected):
             raise BadPacket(f"a signed message was refused: {result.reason} {result.detail}", why=result.reason)
         if told.claim is not None:
@@ -256,6 +293,31 @@ class NativeVoice:
                 return [User(self.letters.heard(result.envelope, result.data))]
             self.release(result.envelope.key_id)
         return []
+
+    def _witness(self, result: Accepted | Duplicate) -> None:
+        if self.silenced(self._notary.verifier.registry.name_of(result.envelope.origin) or ""):
+            # guard: letters of who was convicted
+            raise BadPacket("a letter of a member that signed two under one number", why="convicted")
+        if self.witnessed is not None and result.data not in self.letters:
+            self.witnessed.append((result.envelope, result.data))
+
+    def shown(self, data: bytes) -> bytes:
+        """The message that shows the key which signed this; empty: there is none that is young."""
+        with self._lock:
+            now, signer = self._wall(), self._notary.signer
+            try:
+                wanted = envelopes.decode(data).key_id
+            except BadPacket:
+                return b""
+            if wanted == signer.key_id:
+                return signer.announce(self._proof, now)
+            return self._notary.verifier.announcement(wanted, now) or b""
+
+    def taken(self, signed: Sequence[bytes], source: Peer) -> tuple[Message, ...]:
+        """What was asked for: letters, and keys that are shown. Letters that are new, for the core."""
+        with self._lock:
+            told = exchange.Exchange(False, (), tuple(signed))
+            return tuple(each for each in self._exchanged(told, source).more if isinstance(each, User))
 
     def _ask(self, effect: AskForKey) -> None:
         epoch, peer = self._trust.epochs.current, effect.peer
@@ -270,7 +332,7 @@ class NativeVoice:
         if shown is not None and epoch is not None:
             self.outbox.append((source.address, self._sealed(epoch, frames.joined([Part(frames.SIGNED, shown)]))))
 
-    def _exchanged(self, told: exchange.Exchange, source: Peer) -> Message:
+    def _exchanged(self, told: exchange.Exchange, source: Peer) -> exchange.Proved:
         claims: list[Claim] = []
         letters: list[Message] = []
         for data in told.signed:

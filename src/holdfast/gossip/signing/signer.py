@@ -52,6 +52,11 @@ class Signer:
         self.signed += 1
         return encode(msgspec.structs.replace(envelope, signature=self._key.sign(message)))
 
+    def vouch(self, data: bytes) -> bytes:
+        """A bare signature, for what is no message: begin the data with what it is for, as ``defence`` does."""
+        self.signed += 1
+        return self._key.sign(data)
+
     def announce(self, proof: bytes, now: WallMs) -> bytes:
         """Shows this node's key, with what proves that it may enter: a certificate. The answer to ``AskForKey``."""
         return self.sign(Kind.KEY, "", proof, now, embed=True)
