@@ -190,7 +190,8 @@ class Counsel:
         guard = self._guarding.guard
         letters = {id_: (data, time_ms) for id_, (data, time_ms) in self._letters()}
         ids = [id_ for id_ in guard.digest(self._guarding.now) if id_ in letters]
-        against = {name_id(name): equivocation.encode(proof) for name, proof in guard.convicted.items()}
+        against = {name_id(name): equivocation.encode(proof) for name, proof in guard.convicted.items()
+                   if name in self._guarding.silenced}  # guard: a ban that was lifted is not handed on
         await talk.write(self._voice.aside(Digest(tuple((id_, letters[id_][1]) for id_ in ids),
                                                   tuple(against)[-asides.NAMES_MAX:])))
         pull = await self._further(talk, node, Pull)

@@ -245,6 +245,12 @@ def test_who_comes_later_pulls_the_proof(arun):
             two = await enter(village, hears, "two", defences=both)
             await until(lambda: defences(two).convicted == ("liar",), 15.0)
             assert [event.member for event in hears["two"].of(ev.GossipEquivocated)] == ["liar"]
+            for each in (one, two):
+                assert each.unban("liar")
+                await until(lambda each=each: not each._guarding.silenced)
+            four = await enter(village, hears, "four", defences=both)
+            await until(lambda: counts(four)["asides"] >= 4)  # an operator's word is not undone by who comes later
+            assert defences(four).convicted == ()
 
     arun(story())
 
@@ -270,3 +276,32 @@ def test_a_native_cluster_has_these_defences_by_default_and_in_an_honest_one_nob
             assert default._guarding.guard.defences == DEFENDED_NATIVE
 
     arun(story())
+
+
+def test_what_was_not_asked_for_is_not_taken(arun):
+    async def story():
+        async with AsyncExitStack() as stack:
+            village, hears = Village(stack), {}
+            one = await enter(village, hears, "one", "rotate", defences=AUDITED)
+            three = await enter(village, hears, "three", defences=AUDITED)
+            await village.all_met()
+            deaf(three)
+            events = three.events()
+            uncalled = resident(one).voice._notary.signer.sign(
+                Kind.USER, "event", wire.encode(UserEvent(50, "uncalled")), now_ms())
+            aside = resident(one).voice.aside
+
+            def generous(word):
+                return aside(replaced(word, (uncalled, *word.letters)) if isinstance(word, asides.Gave) else word)
+
+            resident(one).voice.aside = generous
+            await one.event("called")
+            assert (await anext(events)).name == "called"
+            await asyncio.sleep(0.2)
+            assert not events._items
+
+    arun(story())
+
+
+def replaced(gave, letters):
+    return asides.Gave(letters, gave.proofs)
