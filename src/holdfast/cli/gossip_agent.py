@@ -158,7 +158,7 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
     tags = dict(wanted.pop("tags"))
     events = Events()
     cluster = Cluster(must_join=not keep_trying, key=first, keyring=ring, tags=tags, events=events,
-                      defences=DEFENDED if defend else None, **wanted)
+                      defences=DEFENDED if defend and not native else None, **wanted)
     telling = Telling(as_json, wanted["delegate"] == "serf") if watch else None
     life = Life(cluster, rpc, tokens, events, telling=telling)
     if rotate is not None and ring is not None:
