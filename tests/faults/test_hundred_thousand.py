@@ -39,6 +39,7 @@ class Team:
     rng: random.Random
     workers: list[Worker] = field(default_factory=list)
     kills: int = 0
+    started: int = 0
     next_kill: float = 0.0
 
     def look(self) -> None:
@@ -52,8 +53,10 @@ class Team:
             self.workers.remove(worker)
             self.kills += 1
         while len(self.workers) < TEAM:
-            arm = self.rng.choice(["", f"settle.before:kill:{self.rng.randint(5, 200)}"])
-            self.workers.append(self.crew.start(arm))
+            # Every second one dies between handling and settling; left to chance, now and then none does.
+            self.started += 1
+            self.workers.append(self.crew.start(f"settle.before:kill:{self.rng.randint(5, 200)}" if self.started % 2
+                                                else ""))
 
 
 @pytest.mark.timeout(1800)
