@@ -81,7 +81,7 @@ def test_a_service_tells_people_and_says_when_it_is_over(  # noqa: PLR0917
         assert at("dlq", "notify", "ack", "nothing", "--desk", desk).code == 1
         for case in at("dlq", "cases", "--desk", desk, "--state", "manual", "--json").json:
             assert at("dlq", "throw-away", case["letter_id"], "--desk", desk).code == 0
-        wait_until(lambda: len(providers.taken["pagerduty"]) == 3, 20, "it is over")
+        wait_until(lambda: len(providers.taken["pagerduty"]) == 3, 60, "it is over")
         actions = [event["event_action"] for event in providers.taken["pagerduty"]]
         assert actions == ["trigger", "acknowledge", "resolve"]
         wait_until(lambda: 'holdfast_dlq_notify_total{channel="pager",result="sent"} 3.0'

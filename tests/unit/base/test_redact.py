@@ -104,12 +104,12 @@ def test_masking_twice_is_masking_once(text, shown):
 
 
 def test_a_living_secret_is_known_wherever_it_turns_up():
-    secret = Secret("correct horse/battery")
-    assert DEFAULT_REDACTOR("said correct horse/battery aloud") == "said *** aloud"
-    assert DEFAULT_REDACTOR("q=correct%20horse%2Fbattery") == "q=***"
-    assert Redactor(secrets=False)("correct horse/battery") == "correct horse/battery"
+    secret = Secret("tall ladder/lantern")  # no other test has one that begins so: those alive are masked, too
+    assert DEFAULT_REDACTOR("said tall ladder/lantern aloud") == "said *** aloud"
+    assert DEFAULT_REDACTOR("q=tall%20ladder%2Flantern") == "q=***"
+    assert Redactor(secrets=False)("tall ladder/lantern") == "tall ladder/lantern"
     del secret
-    assert DEFAULT_REDACTOR("said correct horse/battery aloud") == "said correct horse/battery aloud"
+    assert DEFAULT_REDACTOR("said tall ladder/lantern aloud") == "said tall ladder/lantern aloud"
 
 
 def test_a_secret_of_bytes_is_known_too_and_a_tiny_one_is_not_searched_for():
