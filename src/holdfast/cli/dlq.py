@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .context import letter_option, opened, run, server_options, settings
+from .grouped import InFiles
 from .output import json_option, print_fields, print_json, print_table, show
 from .params import SINCE
 
@@ -67,21 +67,7 @@ _FILES = ("dlq_act", "dlq_desk", "dlq_jobs", "dlq_map", "dlq_notify", "dlq_peopl
           "dlq_serve", "dlq_trends")
 
 
-class _Commands(click.Group):
-    """Also finds the commands that are in files of their own."""
-
-    def _more(self) -> dict[str, click.Command]:
-        return {name: found for file in _FILES
-                for name, found in import_module(f".{file}", __package__).COMMANDS.items()}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._more()})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or self._more().get(cmd_name)
-
-
-@click.group("dlq", cls=_Commands)
+@click.group("dlq", cls=InFiles, files=_FILES)
 def command() -> None:
     """Look at dead letters, send them back, remove them."""
 

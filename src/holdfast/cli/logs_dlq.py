@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .context import run, secrets_option, server_options
+from .grouped import InFiles
 from .logs_build import config_argument, opened_dead
 from .output import json_option, print_fields, print_json, print_table, show
 from .params import SINCE
@@ -68,21 +68,7 @@ def same_error(chosen: dict[str, Any]) -> Callable[[DeadLine], bool]:
     return lambda line: wanted is None or fingerprint(line) == wanted
 
 
-class _Commands(click.Group):
-    """Also finds the commands that change something."""
-
-    def _more(self) -> dict[str, click.Command]:
-        found: dict[str, click.Command] = import_module(".logs_dlq_act", __package__).COMMANDS
-        return found
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._more()})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or self._more().get(cmd_name)
-
-
-@click.group("dlq", cls=_Commands)
+@click.group("dlq", cls=InFiles, files=("logs_dlq_act",))
 def dlq() -> None:
     """Lines that failed: look at them, mend them, send them through again.
 

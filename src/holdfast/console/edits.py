@@ -18,7 +18,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from .._base.decoder import base_type
-from .._base.message import JSON, MSGPACK
+from .._base.message import MSGPACK
+from ..deadletters.handling.payload import ABSENT, value_of
 from ..errors import LetterError
 
 Kind = Literal["json", "msgpack", "text", "binary"]
@@ -47,9 +48,9 @@ def draft(body: bytes, content_type: str, seen: str) -> Draft:
 
 
 def _draft(body: bytes, content_type: str, seen: str) -> Draft:
-    value = _decoded(body, content_type)
-    if value is not None:
-        masked = not _same(value[0], msgspec.json.decode(seen))
+    value = value_of(body, content_type)
+    if value is not ABSENT:
+        masked = not _same(value, msgspec.json.decode(seen))
         kind: Kind = "msgpack" if base_type(content_type) == MSGPACK else "json"
         text = msgspec.json.format(body, indent=2).decode() if kind == "json" and not masked else seen
         return Draft(text=text, kind=kind, masked=masked)
@@ -94,18 +95,6 @@ def _text(text: str, before: Draft) -> bytes:
         raise LetterError("parts of this text are hidden from you, and would be sent as they are shown: replace all of "
                           "them, or use `holdfast dlq edit LETTER --body-file FILE`")
     return text.encode()
-
-
-def _decoded(body: bytes, content_type: str) -> tuple[Any] | None:
-    kind = base_type(content_type)
-    try:
-        if kind == MSGPACK:
-            return (msgspec.msgpack.decode(body),)
-        if kind == JSON or kind.endswith("+json"):
-            return (msgspec.json.decode(body),)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    return None
 
 
 def _same(one: Any, other: Any) -> bool:

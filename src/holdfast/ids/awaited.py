@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Self
 
+from .blocks import AwaitedBlocks
 from .generator import Generator
 
 
-class AwaitedIds:
+class AwaitedIds(AwaitedBlocks):
     """Fulfils ``AsyncIds``. For the tasks of one loop; another loop has one of its own.
 
     Ids grow from call to call within the loop. close: what is called by ``close``, and at the end of ``async with``.
@@ -18,22 +19,8 @@ class AwaitedIds:
 
     def __init__(self, generator: Generator, *, close: Callable[[], Awaitable[object]] | None = None) -> None:
         self.generator = generator
-        self._blocks = generator.blocks()
-        self._block: Iterator[int] = iter(())
+        super().__init__(generator.blocks())
         self._close = close
-
-    async def next_id(self) -> int:
-        """The next id."""
-        while (made := next(self._block, None)) is None:
-            self._block = self._blocks.filled(await self._take(self._blocks.wanted()))
-        return made
-
-    async def next_ids(self, count: int) -> list[int]:
-        """So many at once, growing. In bulk."""
-        found: list[int] = []
-        while len(found) < count:
-            found.extend(await self._take(count - len(found)))
-        return found
 
     async def _take(self, wanted: int) -> range:
         while True:

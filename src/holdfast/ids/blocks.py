@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, Protocol, cast
 
@@ -77,6 +78,30 @@ class Blocks:
     def drop(self) -> None:
         """Whoever draws next takes a new block."""
         self._block.__setstate__(sys.maxsize)
+
+
+class AwaitedBlocks:
+    """The tasks of one loop draw from blocks. ``_take`` gives the next ids, at most so many, and lets the task wait."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+        self._block: Iterator[int] = iter(())
+
+    async def next_id(self) -> int:
+        """The next id. The task waits where there is none yet."""
+        while (made := next(self._block, None)) is None:
+            self._block = self._blocks.filled(await self._take(self._blocks.wanted()))
+        return made
+
+    async def next_ids(self, count: int) -> list[int]:
+        """So many at once, growing. In bulk."""
+        found: list[int] = []
+        while len(found) < count:
+            found.extend(await self._take(count - len(found)))
+        return found
+
+    @abstractmethod
+    async def _take(self, wanted: int) -> range: ...
 
 
 def _block(some: range) -> _Block:

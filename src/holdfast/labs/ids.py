@@ -25,8 +25,8 @@ import logging
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from .ids_families import FAMILIES, At, Family, present
 from .ids_outage import PATIENCE_S, SERVER, Outage
 from .ids_rates import Rates
 from .ids_worker import Assignment
+from .silence import silenced
 from .steps import Steps
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ async def compare(place: Place, plan: Plan = FULL, *, sql: str | None = None, ne
                 async with _tables(place, folder, sql, say) as (tables, url, why):
                     lab = _Lab(place=place, plan=plan, folder=folder, tables=tables, sql=url, own_file=not sql, why=why,
                                needs=needs, rng=random.Random(seed), seed=seed, say=say, done=done)
-                    with _quiet():
+                    with silenced(logging.CRITICAL):  # stores that do not answer: the lab's doing
                         return await lab.run()
             finally:
                 await place.tidy_up(server)  # guard: nothing of ours stays on somebody else's server
@@ -134,18 +135,6 @@ async def _tables(place: Place, folder: Path, sql: str | None, say: Callable[[st
             tables.drop()  # guard: nor in somebody else's database
     finally:
         tables.close()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Worker ids and counters warn of stores that do not answer. Here that is the lab's doing."""
-    logger = logging.getLogger("holdfast")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @dataclass(kw_only=True)

@@ -27,8 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,7 @@ from .locks_hurt import CRASH, Hurts
 from .locks_schemes import Scheme, present
 from .locks_town import Town, town
 from .locks_worker import UNRENEWED_LEASES
+from .silence import silenced
 
 if TYPE_CHECKING:
     from .place import Place
@@ -89,7 +89,7 @@ async def compare(plan: Plan = FULL, *, place: Place | None = None, sql: str = "
     not answer, and HoldfastError when a worker ends that nobody has killed, or does not get to work.
     """
     async with town(sql if sql.startswith("postgresql") else "") as found:
-        with _quiet():
+        with silenced(logging.ERROR):  # locks warn of servers that do not answer: that is the lab's doing
             lab = _Lab(town=found, plan=plan, place=place, rng=random.Random(seed), say=say, done=done)
             return await lab.run()
 
@@ -176,18 +176,6 @@ class _Lab:
 
 
 _ORDER = ("uncontended", "handover", "failover-stalled", "pause", "crash", "ab-ba", "forgotten-unlock", "dead-holder")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Locks warn of servers that do not answer. Here that is the lab's doing."""
-    logger = logging.getLogger("holdfast")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def failed(report: Report) -> bool:

@@ -23,8 +23,8 @@ import logging
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .cells import Cell, Cells, Report
+from .silence import silenced
 from .steps import Steps
 from .workers_advice import Needs, Setting, advice, broken
 from .workers_hurt import Hurts
@@ -80,24 +81,12 @@ async def compare(plan: Plan = FULL, *, place: Place | None = None, sql: str = "
     folder = Path(tempfile.mkdtemp(prefix="holdfast-lab-"))
     try:
         async with town(folder, place.token if place is not None else token_hex(4), sql) as found:
-            with _quiet():
+            with silenced(logging.CRITICAL):  # worker ids warn of stores that do not answer: that is the lab's doing
                 lab = _Lab(town=found, plan=plan, place=place, folder=folder, needs=needs, rng=random.Random(seed),
                            say=say, done=done)
                 return await lab.run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Worker ids warn of stores that do not answer. Here that is the lab's doing."""
-    logger = logging.getLogger("holdfast")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @dataclass(kw_only=True)

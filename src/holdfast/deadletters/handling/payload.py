@@ -58,9 +58,12 @@ def decoded(fields: Sequence[bytes]) -> Any:
     message = Message("", b"", fields)
     if F_BODY not in message.map:
         return {_text(name): _text(value) for name, value in message.map.items()}
-    kind, body = base_type(message.content_type), message.body
-    if len(body) > BODY_MAX:
-        return ABSENT
+    return ABSENT if len(message.body) > BODY_MAX else value_of(message.body, message.content_type)
+
+
+def value_of(body: bytes, content_type: str) -> Any:
+    """A body as a value; ABSENT when it cannot be read."""
+    kind = base_type(content_type)
     try:
         if kind == MSGPACK:
             return msgspec.msgpack.decode(body)

@@ -13,11 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ..._base.decoder import base_type
-from ..._base.message import JSON, MSGPACK
 from ..._base.redact import DEFAULT_REDACTOR
 from ..._base.secret import MASK
-from ..handling.payload import path_of
+from ..handling.payload import ABSENT, path_of, value_of
 
 #: What stands where something is hidden.
 HIDDEN: Final = "[hidden]"
@@ -42,9 +40,9 @@ def rules_of(text: str) -> list[FieldRule]:
 def shown(body: bytes, content_type: str, role: str, rules: Sequence[FieldRule]) -> str:
     """The body as text for ``role``. One that is nested deeper than can be walked through has no fields."""
     hidden = [rule.field for rule in rules if role not in rule.roles]  # guard: hidden unless the role is named
-    value = _decoded(body, content_type)
+    value = value_of(body, content_type)
     try:
-        text = None if value is None else _shown(value, hidden)
+        text = None if value is ABSENT else _shown(value, hidden)
     except RecursionError:  # guard: a body that is nested too deep breaks nothing
         text = None
     if text is None:
@@ -52,26 +50,10 @@ def shown(body: bytes, content_type: str, role: str, rules: Sequence[FieldRule])
     return text
 
 
-def _shown(value: tuple[Any], hidden: Sequence[str]) -> str:
+def _shown(value: Any, hidden: Sequence[str]) -> str:
     for field in hidden:
-        value = _at(value, path_of(field)) if field.startswith("/") else _named(value, field)
-    return msgspec.json.format(msgspec.json.encode(_masked(value[0])), indent=2).decode()
-
-
-def _decoded(body: bytes, content_type: str) -> tuple[Any] | None:
-    kind = base_type(content_type)
-    try:
-        if kind == MSGPACK:
-            return (msgspec.msgpack.decode(body),)
-        if kind == JSON or kind.endswith("+json"):
-            return (msgspec.json.decode(body),)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    return None
-
-
-def _at(value: tuple[Any], path: tuple[str, ...]) -> tuple[Any]:
-    return (_hidden(value[0], path),)
+        value = _hidden(value, path_of(field)) if field.startswith("/") else _without(value, field)
+    return msgspec.json.format(msgspec.json.encode(_masked(value)), indent=2).decode()
 
 
 def _hidden(value: Any, path: tuple[str, ...]) -> Any:
@@ -82,10 +64,6 @@ def _hidden(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, list) and path[0].isdecimal() and int(path[0]) < len(value):
         return [_hidden(one, path[1:]) if n == int(path[0]) else one for n, one in enumerate(value)]
     return value
-
-
-def _named(value: tuple[Any], name: str) -> tuple[Any]:
-    return (_without(value[0], name),)
 
 
 def _without(value: Any, name: str) -> Any:

@@ -29,7 +29,7 @@ from typing import Self
 from ..._base.chance import Chance
 from ..._base.clock import Clock
 from ..._base.events import Events
-from ..blocks import Blocks
+from ..blocks import AwaitedBlocks, Blocks
 from .rules import Sizes
 from .store import CounterStore
 from .supply import Supply
@@ -93,7 +93,7 @@ class Segments:
         self.close()
 
 
-class AsyncSegments:
+class AsyncSegments(AwaitedBlocks):
     """Fulfils ``AsyncIds``: the same for the tasks of one loop, which is never blocked. Arguments: see ``Segments``.
 
     Ids grow from call to call within the loop.
@@ -103,21 +103,7 @@ class AsyncSegments:
                  lag_s: float = 1.0, clock: Clock | None = None, chance: Chance | None = None,
                  events: Events | None = None) -> None:
         self.supply = Supply(store, tag, sizes or Sizes(), wait_s=wait_s, clock=clock, chance=chance, events=events)
-        self._blocks = Blocks(self.supply.take, most=BLOCK_MOST, lag_s=lag_s)
-        self._block: Iterator[int] = iter(())
-
-    async def next_id(self) -> int:
-        """The next id; the task waits up to ``wait_s`` where there is none."""
-        while (made := next(self._block, None)) is None:
-            self._block = self._blocks.filled(await self._take(self._blocks.wanted()))
-        return made
-
-    async def next_ids(self, count: int) -> list[int]:
-        """So many at once, growing as the store's numbers do."""
-        found: list[int] = []
-        while len(found) < count:
-            found.extend(await self._take(count - len(found)))
-        return found
+        super().__init__(Blocks(self.supply.take, most=BLOCK_MOST, lag_s=lag_s))
 
     async def _take(self, wanted: int) -> range:
         some = self.supply.attempt(wanted)

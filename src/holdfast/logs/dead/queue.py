@@ -23,10 +23,10 @@ from typing import Final
 
 from ...consume.contract import Delivery, Origin, Settled, Source
 from ...errors import ServerError
-from ..dead_lines import DeadChoice, DeadLine, DeadStock
+from ..dead_lines import DeadLine, DeadStock
 from ..sink import SinkDown
 from .entries import entry_of, line_of
-from .lookup import the_one
+from .lookup import Scanned
 from .merge import folded
 
 __all__ = ["QueueDeadLines"]
@@ -35,7 +35,7 @@ __all__ = ["QueueDeadLines"]
 _ROOM: Final = 1_000
 
 
-class QueueDeadLines:
+class QueueDeadLines(Scanned):
     """Keeps dead lines in a queue.
 
     publish: writes one entry, durable when it returns. source: makes a consumer of the queue. quiet_s: after so long
@@ -67,16 +67,6 @@ class QueueDeadLines:
             at, known = self._stock
             self._stock = at, DeadStock(count=known.count + 1, bytes=known.bytes + len(line.raw),
                                         oldest_ms=known.oldest_ms or line.first_ms)
-
-    async def list(self, choice: DeadChoice | None = None) -> AsyncIterator[DeadLine]:
-        wanted = choice or DeadChoice()
-        for line in sorted((await self._all()).values(), key=lambda line: line.first_ms):
-            if wanted.takes(line):
-                yield line
-
-    async def get(self, line_id: str) -> DeadLine:
-        found = await self._all()
-        return found[the_one(line_id, [one for one in found if one.startswith(line_id)])]
 
     async def remove(self, ids: Sequence[str]) -> int:
         asked, there = set(ids), set()

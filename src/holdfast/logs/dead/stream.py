@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..._base.secret import Resolver
 from ...errors import NotAStream, ServerError
-from ..dead_lines import DeadChoice, DeadLine, DeadStock
+from ..dead_lines import DeadLine, DeadStock
 from ..sink import SinkDown
 from .entries import entry_of, line_of
-from .lookup import the_one
+from .lookup import Scanned
 from .merge import folded
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _Entry = tuple[bytes, DeadLine | None, int]
 _CHUNK: Final = 500
 
 
-class StreamDeadLines:
+class StreamDeadLines(Scanned):
     """Keeps dead lines in ``stream`` of the server at ``url``, or of ``server``, which stays open."""
 
     def __init__(self, stream: str, *, url: str | None = None, server: Server | None = None, prefix: str = "",
@@ -61,16 +61,6 @@ class StreamDeadLines:
             for reply in await self._asked(self._link.pipeline(kept[begin:begin + _CHUNK])):
                 if isinstance(reply, ServerError):  # guard: each of them was answered for
                     raise SinkDown(f"the dead lines of {self._key.decode()}: {reply}") from reply
-
-    async def list(self, choice: DeadChoice | None = None) -> AsyncIterator[DeadLine]:
-        wanted = choice or DeadChoice()
-        for line in sorted((await self._all()).values(), key=lambda line: line.first_ms):
-            if wanted.takes(line):
-                yield line
-
-    async def get(self, line_id: str) -> DeadLine:
-        found = await self._all()
-        return found[the_one(line_id, [one for one in found if one.startswith(line_id)])]
 
     async def remove(self, ids: Sequence[str]) -> int:
         asked, entries, there = set(ids), [], set()
