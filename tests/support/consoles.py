@@ -11,9 +11,10 @@ from typing import Any, Self
 import httpx2
 
 from holdfast._base.secret import Secret
+from holdfast._base.serving import address_of, listen
 from holdfast._redis.open import open_server
 from holdfast.console import Console, ConsoleSettings, create_app
-from holdfast.console.serving import address_of, listen, serve
+from holdfast.console.serving import serve
 from holdfast.deadletters.desk import Desk
 from tests.support.api_document import Truth
 

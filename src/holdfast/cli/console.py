@@ -184,9 +184,10 @@ def _in_database(url: str, databases: contextlib.AsyncExitStack) -> Callable[[st
 async def _serving(bind: Address, users: dict[str, User], how: ConsoleSettings, tokens: list[tuple[str, Secret[str]]],
                    tls: tuple[Path | None, Path | None]) -> int:
     from .. import _sql  # noqa: F401 - names the extra where it is missing
+    from .._base.serving import address_of, listen
     from .._redis.open import open_server
     from ..console import Console, create_app
-    from ..console.serving import address_of, listen, serve
+    from ..console.serving import serve
     from ..deadletters.desk import Desk
     from ..ids.schemes.redis import RedisWorkers
 
@@ -205,7 +206,7 @@ async def _serving(bind: Address, users: dict[str, User], how: ConsoleSettings, 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended)
-    listening = listen(*bind)
+    listening = listen(*bind, option="--bind: ")
     try:
         await serve(create_app(seen), listening, stop, cert=tls[0], key=tls[1],
                     started=lambda: say(f"the console is at {address_of(listening, tls=tls[0] is not None)}; "

@@ -29,15 +29,15 @@ class Visit:
     """One console, on one run. Raises ConfigurationError (the address), MissingExtra."""
 
     def __init__(self, bind: Address) -> None:
+        from .._base.serving import listen
         from ..console import check_bind, create_app
-        from ..console.serving import listen
 
         check_bind(bind[0], sign_in=True, tls=False, proxy=False)
         self._stage: Stage | None = None
         self._password = secrets.token_urlsafe(12)
         self._console = self._made(bind[0])
         self._app = create_app(self._console)
-        self._listening = listen(*bind)
+        self._listening = listen(*bind, option="--bind: ")
 
     def _made(self, host: str) -> Console:
         from .._base.secret import Secret
@@ -73,7 +73,8 @@ class Visit:
 
     async def to_end(self, stage: Stage) -> None:
         """Serves the console on this stage until Ctrl-C or SIGTERM."""
-        from ..console.serving import address_of, serve
+        from .._base.serving import address_of
+        from ..console.serving import serve
 
         self._stage = stage
         stop = asyncio.Event()

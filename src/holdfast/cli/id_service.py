@@ -62,8 +62,9 @@ class Wanted:
 async def serving(wanted: Wanted) -> int:
     """Serves until a signal; answers the exit code. Raises what no waiting would mend."""
     from .._base.events import Events
+    from .._base.serving import listen
     from ..ids.service import Desk, Limits, create_app
-    from ..ids.service.serving import listen
+    from ..ids.service.serving import BACKLOG
 
     events = Events()
     logged(events)
@@ -77,7 +78,7 @@ async def serving(wanted: Wanted) -> int:
                     limits=Limits(batch_max=wanted.batch_max, in_flight_max=wanted.in_flight_max))
         app = create_app(desk, tokens=wanted.tokens, metrics=metrics)
         life = Life(desk, wanted.linger_s, sources.claim)
-        return await life.run(app, listen(wanted.host, wanted.port))
+        return await life.run(app, listen(wanted.host, wanted.port, backlog=BACKLOG))
 
 
 class Sources:
@@ -151,7 +152,8 @@ class Life:
 
     async def run(self, app: Any, listening: Any) -> int:
         """Serves until a signal."""
-        from ..ids.service.serving import address_of, serve
+        from .._base.serving import address_of
+        from ..ids.service.serving import serve
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from .._base.serving import address_of, listen
 from ..ids.layout import LAYOUTS
 from ..ids.schemes.redis import RedisWorkers
 from ..ids.service import ClaimedIds, Desk, Tag, create_app
-from ..ids.service.serving import address_of, listen, serve
+from ..ids.service.serving import BACKLOG, serve
 from ..ids.worker import WorkerId
 from ..testing.ports import HOST
 from .ids_families import TAG, At
@@ -30,7 +31,7 @@ async def work(at: At, port: int) -> None:
                                       window_s=at.window_s), layout)
     await ids.claim()
     try:
-        listening = listen(HOST, port)
+        listening = listen(HOST, port, backlog=BACKLOG)
         desk = Desk({TAG: Tag(ids, kind="snowflake", why_not=ids.why_not)})
         said = {"event": "ready", "url": address_of(listening)}
         await serve(create_app(desk), listening, stop, drain_s=1.0,
