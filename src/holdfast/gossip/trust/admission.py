@@ -80,13 +80,6 @@ class Expelled(Protocol):
         ...
 
 
-class Nobody:
-    """Nobody was revoked."""
-
-    def names(self, id: str, serial: bytes) -> bool:
-        return False
-
-
 @dataclass(frozen=True)
 class Member:
     """A certificate that was checked. above: that of the member who gave it; None: an issuer did."""
