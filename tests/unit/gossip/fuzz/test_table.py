@@ -24,8 +24,10 @@ BUT = ("holdfast.gossip.agent.snapshot", "holdfast.gossip.agent.voice")
 NO_DECODERS = {
     "core.core Core.__init__": "shows its own meta", "core.node Node.__init__": "shows its own meta",
     "agent.voice Reader.feed": "a protocol", "agent.voice Voice.heard": "a protocol",
-    "defence.boxes seal": "writes", "keys.key Key.seal": "seals", "wire.seal Key.seal": "a protocol",
+    "defence.boxes seal": "writes", "defence.equivocation first_of": "given what was encoded here",
+    "keys.key Key.seal": "seals", "wire.seal Key.seal": "a protocol",
     "wire.seal seal": "seals", "trust.packets Sealer.seal": "seals", "native.frames stream": "writes",
+    "native.evidence Evidence.sign": "signs its own", "signing.signer Signer.vouch": "signs its own",
     "native.voice NativeVoice.open_stream": "writes", "native.letters Letters.say": "signs its own",
     "native.voice NativeVoice.say": "signs its own", "native.exchange encode": "writes",
     "native.letters Letters.proof_of": "looks up what was heard", "serf.effects Spread.__init__": "a record",
