@@ -48,7 +48,16 @@ The tree, in full::
     │   ├── AlreadyApplied            the effect exists; replaying would be for nothing
     │   ├── RepairRefused             a repair cannot mend this message, or is told what it cannot do
     │   └── ReplayRefused             replaying might apply twice; the message says what would allow it
-    ├── SecretUnavailable             a secret reference could not be resolved
+    ├── SecretUnavailable             a secret could not be had
+    │   ├── SecretNotFound            there is none of that name, or no such version
+    │   ├── SecretDenied              no policy allows it
+    │   ├── SecretsSealed             the store is sealed, or what was given does not unseal it
+    │   ├── SecretsDamaged            the store was changed by somebody else, or an older copy was put back
+    │   ├── SecretsUnreachable        the store did not answer
+    │   └── QuorumLost                too few of the nodes that hold shares answered
+    ├── SecretRefused                 secrets cannot be changed as asked
+    │   ├── SecretMoved               somebody else changed it meanwhile
+    │   └── RotationFailed            a stage of a rotation failed; what was in force still is
     └── GossipError                   members, and what they tell each other
         ├── BadPacket                 what a peer sent is not what the protocol says: nothing of it was used
         ├── JoinFailed                none of the members that were named could be joined
@@ -362,9 +371,57 @@ class ReplayRefused(LetterError):
 
 
 class SecretUnavailable(HoldfastError):
-    """A secret reference could not be resolved."""
+    """A secret could not be had. The message names it and never says a value."""
 
     exit_code = 3
+
+
+class SecretNotFound(SecretUnavailable):
+    """There is no secret of that name, or no such version of it."""
+
+    exit_code = 1
+
+
+class SecretDenied(SecretUnavailable):
+    """No policy allows it."""
+
+
+class SecretsSealed(SecretUnavailable):
+    """The store is sealed, or what was given does not unseal it."""
+
+
+class SecretsDamaged(SecretUnavailable):
+    """The store was changed by somebody else, or an older copy was put back: nothing of it is used."""
+
+
+class SecretsUnreachable(SecretUnavailable):
+    """The store did not answer."""
+
+    retry_may_help = True
+
+
+class QuorumLost(SecretUnavailable):
+    """Too few of the nodes that hold shares answered. ``answered`` of ``wanted``."""
+
+    retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, answered: int = 0, wanted: int = 0) -> None:
+        self.answered, self.wanted = answered, wanted
+        super().__init__(message)
+
+
+class SecretRefused(HoldfastError):
+    """Secrets cannot be changed as asked."""
+
+
+class SecretMoved(SecretRefused):
+    """Somebody else changed the secret meanwhile: look at it and try again."""
+
+    retry_may_help = True
+
+
+class RotationFailed(SecretRefused):
+    """A stage of a rotation failed; what was in force still is."""
 
 
 class GossipError(HoldfastError):

@@ -283,6 +283,8 @@ PURE = [
     "once/machine/paths.py",
     "once/machine/transition.py",
     "once/outbox/stalls.py",
+    "secrets/contract.py",
+    "secrets/names.py",
     "streams/notes.py",
     "testing/explore.py",
     "testing/linearize.py",
