@@ -3,13 +3,13 @@
 
 A log of a few hundred lines is through before anybody could be hurt. It is published in small bursts over ``SLOW_S``
 seconds instead. In either pace the last part is held back until the first worker has been killed and its work taken
-over: what is struck next must be at work too.
+over: what is struck next must be at work too. What is held back is also bait: whoever waits to strike an idle worker
+stops it first and has one burst more let through, which the server then hands to the read that it left open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +25,9 @@ STRIKE_FROM = 100
 SLOW_BELOW = 10_000
 SLOW_S = 8.0
 SLOW_BURSTS = 40
-#: Part of the lines that is published at once, and for how many seconds the rest is held back at most.
-FIRST_PART = 0.7
+#: Parts of the lines behind which publishing waits: for the first blow, and in a slow log for the second one. And for
+#: how many seconds it waits at most.
+FIRST_PART, LAST_PART = 0.7, 0.9
 HOLD_S = 30.0
 #: Lines that may lie unread before publishing waits: a log of any length then takes so much of the server's memory.
 BACKLOG = 50_000
@@ -64,13 +65,20 @@ class Outbox:
         #: (partition, entry id) → line id, as long as somebody wants to know.
         self.lines: dict[tuple[str, str], str] = {}
         self._noting = True
-        self._released = asyncio.Event()
+        self._gates = {FIRST_PART: asyncio.Event(), LAST_PART: asyncio.Event()}
+        self._bait = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
-    def release(self) -> None:
-        """Holds nothing back any more."""
-        self._released.set()
+    def release(self, *, all_of_it: bool = True) -> None:
+        """Holds nothing back any more, or no more than what the second blow needs."""
+        for part, gate in self._gates.items():
+            if all_of_it or part == FIRST_PART:
+                gate.set()
+
+    def bait(self) -> None:
+        """Lets one burst through of what is held back."""
+        self._bait.set()
 
     def forget(self) -> None:
         """Nobody will ask where a line lies: a log of any length needs no memory from here on."""
@@ -87,8 +95,9 @@ class Outbox:
         content_type = "text/csv" if layout.format == "csv" else "application/json"
         for at in range(0, len(lines), pace.burst):
             burst = lines[at:at + pace.burst]
-            if self.published + len(burst) > FIRST_PART * pace.total:
-                await self._hold()
+            for part, gate in self._gates.items():
+                if self.published + len(burst) > part * pace.total and (pace.slow or part == FIRST_PART):
+                    await self._hold(gate)
             await self._room.wait()
             receipts = await hf.publish_many(
                 stream, [Outgoing(value=raw, id=line_id(number), content_type=content_type) for number, raw in burst])
@@ -97,10 +106,13 @@ class Outbox:
                 self.lines |= {(r.stream, r.entry_id): r.id for r in receipts}
             await asyncio.sleep(pace.pause_s)
 
-    async def _hold(self) -> None:
-        self.holding = not self._released.is_set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HOLD_S):
-                await self._released.wait()
-        self._released.set()
+    async def _hold(self, gate: asyncio.Event) -> None:
+        self.holding = not gate.is_set()
+        waits = [asyncio.create_task(event.wait()) for event in (gate, self._bait)]
+        done, _ = await asyncio.wait(waits, timeout=HOLD_S, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        self._bait.clear()
+        if not done:
+            self.release()
         self.holding = False

@@ -171,7 +171,7 @@ class Play:
         await self._kill(strikes)
         # One after the other: with two away at once, the recovery time would be that of both.
         await self._until_settled(FREEZE_FROM)
-        self._outbox.release()
+        self._outbox.release(all_of_it=False)
         await self._freeze(strikes)
 
     async def _kill(self, strikes: Strikes) -> None:
@@ -186,6 +186,7 @@ class Play:
 
     async def _freeze(self, strikes: Strikes) -> None:
         hit = await strikes.freeze(self._mood(FREEZE_BY))
+        self._outbox.release()
         self._outbox.forget()
         if hit is None:
             self._talk.say(_NOBODY.format("frozen"))
@@ -207,7 +208,7 @@ class Play:
         """The worst moment, until ``by`` of the log is settled."""
         def mood() -> Mood:
             if self._idle and (self._outbox.holding or self._outbox.published == self._total):
-                return "none"
+                return "bait" if self._outbox.holding else "none"
             return "worst" if self._settled < by * self._total else "any"
 
         return mood

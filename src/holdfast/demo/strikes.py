@@ -8,7 +8,8 @@ some milliseconds.
 The moment looked for is the worst there is: the database has the effect of a message and the stream has no
 acknowledgement of it yet, so the message will be delivered again and only the inbox stands between it and a second
 effect. It lasts a few milliseconds a batch. If it is not met for a while, any moment serves at which the worker holds
-entries.
+entries. Where all that was published is through, the worker is stopped first and then given something: the server hands
+it to the read that the worker left open.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from .watch import Watch
 
 #: Seconds between two looks while entries of a dead worker are waited for: how exact the recovery time is.
 LOOK_S = 0.03
+#: Seconds for which a worker is stopped to be given something: a quarter of its lease.
+BAIT_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +46,9 @@ class Blow:
         return f"worker {self.pid} while it held {self.entries} entries{inside}"
 
 
-#: Which moments will do: the worst one only; any at which something is held; none any more.
-Mood = Literal["worst", "any", "none"]
+#: Which moments will do: the worst one only; any at which something is held; one that is brought about, since nothing
+#: is going on; none any more.
+Mood = Literal["worst", "any", "bait", "none"]
 
 
 class Strikes:
@@ -94,7 +98,7 @@ class Strikes:
             member.pause()
             kept = False
             try:
-                blow = await self._seen(member)
+                blow = await (self._baited if wanted == "bait" else self._seen)(member)
                 kept = bool(blow.committed if wanted == "worst" else blow.entries)
                 kept = kept and (writing or not await self._effects.locked())
             finally:
@@ -104,6 +108,16 @@ class Strikes:
                 return member, blow
             await asyncio.sleep(self._rng.uniform(0.002, 0.012))
         return None
+
+    async def _baited(self, member: Member) -> Blow:
+        """What a stopped worker holds, when it was given something."""
+        until = time.monotonic() + BAIT_S
+        self._outbox.bait()
+        while True:
+            blow = await self._seen(member)
+            if blow.entries or time.monotonic() > until:
+                return blow
+            await asyncio.sleep(LOOK_S)
 
     async def _seen(self, member: Member) -> Blow:
         entries = await self._watch.entries_of(member.pid)
