@@ -8,6 +8,7 @@ so a rotated secret counts at once, and of two secrets read one after the other 
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,11 +33,22 @@ class MountedStore(LimitedStore):
         """See ``SecretStore``. What begins with two dots is the platform's, and not listed."""
         prefix = check_prefix(prefix)
         try:
-            found = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()]
+            found = list(self._files(self._folder.resolve(strict=True), "", frozenset()))
         except OSError as error:
             raise SecretUnavailable(f"{self._folder} cannot be listed: {error.strerror}") from None
-        return tuple(sorted(name for name in found if below(name, prefix) and _is_name(name)
-                            and not any(part.startswith("..") for part in name.split("/"))))
+        return tuple(sorted(name for name in found if below(name, prefix) and _is_name(name)))
+
+    def _files(self, root: Path, at: str, above: frozenset[Path]) -> Iterator[str]:
+        """Names of files: links to folders are gone through, where they stay inside and do not turn in a circle."""
+        real = (root / at).resolve()
+        if real in above or not real.is_relative_to(root):
+            return
+        for path in real.iterdir():
+            name = f"{at}/{path.name}".lstrip("/")
+            if path.is_dir() and not path.name.startswith(".."):
+                yield from self._files(root, name, above | {real})
+            elif path.is_file() and path.resolve().is_relative_to(root):
+                yield name
 
     def _read(self, name: str) -> tuple[bytes, WallMs]:
         path = self._folder / name

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each store of secrets, on a bench: how a value gets there, and how it is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast._base.clock import SystemClock
+from holdfast._base.secret import Secret
+from holdfast.errors import SecretsUnreachable
+from holdfast.secrets import SecretStore
+from holdfast.secrets.adapters import DotenvStore, EnvironmentStore, KeyringStore, MountedStore
+from holdfast.secrets.memory import MemoryStore
+
+
+@dataclass
+class Bench:
+    """plant: puts a value there, by whatever way its people do. break_: from now on it cannot be read. binary, unicode:
+    bytes that are no text, and names that are not of ASCII, can be kept."""
+
+    store: SecretStore
+    plant: Callable[[str, bytes], Any]
+    break_: Callable[[], Any]
+    binary: bool = True
+    unicode: bool = True
+
+
+BENCHES: dict[str, Callable[..., contextlib.AbstractContextManager[Bench]]] = {}
+
+
+def bench(name: str) -> Callable[[Callable[..., Iterator[Bench]]], Any]:
+    def put(made: Callable[..., Iterator[Bench]]) -> Any:
+        BENCHES[name] = contextlib.contextmanager(made)
+        return made
+
+    return put
+
+
+def planted(store: SecretStore) -> Callable[[str, bytes], Any]:
+    return lambda name, value: store.put(name, Secret(value))
+
+
+@bench("memory")
+def _memory(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    store = MemoryStore(SystemClock().wall_ms)
+    yield Bench(store, planted(store), lambda: store.destroy("db/password"))
+
+
+@bench("environment")
+def _environment(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    there: dict[str, str] = {}
+
+    def plant(name: str, value: bytes) -> None:
+        there["HF_" + name.upper().replace("/", "_")] = os.fsdecode(value)
+
+    yield Bench(EnvironmentStore("HF_", there), plant, there.clear, binary=False, unicode=False)
+
+
+@bench("dotenv")
+def _dotenv(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    path = tmp_path / ".env"
+    path.write_text("# nothing yet\n")
+
+    def plant(name: str, value: bytes) -> None:
+        quoted = value.decode().replace("\\", "\\\\").replace("'", "\\'")
+        with path.open("a") as file:
+            file.write(f"export {name.upper().replace('/', '_')}='{quoted}'  # a remark\n")
+
+    yield Bench(DotenvStore(path), plant, path.unlink, binary=False, unicode=False)
+
+
+@bench("mounted")
+def _mounted(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    """As Kubernetes does it: each name is a link through ``..data``, which is turned as a whole."""
+    turns = 0
+
+    def plant(name: str, value: bytes) -> None:
+        nonlocal turns
+        before, turns = tmp_path / f"..turn{turns}", turns + 1
+        new = tmp_path / f"..turn{turns}"
+        new.mkdir()
+        if before.exists():
+            for old in filter(Path.is_file, before.rglob("*")):
+                (new / old.relative_to(before)).parent.mkdir(parents=True, exist_ok=True)
+                (new / old.relative_to(before)).write_bytes(old.read_bytes())
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_bytes(value + b"\n")
+        (tmp_path / "..data_tmp").symlink_to(new.name)
+        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        first = name.split("/", maxsplit=1)[0]
+        if not (tmp_path / first).is_symlink():
+            (tmp_path / first).symlink_to(Path("..data") / first)
+
+    yield Bench(MountedStore(tmp_path), plant, (tmp_path / "..data").unlink)
+
+
+class _Keyring:
+    """A back end of the library."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+        self.broken = False
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if self.broken:
+            raise SecretsUnreachable("no key, planted-4711-value was the last one")
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.kept[service, username]
+
+
+@bench("keyring")
+def _keyring(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    backend = _Keyring()
+    store = KeyringStore("holdfast tests", backend)
+    yield Bench(store, planted(store), lambda: setattr(backend, "broken", True), binary=False)
