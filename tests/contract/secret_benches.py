@@ -14,20 +14,22 @@ from holdfast._base.clock import SystemClock
 from holdfast._base.secret import Secret
 from holdfast.errors import SecretsUnreachable
 from holdfast.secrets import SecretStore
-from holdfast.secrets.adapters import DotenvStore, EnvironmentStore, KeyringStore, MountedStore
+from holdfast.secrets.adapters import AwsStore, DotenvStore, EnvironmentStore, KeyringStore, MountedStore
 from holdfast.secrets.memory import MemoryStore
 
 
 @dataclass
 class Bench:
     """plant: puts a value there, by whatever way its people do. break_: from now on it cannot be read. binary, unicode:
-    bytes that are no text, and names that are not of ASCII, can be kept."""
+    bytes that are no text, and names that are not of ASCII, can be kept. by_version: one version can be deleted and
+    destroyed, and numbers outlive their name; else all go, or none."""
 
     store: SecretStore
     plant: Callable[[str, bytes], Any]
     break_: Callable[[], Any]
     binary: bool = True
     unicode: bool = True
+    by_version: bool = True
 
 
 BENCHES: dict[str, Callable[..., contextlib.AbstractContextManager[Bench]]] = {}
@@ -123,3 +125,33 @@ def _keyring(request: Any, tmp_path: Path) -> Iterator[Bench]:
     backend = _Keyring()
     store = KeyringStore("holdfast tests", backend)
     yield Bench(store, planted(store), lambda: setattr(backend, "broken", True), binary=False)
+
+
+@contextlib.contextmanager
+def aws_server() -> Iterator[str]:
+    """AWS's Secrets Manager on this machine, and its address."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def aws_client(address: str) -> Any:
+    import boto3
+
+    return boto3.client("secretsmanager", region_name="eu-central-1", endpoint_url=address, aws_access_key_id="one",
+                        aws_secret_access_key="two")
+
+
+@bench("aws")
+def _aws(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    from moto.backends import get_backend
+
+    get_backend("secretsmanager").reset()
+    store = AwsStore(aws_client(request.getfixturevalue("aws_address")), prefix="app")
+    yield Bench(store, planted(store), lambda: store.delete("db/password"), unicode=False, by_version=False)

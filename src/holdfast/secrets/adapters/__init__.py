@@ -7,15 +7,17 @@ scheme            where                                                  what it
 ``environment``   variables of this process                              nothing
 ``dotenv``        a file of ``NAME=value`` lines                         nothing; a change of the file is seen
 ``mounted``       a folder with a file each, as Kubernetes mounts them   list; a change is seen
+``aws``           AWS Secrets Manager                                    all of it, whole secrets only
 ``keyring``       what the operating system keeps for the user           write, destroy
 ================  =====================================================  ==========================================
 """
 
 from __future__ import annotations
 
+from .aws import AwsStore
 from .dotenv import DotenvStore
 from .environment import EnvironmentStore
 from .keyring import KeyringStore
 from .mounted import MountedStore
 
-__all__ = ["DotenvStore", "EnvironmentStore", "KeyringStore", "MountedStore"]
+__all__ = ["AwsStore", "DotenvStore", "EnvironmentStore", "KeyringStore", "MountedStore"]
