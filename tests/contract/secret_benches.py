@@ -14,8 +14,17 @@ from holdfast._base.clock import SystemClock
 from holdfast._base.secret import Secret
 from holdfast.errors import SecretsUnreachable
 from holdfast.secrets import SecretStore
-from holdfast.secrets.adapters import AwsStore, DotenvStore, EnvironmentStore, KeyringStore, MountedStore
+from holdfast.secrets.adapters import (
+    AppRole,
+    AwsStore,
+    DotenvStore,
+    EnvironmentStore,
+    KeyringStore,
+    Kv2Store,
+    MountedStore,
+)
 from holdfast.secrets.memory import MemoryStore
+from tests.support.kv2 import Kv2, serving
 
 
 @dataclass
@@ -155,3 +164,12 @@ def _aws(request: Any, tmp_path: Path) -> Iterator[Bench]:
     get_backend("secretsmanager").reset()
     store = AwsStore(aws_client(request.getfixturevalue("aws_address")), prefix="app")
     yield Bench(store, planted(store), lambda: store.delete("db/password"), unicode=False, by_version=False)
+
+
+@bench("kv2")
+def _kv2(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    there = Kv2()
+    with serving(there) as address:
+        store = Kv2Store(address, AppRole("app", Secret("planted-secret-id")))
+        yield Bench(store, planted(store), lambda: setattr(there, "sealed", True))
+        store.close()

@@ -7,6 +7,7 @@ scheme            where                                                  what it
 ``environment``   variables of this process                              nothing
 ``dotenv``        a file of ``NAME=value`` lines                         nothing; a change of the file is seen
 ``mounted``       a folder with a file each, as Kubernetes mounts them   list; a change is seen
+``kv2``           Vault and OpenBao, engine KV version 2                 all but moving labels in one step
 ``aws``           AWS Secrets Manager                                    all of it, whole secrets only
 ``keyring``       what the operating system keeps for the user           write, destroy
 ================  =====================================================  ==========================================
@@ -18,6 +19,9 @@ from .aws import AwsStore
 from .dotenv import DotenvStore
 from .environment import EnvironmentStore
 from .keyring import KeyringStore
+from .kv2 import Kv2Store
+from .kv2_session import AppRole, Token
 from .mounted import MountedStore
 
-__all__ = ["AwsStore", "DotenvStore", "EnvironmentStore", "KeyringStore", "MountedStore"]
+__all__ = ["AppRole", "AwsStore", "DotenvStore", "EnvironmentStore", "KeyringStore", "Kv2Store", "MountedStore",
+           "Token"]
