@@ -39,18 +39,20 @@ KNOWN_MIN: Final = 6
 PIECE: Final = 1 << 20
 #: Bytes before and behind a finding, of its line, that its fingerprint is made of.
 AROUND: Final = 1 << 10
-#: Bits of a character, on average, from which a named value may be a secret, and its least length. English words have
-#: some 3; hexadecimal 3.6 at 20 characters, base64 4.1.
+#: Bits of a character, on average, from which a named value may be a secret. English words have some 3; hexadecimal
+#: 3.6 at 20 characters, base64 4.1.
 RANDOM_BITS: Final = 3.2
-RANDOM_MIN: Final = 8
 
+#: What a named value is made of, in quotes and without. No blank, and nothing that makes it a pattern or a call.
+_QUOTED: Final = re.compile(r"[^\s()\[\]{}<>|\\]{8,4096}")
+_BARE: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/=_~!@#%^&*-]{12,4096}")
 _SHAPES: Final = tuple(pattern for pattern in PATTERNS if pattern.name in (
     "private key", "url password", "aws key id", "maker's key", "web token", "webhook"))
 _NAMED: Final = next(pattern for pattern in PATTERNS if pattern.name == "named value")
 #: What stands where a value will be put in, and what is only a name of one.
 _PLACEHOLDER: Final = re.compile(
     r"(?i)^(?:\$|%|<|\{|secret://|\*+$|x+$|\.+$|none$|null$|true$|false$|(?:os|env|self|settings|config|vault)\b)|"
-    r"\$\{|\{\{|example|placeholder|changeme|your[-_]|dummy")
+    r"^(?://|(?:user|pass(?:word|wd)?|secret|token)$)|\$\{|\{\{|%\(|example|placeholder|changeme|your[-_]|dummy")
 
 
 class Leak(msgspec.Struct, frozen=True):
@@ -202,13 +204,17 @@ def _password(url: str) -> str:
 
 
 def _random(value: str) -> bool:
-    bare = value.strip("\\\"'`bBrRuUfF") if value[:1] in "\"'\\`" else value
-    if len(bare) < RANDOM_MIN or _PLACEHOLDER.search(bare) or re.fullmatch(r"[\w.\[\]()]*[(\[].*", bare):
+    """May what is named like a secret be one? Bare words are code more often than not, so more is asked of them."""
+    bare = value.lstrip("bBrRuUfF\\") if value[:1] in "\"'\\" or value[1:2] in "\"'" else value
+    quoted = bare[:1] in ("'", '"')
+    bare = bare.strip("\\\"'")
+    if not (_QUOTED if quoted else _BARE).fullmatch(bare) or _PLACEHOLDER.search(bare):
         return False
     counts = Counter(bare)
     bits = -sum(n / len(bare) * math.log2(n / len(bare)) for n in counts.values())
-    mixed = any(c.isdigit() for c in bare) or not bare.replace("_", "").isalpha()
-    return bits >= min(RANDOM_BITS, 0.85 * math.log2(len(bare))) and mixed and " " not in bare
+    kinds = (any(map(str.islower, bare)), any(map(str.isupper, bare)), any(map(str.isdigit, bare)))
+    return bits >= min(RANDOM_BITS, 0.85 * math.log2(len(bare))) and (kinds[2] or (quoted and all(kinds[:2])
+                                                                                   and not bare.isalpha()))
 
 
 def _fingerprint(path: str, data: bytes, begins: int, found: tuple[int, int, str, str]) -> str:
