@@ -37,7 +37,8 @@ def compared(source):
                for side in sides):  # what stands in the source is no secret
             continue
         text = ast.unparse(node)
-        if TELLING.search(text) and not PUBLIC.search(text) and not any(EXCUSE in line for line in lines[node.lineno - 1:node.end_lineno]):
+        excused = any(EXCUSE in line for line in lines[node.lineno - 1:node.end_lineno])
+        if TELLING.search(text) and not PUBLIC.search(text) and not excused:
             yield node.lineno, text
 
 
