@@ -13,12 +13,14 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from holdfast.gossip.sim.attacks import eclipse, liar, replayer, tamperer
+from holdfast.gossip.sim.attacks import divider, eclipse, liar, replayer, tamperer, two_faced
 from holdfast.gossip.sim.attacks.cases import ALL, ATTACKS
 from holdfast.gossip.sim.attacks.defences import NONE, Defences
 
 MEMBERS = 24
 SIGNED = Defences(encryption=True, signatures=True)
+WATCHED = Defences(encryption=True, signatures=True, watching=True)
+COMPARED = Defences(encryption=True, signatures=True, comparing=True)
 
 
 def played(attack, rows=None):
@@ -88,11 +90,44 @@ def test_who_enters_by_an_attacker_alone_is_shown_attackers_alone():
     assert found.share == pytest.approx(1 - found.coverage), "a victim hears all or nothing, and knows no others"
 
 
+def test_two_faces_deceive_all_of_each_half_and_a_proof_reaches_all_before_the_second_pair():
+    without, found = (two_faced.run(one, MEMBERS, random.Random(3)) for one in (SIGNED, WATCHED))
+    honest = MEMBERS - 1
+    assert (without.unaware, without.noticed, without.banned) == (1, 0, 0)
+    assert without.false_accepted == two_faced.PAIRS * honest, "every pair, each member the half that it was told"
+    assert (found.unaware, found.noticed, found.banned) == (0, 1, 1)
+    assert found.t99_s < 1.0
+    assert found.false_accepted == honest, "guard: after the first pair the signer is not heard any more"
+
+
+def test_two_faces_in_plain_are_nobodys_and_prove_nothing():
+    with pytest.raises(ValueError, match="play it with signatures"):
+        two_faced.run(NONE, MEMBERS, random.Random(1))
+
+
+def test_halves_hear_nothing_of_each_other_and_all_members_name_who_they_are_kept_from():
+    found = divider.run(COMPARED, MEMBERS, random.Random(1), careful=False)
+    assert found.coverage == pytest.approx(0.5, abs=0.05), "letters stay in the half in which they are said"
+    assert (found.noticed, found.false_reports) == (1, 0)
+    assert 60.0 < found.t50_s <= found.t99_s < divider.END_S, "a difference has to stand for a minute"
+
+
+def test_a_divider_that_signs_for_each_half_what_it_has_is_not_noticed_and_that_is_said():
+    found = divider.run(COMPARED, MEMBERS, random.Random(1), careful=True)
+    assert (found.noticed, found.false_reports) == (0, 0)
+    assert found.coverage == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_members_that_crash_come_back_and_change_make_no_report(seed):
+    assert divider.nobody(COMPARED, MEMBERS, random.Random(seed)).false_reports == 0
+
+
 def test_the_same_seed_gives_the_same_numbers_in_any_process():
     code = ("import random; from holdfast.gossip.sim.attacks.cases import ATTACKS\n"
             "print([ATTACKS[name].played(ATTACKS[name].rows[-1], 12, [random.Random(5)]) for name in "
-            "('liar about deaths', 'replayer', 'dropper 80 %')])")
+            "('liar about deaths', 'replayer', 'dropper 80 %', 'two-faced', 'nobody divides')])")
     said = [subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, check=True,
                            capture_output=True, text=True).stdout for seed in ("1", "2")]
     assert said[0] == said[1]
-    assert said[0].count("Outcome") == 3
+    assert said[0].count("Outcome") == 5

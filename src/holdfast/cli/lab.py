@@ -194,7 +194,7 @@ def parsers(*, quick: bool, seed: int, lines: int | None, as_json: bool) -> int:
 @click.option("--attack", "attacks", multiple=True, help="this one alone; may be repeated (default: all)")
 @json_option
 def gossip(*, quick: bool, seed: int, attacks: tuple[str, ...], as_json: bool) -> int:
-    """Attack a simulated cluster: eavesdroppers, tamperers, liars, droppers, replayers, swarms, eclipses; slow members.
+    """Attack a simulated cluster: eavesdroppers, liars, dividers, droppers, replayers, swarms, eclipses; slow members.
 
     Needs no server: core and defences are the ones that ship, clock, network and attacker are simulated, in this
     process. Each attack meets the cluster without and with the defences that are for it. Needs the extra gossip.

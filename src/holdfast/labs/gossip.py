@@ -6,7 +6,8 @@
     schemes      what is on: none, encryption, encryption + signatures, …; of ``slow members``: SWIM, its parts, ours
     scenarios    an attack each, see ``gossip.sim.attacks.cases``; ``nobody`` attacks, and shows what defences cost;
                  ``slow members``: live ones that are taken for dead
-    metrics      coverage t50 t99 false_accepted false_deaths read share refused traffic
+    metrics      coverage t50 t99 false_accepted false_deaths read share refused unaware noticed banned
+                 false_reports traffic
 
 Everything is simulated, in this process: the core that ships, and the decisions that ship; clock, network and attacker
 are the simulator's, so a seed gives the same numbers on every machine. No server, no network, no files.

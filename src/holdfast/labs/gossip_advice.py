@@ -23,7 +23,8 @@ METRICS: Final = {
     "coverage": ("coverage", "part"), "t50_s": ("t50_s", "s"), "t99_s": ("t99_s", "s"),
     "false_accepted": ("false_accepted", "beliefs"), "false_deaths": ("false_deaths", "views"),
     "read": ("read", "part"), "share": ("share", "part"), "refused": ("refused", "messages"),
-    "bytes_s": ("traffic", "bytes/s"),
+    "unaware": ("unaware", "part"), "noticed": ("noticed", "part"), "banned": ("banned", "part"),
+    "false_reports": ("false_reports", "reports"), "bytes_s": ("traffic", "bytes/s"),
 }
 
 
@@ -33,6 +34,9 @@ _WORDS: Final = {
     "share": (True, "of the peers the attacker's"),
     "false_accepted": (False, "false beliefs"), "false_deaths": (False, "false deaths"),
     "refused": (False, "bad letters looked at"),
+    "unaware": (True, "of the members deceived and unaware of it"), "banned": (True, "of the members ban it"),
+    "noticed": (True, "of the members report the split with all names"),
+    "false_reports": (False, "false reports of a split"),
 }
 
 
@@ -104,6 +108,10 @@ def _ends(cells: Cells) -> Iterator[str]:
     if replayed:
         yield (f"replayer: a process that has just started knows no window of anybody, so native packets alone let "
                f"{shown(replayed)} old letters in; signatures refuse what was said before the start")
+    halved = cells.value(f"{signed} + comparing", "careful divider", "coverage")
+    if halved and halved < 0.9:
+        yield (f"careful divider: who signs for each half the view that this half has is not seen, and letters reached "
+               f"{100 * halved:.0f} % of the members: let nobody enter by way of one member alone")
     share = cells.value(f"{key} + networks", "Sybil swarm, many networks", "share")
     if share and share > 0.5:
         yield (f"Sybil swarm, many networks: caps cost an attacker addresses, and no more: with enough of them "

@@ -76,6 +76,34 @@ def test_a_time_that_most_did_not_reach_has_no_cell_and_each_number_has_its_unit
     assert METRICS.keys() == set(Outcome.__dataclass_fields__)
 
 
+def test_who_was_deceived_who_learnt_of_it_and_what_was_cried_for_nothing_is_said():
+    watched, compared = "encryption + signatures + watching", "encryption + signatures + comparing"
+    cells = [*attack_cells("two-faced", SIGNED, Outcome(unaware=1.0, noticed=0.0, banned=0.0, t99_s=math.inf)),
+             *attack_cells("two-faced", watched, Outcome(unaware=0.0, noticed=1.0, banned=1.0, t99_s=0.01)),
+             *attack_cells("divider", SIGNED, Outcome(noticed=0.0)),
+             *attack_cells("divider", compared, Outcome(noticed=0.97)),
+             *attack_cells("nobody divides", compared + " + eager", Outcome(false_reports=54)),
+             *attack_cells("nobody divides", compared, Outcome(false_reports=0))]
+    assert not failed(Report(cells=cells, advice=[]))
+    for said in ("two-faced: 100 % of the members deceived and unaware of it with encryption + signatures alone, 0 %",
+                 f"100 % of the members ban it with {watched}",
+                 f"97 % of the members report the split with all names with {compared}",
+                 f"0 false reports of a split with {compared}: what does not stay is not told"):
+        assert said in told(cells)
+
+
+@pytest.mark.parametrize(("attack", "row", "outcome", "why"), [
+    ("two-faced", "watching", Outcome(unaware=0.02), "unaware is 0.02"),
+    ("two-faced", "watching", Outcome(banned=0.98), "banned is 0.98"),
+    ("divider", "comparing", Outcome(noticed=0.9), "noticed is 0.9"),
+    ("nobody divides", "comparing", Outcome(false_reports=1), "false_reports is 1"),
+], ids=["unaware", "banned", "noticed", "false reports"])
+def test_one_who_is_deceived_or_not_told_or_told_for_nothing_is_a_failure(attack, row, outcome, why):
+    cells = attack_cells(attack, f"{SIGNED} + {row}", outcome)
+    assert failed(Report(cells=cells, advice=[]))
+    assert f"BROKEN: {attack}: {why} with {SIGNED} + {row}, and was to be" in told(cells)
+
+
 def test_cells_become_outcomes_again():
     assert outcomes(Cells(liar(214, 0)), LIAR) == {
         SIGNED: Outcome(false_deaths=214), CERTIFIED: Outcome(false_deaths=0)}
@@ -84,8 +112,9 @@ def test_cells_become_outcomes_again():
 @pytest.mark.parametrize(("scheme", "attack", "metric", "value", "said"), [
     (CERTIFIED, "league of liars", "false_deaths", 160, "still kill (160 views)"),
     ("windows", "replayer", "false_accepted", 50, "native packets alone let 50 old letters in"),
+    ("encryption + signatures + comparing", "careful divider", "coverage", 0.5, "letters reached 50 % of the members"),
     ("encryption + networks", "Sybil swarm, many networks", "share", 0.857, "86 % of the members were its own"),
-], ids=["league", "replayer", "swarm"])
+], ids=["league", "replayer", "divider", "swarm"])
 def test_where_a_defence_ends_is_said_only_when_it_was_seen(scheme, attack, metric, value, said):
     cells = [Cell(scheme=scheme, scenario=attack, metric=metric, value=value, unit="x")]
     assert said in told(cells)

@@ -174,11 +174,11 @@ class Views:
         peer.claim = theirs
         peer.since = {at: (before[at][0], before[at][1] + 1) if at in before else (now, 1) for at in differ}
         stays = tuple(at for at, (since, times) in peer.since.items()
-                      if times >= self.comparing.rounds and now - since >= self.comparing.persist_s)
+                      if times >= self.comparing.rounds and now - since >= self.comparing.persist_s)  # guard: it stays
         if not stays:
             peer.reported = None
             return None
-        return Fetch(theirs.member, theirs.round, stays)
+        return Fetch(theirs.member, theirs.round, stays)  # guard: what stays is looked into
 
     def name(self, fetch: Fetch, theirs: Iterable[Entry], live: Iterable[tuple[str, int, float]],
              now: float) -> Split | None:

@@ -9,18 +9,21 @@ import pytest
 
 pytest.importorskip("cryptography")
 
-from holdfast.gossip.core.effects import Changed
+from holdfast.gossip.core.effects import Changed, Packet
 from holdfast.gossip.core.events import SetMeta
-from holdfast.gossip.defence.acts import Tell
-from holdfast.gossip.messages import SERF_VERSIONS, Alive, Dead, State, Suspect, User
+from holdfast.gossip.defence import equivocation
+from holdfast.gossip.defence.acts import Banned, Tell
+from holdfast.gossip.messages import SERF_VERSIONS, Alive, Dead, Ping, State, Suspect, User
 from holdfast.gossip.sim.attacks.defences import NONE, Defences
+from holdfast.gossip.sim.attacks.divider import Divider
 from holdfast.gossip.sim.attacks.letters import Events, wall
 from holdfast.gossip.sim.attacks.outcome import believed, outcome
 from holdfast.gossip.sim.attacks.plays import chosen, speak, text_of
-from holdfast.gossip.sim.attacks.post import ACCUSATION, CLAIM
+from holdfast.gossip.sim.attacks.post import ACCUSATION, CLAIM, PROOF
 from holdfast.gossip.sim.attacks.scene import Hostile, Scene
+from holdfast.gossip.sim.attacks.two_faced import signed
 from holdfast.gossip.sim.steps import Crash, Enter, play
-from holdfast.gossip.sim.world import name_of
+from holdfast.gossip.sim.world import address_of, name_of
 from holdfast.gossip.wire import encode
 
 KEY, SIGNED = Defences(encryption=True), Defences(encryption=True, signatures=True)
@@ -136,15 +139,15 @@ def test_events_are_new_once_and_signed_letters_are_not_new_to_who_said_them():
     assert not events.hear(letter, "a", 1.0).new
     assert Events().hear(letter, "a", 1.0).text == b"said"
     assert Events().hear(b"\xff\xff", "a", 1.0).blame
-    signed = scene(SIGNED).posts[0].letters
-    assert not signed.hear(signed.say(b"said", 1.0), "a", 1.0).new
+    letters = scene(SIGNED).posts[0].letters
+    assert not letters.hear(letters.say(b"said", 1.0), "a", 1.0).new
     assert wall(2.0) - wall(1.0) == 1000
 
 
 def test_an_exchange_kills_nobody_and_tells_who_is_new():
     """A liar shows everybody as dead; with proofs it cannot even accuse."""
     class Grave(Hostile):
-        def shows(self, world, index, states):
+        def shows(self, world, index, states, receiver):
             return [type(one)(one.node, one.host, one.port, one.meta, one.incarnation, State.DEAD, one.versions)
                     for one in states]
 
@@ -178,3 +181,52 @@ def test_letters_that_nobody_said_and_letters_that_come_again_count_as_false():
     assert believed(world) == len(world.forged[b"never said"]) >= 11
     world.said[b"said"].again.append((4, 6.0))
     assert believed(world) == len(world.forged[b"never said"]) + 1
+
+
+def test_two_letters_under_one_number_are_a_proof_where_members_watch_and_the_same_letter_again_is_none():
+    for watching in (False, True):
+        world = scene(Defences(encryption=True, signatures=True, watching=watching))
+        world.run(1.0)
+        one, other = signed(world.posts[0].notary.signer, 0, world.now)
+        post = world.posts[1]
+        assert post.hear(one, name_of(2), world.now)
+        assert post.hear(one, name_of(3), world.now) is None
+        assert post.acts == []
+        assert post.hear(other, name_of(3), world.now) is None, "the number was heard: it is no news to anybody"
+        assert [type(act) for act in post.acts] == ([Tell, Banned] if watching else []), "guard: letters are compared"
+
+
+def test_a_proof_goes_on_once_and_whoever_brings_a_false_one_convicts_nobody():
+    world = scene(Defences(encryption=True, signatures=True, watching=True))
+    world.run(1.0)
+    letters = signed(world.posts[0].notary.signer, 0, world.now)
+    for letter in letters:
+        world.posts[1].hear(letter, name_of(2), world.now)
+    (told, _), post = world.posts[1].acts, world.posts[4]
+    assert [type(act) for act in post.proved(PROOF + told.data, name_of(1), world.now)] == [Tell, Banned]
+    assert post.proved(PROOF + told.data, name_of(1), world.now) == ()
+    assert list(post.guard.convicted) == [name_of(0)]
+    same = equivocation.encode(equivocation.Proof(letters[0], letters[0]))
+    world.posts[5].proved(PROOF + same, name_of(1), world.now)
+    assert world.posts[5].guard.convicted == {}
+
+
+def test_what_a_divider_shows_each_half_is_that_half_and_the_dividers():
+    world = scene(SIGNED)
+    world.hostile.update({index: Divider(careful=True) for index in (10, 11)})
+    world.run(1.0)
+    live = [(name, 1) for name in sorted(world.view(10))]
+    assert [int(name[5:]) for name, _ in world.hostile[10].sees(world, 3, live)] == [1, 3, 5, 7, 9, 10, 11]
+    assert Divider(careful=False).sees(world, 3, live) == live
+    states = world.places[10].core.states()
+    assert sorted(int(one.node[5:]) for one in world.hostile[10].shows(world, 10, states, 4)) == [0, 2, 4, 6, 8, 10, 11]
+    assert len(world.hostile[10].shows(world, 10, states, 11)) == 12, "dividers know all"
+
+
+def test_a_divider_passes_no_news_of_one_half_on_to_the_other():
+    world = scene(SIGNED)
+    world.hostile[11] = Divider(careful=False)
+    packet = Packet(address_of(2), (Ping(1, name_of(2)), Suspect(1, name_of(4), name_of(11)),
+                                    Suspect(1, name_of(5), name_of(11)), User(b"letter")))
+    assert world.hostile[11].sends(world, 11, packet).messages == packet.messages[:2]
+    assert world.hostile[11].letter(world, 11, b"letter") is None

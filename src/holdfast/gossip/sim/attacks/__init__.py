@@ -19,7 +19,8 @@ Inside::
 
     cases.py       the table: each attack, its rows, what a defence has to achieve. Open this first
     scene.py       a cluster whose packets are bytes, with places for attackers; post.py: what one member decides
-    envelopes.py   messages as datagrams; letters.py: what users say; audits.py: who asks whom what it heard
+    envelopes.py   messages as datagrams; letters.py: what users say; audits.py: who asks whom what it heard;
+                   comparisons.py: and whom it sees
     defences.py    what is on; keys.py: of members; plays.py: letters and who says them; outcome.py: in numbers
-    eavesdropper, tamperer, liar, dropper, replayer, flooder, sybil, eclipse; price: nobody attacks
+    eavesdropper, tamperer, liar, two_faced, divider, dropper, replayer, flooder, sybil, eclipse; price: nobody attacks
 """

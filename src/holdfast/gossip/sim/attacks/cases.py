@@ -16,13 +16,14 @@ from statistics import mean, median
 from typing import Final, Literal
 
 from ...._base.chance import Chance
-from . import dropper, eavesdropper, eclipse, flooder, liar, price, replayer, sybil, tamperer
+from . import divider, dropper, eavesdropper, eclipse, flooder, liar, price, replayer, sybil, tamperer, two_faced
 from .defences import NONE, Defences
 from .outcome import Outcome
 
 #: (defences, members, chance) → what came of it.
 Run = Callable[[Defences, int, Chance], Outcome]
-Metric = Literal["coverage", "t50_s", "t99_s", "false_accepted", "false_deaths", "read", "share", "refused", "bytes_s"]
+Metric = Literal["coverage", "t50_s", "t99_s", "false_accepted", "false_deaths", "read", "share", "refused",
+                 "unaware", "noticed", "banned", "false_reports", "bytes_s"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ _KEY: Final = Defences(encryption=True)
 _SIGNED: Final = Defences(encryption=True, signatures=True)
 _CERTIFIED: Final = Defences(encryption=True, signatures=True, certificates=True)
 _SCORED: Final = Defences(encryption=True, signatures=True, scores=True)
+_WATCHED: Final = Defences(encryption=True, signatures=True, watching=True)
+_COMPARED: Final = Defences(encryption=True, signatures=True, comparing=True)
+_EAGER: Final = Defences(encryption=True, signatures=True, comparing=True, eager=True)
 _WINDOWS: Final = Defences(windows=True)
 _SEALED: Final = Defences(encryption=True, sealed=True)
 _FLOOD: Final = Defences(encryption=True, flood=True)
@@ -128,6 +132,22 @@ ATTACKS: Final[Mapping[str, Attack]] = {attack.name: attack for attack in (
             "one member's word is an accusation, which the accused refutes"),)),
     Attack("league of liars", "is three members, as many as a certificate takes, and declares others dead",
            partial(liar.run, lies=liar.deaths, liars=3), (_SIGNED, _CERTIFIED)),
+    Attack("two-faced", "is a member, and signs two letters under one number, one for each half of the others",
+           two_faced.run, (_SIGNED, _WATCHED), (
+        Aim("unaware", "encryption + signatures", 0.9, "encryption + signatures + watching", 0.0,
+            "two letters under one number convict whoever signed them"),
+        Aim("banned", "encryption + signatures", 0.1, "encryption + signatures + watching", 1.0,
+            "the proof reaches all, and all ban it for good"))),
+    Attack("divider", "is a tenth of the members, by whom all others enter, and shows each half of them itself alone",
+           partial(divider.run, careful=False), (_SIGNED, _COMPARED), (
+        Aim("noticed", "encryption + signatures", 0.1, "encryption + signatures + comparing", 0.95,
+            "the view that a divider signs names whom it keeps away"),)),
+    Attack("careful divider", "does the same, and signs for each half the view that this half has",
+           partial(divider.run, careful=True), (_SIGNED, _COMPARED), scale=0.5),
+    Attack("nobody divides", "attacks; members crash, come back and change, while views are compared", divider.nobody,
+           (_EAGER, _COMPARED), (
+        Aim("false_reports", "encryption + signatures + comparing + eager", 1.0,
+            "encryption + signatures + comparing", 0.0, "what does not stay is not told"),), scale=0.7),
     Attack("dropper 60 %", "is 60 % of the members, and passes nothing on", partial(dropper.run, part=0.6),
            (_KEY, _FLOOD, _AUDIT, _HEARD)),
     Attack("dropper 80 %", "is 80 % of the members, and passes nothing on", partial(dropper.run, part=0.8),

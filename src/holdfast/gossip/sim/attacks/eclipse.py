@@ -37,7 +37,7 @@ ENTER_S, SPEAK_S, END_S = 2.0, 8.0, 14.0
 class Eclipser(Dropper):
     """Shows attackers alone, and passes nothing on."""
 
-    def shows(self, scene: Scene, index: int, states: States) -> list[NodeState]:
+    def shows(self, scene: Scene, index: int, states: States, receiver: int) -> list[NodeState]:
         return [state for state in states if int(state.node[5:]) > scene.honest]
 
 

@@ -13,7 +13,7 @@ from ....errors import BadPacket
 from ...serf.clock import LamportClock
 from ...serf.messages import UserEvent
 from ...serf.recent import RecentEvents
-from ...signing import Accepted, Blame, Duplicate, Kind, Signer, Verifier
+from ...signing import Accepted, Blame, Duplicate, Envelope, Kind, Signer, Verifier
 from ...wire.serf import decode, encode
 
 NAME: Final = "news"
@@ -23,11 +23,12 @@ BEGAN_MS: Final = 1_700_000_000_000
 
 class Heard(NamedTuple):
     """text: what a letter says that is good. new: it was not heard before. blame: why its peer pays; empty: it does
-    not."""
+    not. envelope: what was signed, where it was."""
 
     text: bytes | None = None
     new: bool = False
     blame: str = ""
+    envelope: Envelope | None = None
 
 
 class Letters(Protocol):
@@ -80,7 +81,8 @@ class Signed:
         blame = next((effect.reason.value for effect in verdict.effects if isinstance(effect, Blame)), "")
         if not isinstance(verdict.result, Accepted | Duplicate):
             return Heard(blame=blame)
-        return Heard(verdict.result.envelope.payload, isinstance(verdict.result, Accepted), blame)
+        envelope = verdict.result.envelope
+        return Heard(envelope.payload, isinstance(verdict.result, Accepted), blame, envelope)
 
 
 def wall(now: float) -> WallMs:

@@ -21,8 +21,10 @@ class Outcome:
     the letters; infinity where most did not get so far. false_accepted: letters and claims that were believed and are
     false, or were believed before, by how many members each. false_deaths: views in which a live member was held to be
     dead or gone. read: part of what was to be kept secret that the attacker read. share: part of the peers that are the
-    attacker's. refused: messages that a member opened and refused, on average. bytes_s: what a member sends a
-    second, exchanges of all that is known left out.
+    attacker's. refused: messages that a member opened and refused, on average. unaware: part of the members that took
+    one of two contradictory letters and never learn of it. noticed: part of them that learn who attacks, or whom they
+    are kept from. banned: part of them that ban the attacker. false_reports: of a split where there is none. bytes_s:
+    what a member sends a second, exchanges of all that is known left out.
     """
 
     coverage: float | None = None
@@ -33,6 +35,10 @@ class Outcome:
     read: float | None = None
     share: float | None = None
     refused: float | None = None
+    unaware: float | None = None
+    noticed: float | None = None
+    banned: float | None = None
+    false_reports: float | None = None
     bytes_s: float | None = None
 
 

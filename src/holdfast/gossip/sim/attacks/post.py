@@ -20,11 +20,12 @@ from ...._base.chance import Chance
 from ...core.core import Core
 from ...core.members import Member
 from ...defence import Guard, Seams
-from ...defence.acts import Burial, Incoming
+from ...defence.acts import Act, Burial, Incoming
 from ...defence.coverage import ID
 from ...defence.validation import Verdict
 from ...messages import Alive, Dead, Message, Suspect, User
-from ...signing import Blame, Kind, Notary, PrivateKey, Registry, Replays, Signer, Unproved, Verifier
+from ...native.evidence import Evidence
+from ...signing import Blame, Envelope, Kind, Notary, PrivateKey, Registry, Replays, Signer, Unproved, Verifier
 from .defences import Defences
 from .envelopes import CLUSTER, Bytes, Envelopes, Group
 from .letters import NAME, Events, Letters, Signed, wall
@@ -32,6 +33,7 @@ from .letters import NAME, Events, Letters, Signed, wall
 #: First bytes of what a simulated member sends besides letters, which begin with another.
 CLAIM: Final = b"\xf1"
 ACCUSATION: Final = b"\xf2"
+PROOF: Final = b"\xf3"
 #: What a proof adds to a claim: its envelope and a signature.
 PROOF_BYTES: Final = 120
 
@@ -63,6 +65,9 @@ class Post:
     envelopes: Envelopes = field(init=False)
     notary: Notary | None = field(init=False, default=None)
     guard: Guard | None = field(init=False, default=None)
+    #: What the guard wants done about a letter, until it is taken.
+    acts: list[Act] = field(init=False, default_factory=list)
+    _evidence: Evidence | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         cluster, defences = self.cluster, self.cluster.defences
@@ -73,9 +78,11 @@ class Post:
             signer = Signer(key, CLUSTER.decode(), cluster.drawn)
             verifier = Verifier(CLUSTER.decode(), cluster.registry, replays=Replays(wall(self.began) - 1))
             self.letters, self.notary = Signed(signer, verifier), Notary(signer, verifier)
+            self._evidence = Evidence(self.notary)
         guarded = defences.guarded
         if guarded is not None:
-            seams = Seams(sign=key.sign, verify=self._signed_by, cluster=CLUSTER) if key is not None else Seams()
+            seams = Seams() if key is None or self._evidence is None else Seams(
+                sign=key.sign, verify=self._signed_by, open=self._evidence.open, cluster=CLUSTER)
             self.guard = Guard(self.name, seams, guarded, self.began)
 
     # -- what goes out ------------------------------------------------------------------------------------------------
@@ -122,10 +129,22 @@ class Post:
             self.bad(peer, heard.blame, now)
             return None
         if self.guard is not None:
-            decision = self.guard.message(Incoming(peer, NAME, id_of(letter), heard.text), now)
+            decision = self.guard.message(self._incoming(letter, peer, heard.text, heard.envelope), now)
+            self.acts += decision.acts
             if decision.verdict is not Verdict.ACCEPT:
                 return None
         return heard.text if heard.new else None
+
+    def _incoming(self, letter: bytes, peer: str, text: bytes, envelope: Envelope | None) -> Incoming:
+        """With what its signature stands for, where there is one."""
+        said = None if self._evidence is None or envelope is None else self._evidence.stated(envelope, letter)
+        if said is None:
+            return Incoming(peer, NAME, id_of(letter), text)
+        return Incoming(peer, NAME, id_of(letter), text, said.origin, said, letter)  # guard: letters are compared
+
+    def proved(self, letter: bytes, peer: str, now: float) -> tuple[Act, ...]:
+        """A proof of equivocation came: what follows."""
+        return () if self.guard is None else self.guard.proof(peer, letter[len(PROOF):], now)
 
     def said(self, letter: bytes, now: float) -> None:
         """A letter of its own goes out."""

@@ -20,6 +20,8 @@ from ...core.events import Exchanged, Received, Spread
 from ...core.members import Roll, States
 from ...core.node import Burial
 from ...defence.acts import Tell
+from ...defence.drawing import sample
+from ...defence.views import Entry
 from ...messages import Alive, Dead, Message, NodeState, State, Suspect, User
 from ...profiles import LAN, Profile
 from ..network import Network
@@ -28,7 +30,10 @@ from ..world import World, address_of, index_of, name_of
 from .defences import NONE, Defences
 from .envelopes import Group
 from .keys import bytes_of, keys_of, registry_of
-from .post import ACCUSATION, CLAIM, PROOF_BYTES, Cluster, Post
+from .post import ACCUSATION, CLAIM, PROOF, PROOF_BYTES, Cluster, Post
+
+#: To how many members a proof goes at once, as an agent does it.
+PROOF_TOLD = 8
 
 
 class Path(Protocol):
@@ -50,9 +55,13 @@ class Hostile:
         """What it passes on instead of a letter; None: nothing."""
         return letter
 
-    def shows(self, scene: Scene, index: int, states: States) -> States | list[NodeState]:
-        """What it shows in an exchange."""
+    def shows(self, scene: Scene, index: int, states: States, receiver: int) -> States | list[NodeState]:
+        """What it shows that member in an exchange."""
         return states
+
+    def sees(self, scene: Scene, asker: int, live: list[Entry]) -> list[Entry]:
+        """What it signs as its view, for whoever asks."""
+        return live
 
 
 @dataclass
@@ -85,6 +94,8 @@ class Scene(World):
         self.posts: dict[int, Post] = {}
         #: Told of each letter that a member has now: whose, the letter, by whom; empty: by itself.
         self.told: list[Callable[[int, bytes, str], None]] = []
+        #: Told of each thing that a member's guard wants done: whose, what.
+        self.acted: list[Callable[[int, object], None]] = []
         self.sent = self.sent_bytes = 0
         drawn = bytes_of(chance)
         keys = keys_of((name_of(index) for index in range(count)), chance) if defences.signatures else {}
@@ -178,7 +189,7 @@ class Scene(World):
         """Where claims are proved an exchange is of proofs; a death in it is an accusation, as ever."""
         core, post, source = self.places[index].core, self.posts[index], name_of(peer)
         hostile = self.hostile.get(peer)
-        shown = states if hostile is None else hostile.shows(self, peer, states)
+        shown = states if hostile is None else hostile.shows(self, peer, states, index)
         if core is None:
             return
         if post.notary is None and post.guard is None:
@@ -207,6 +218,9 @@ class Scene(World):
         post, peer = self.posts[index], name_of(source)
         if letter.startswith(CLAIM):
             return
+        if letter.startswith(PROOF):
+            self._spread(index, post.proved(letter, peer, self.now))
+            return
         if letter.startswith(ACCUSATION):
             burial, death = post.accused(letter, peer, self.now)
             self._spread(index, burial.acts)
@@ -214,6 +228,8 @@ class Scene(World):
                 self.give(index, Received((death,), address_of(source)))
             return
         text = post.hear(letter, peer, self.now)
+        acts, post.acts = post.acts, []
+        self._spread(index, acts)
         if text is None:
             return
         self._accepted(index, text)
@@ -226,8 +242,18 @@ class Scene(World):
 
     def _spread(self, index: int, acts: Iterable[object]) -> None:
         for act in acts:
-            if isinstance(act, Tell):
+            for acted in self.acted:
+                acted(index, act)
+            if isinstance(act, Tell) and act.what == "proof":
+                self._prove(index, act.data)
+            elif isinstance(act, Tell):
                 self.tell(index, ACCUSATION + act.data)
+
+    def _prove(self, index: int, data: bytes) -> None:
+        """Straight to some members, each of which tells it once. Nobody proves anything against itself."""
+        others = [name for name in self.view(index) if name != name_of(index)]
+        for name in sample(others, PROOF_TOLD, self.chance) if index not in self.hostile else ():
+            self.transmit(index, int(name[5:]), [User(PROOF + data)])
 
     def _accepted(self, index: int, text: bytes) -> None:
         letter = self.said.get(text)
