@@ -19,6 +19,7 @@ import gossip
 import ids
 import logs
 import once
+import secrets_board
 import streams
 import traces
 from panels import Panel, panels, variable
@@ -47,6 +48,8 @@ BOARDS = {
                              traces.ROWS),
     "holdfast-gossip": Board("Holdfast gossip", "Members of a gossip cluster: who is there, keys, signatures, peers.",
                              gossip.ROWS),
+    "holdfast-secrets": Board("Holdfast secrets", "Stores of secrets: who asks, rotations, shares on nodes.",
+                              secrets_board.ROWS),
 }
 
 

@@ -37,6 +37,7 @@ from .metric import seconds as _seconds
 from .metrics_gossip import GOSSIP
 from .metrics_letters import LETTER_SERVICE
 from .metrics_logs import LOG_PIPELINES
+from .metrics_secrets import SECRETS
 from .metrics_traces import TRACES
 
 __all__ = [
@@ -429,6 +430,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Log pipelines": LOG_PIPELINES,
     "Traces that are followed": TRACES,
     "Members of a gossip cluster": GOSSIP,
+    "Secrets": SECRETS,
     "Recovery": RECOVERY,
     "Liveness": LIVENESS,
     "The metrics themselves": (SERIES_REFUSED,),

@@ -28,7 +28,7 @@ def event_types() -> list[type[ev.Event]]:
     """Every event that rooms emit; bases, which only others build upon, left out."""
     found = [cls for cls in vars(ev).values() if isinstance(cls, type) and issubclass(cls, ev.Event)]
     bases = (ev.Event, ev.OfCounter, ev.OfGossip, ev.OfGroup, ev.OfIdTag, ev.OfLetters, ev.OfLock, ev.OfLogs,
-             ev.OfWorkerId)
+             ev.OfSecrets, ev.OfWorkerId)
     return [cls for cls in found if cls not in bases]
 
 
