@@ -24,6 +24,7 @@ from holdfast.secrets.adapters import (
     MountedStore,
 )
 from holdfast.secrets.memory import MemoryStore
+from holdfast.secrets.watched import WatchedStore
 from tests.support.kv2 import Kv2, serving
 
 
@@ -173,3 +174,9 @@ def _kv2(request: Any, tmp_path: Path) -> Iterator[Bench]:
         store = Kv2Store(address, AppRole("app", Secret("planted-secret-id")))
         yield Bench(store, planted(store), lambda: setattr(there, "sealed", True))
         store.close()
+
+
+@bench("watched")
+def _watched(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    store = WatchedStore(MemoryStore(SystemClock().wall_ms), lambda _: None)
+    yield Bench(store, planted(store), lambda: store.destroy("db/password"))
