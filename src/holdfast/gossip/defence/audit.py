@@ -12,22 +12,19 @@ A flood of rejects must not fill a disk: beyond a rate, records are left out, an
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+from ..._base.chain import GENESIS, LINE_MAX, START, Broken, Chain, Head
 from ...errors import ConfigurationError
 from .buckets import Bucket
-from .framing import digest
 
-#: What the first record follows on.
-GENESIS: Final = "0" * 64
+__all__ = ["GENESIS", "LINE_MAX", "TEXT_MAX", "Audit", "Broken", "Head", "Record", "Sink", "head_of", "line", "verify"]
+
 #: Characters of a text in a record.
 TEXT_MAX: Final = 200
-#: Bytes of a record's line: what is longer is none.
-LINE_MAX: Final = 8_192
-_DOMAIN: Final = "holdfast gossip audit 1"
 
 #: Where a record's line goes. What it raises goes to whoever decided: with a sink that must not fail, fail closed.
 Sink = Callable[[bytes], None]
@@ -49,18 +46,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str = ""
 
 
-class Head(msgspec.Struct, frozen=True):
-    """Where a chain ends: to be kept apart from it."""
-
-    number: int
-    hash: str
-
-
-class Broken(msgspec.Struct, frozen=True):
-    """The chain does not hold. line: counted from 1; 0 for its end."""
-
-    line: int
-    why: str
+_CHAIN: Final = Chain(Record, "holdfast gossip audit 1")
+#: A record as a line of JSON; where a chain that holds ends; whether it holds: see ``Chain``.
+line, head_of, verify = _CHAIN.line, _CHAIN.head_of, _CHAIN.verify
 
 
 class Audit:
@@ -78,7 +66,7 @@ class Audit:
             raise ConfigurationError("an audit log keeps one record and writes one at least")
         self._sink = sink
         self._bucket = Bucket(per_s, burst, now)
-        self._head = head or Head(0, GENESIS)
+        self._head = head or START
         self._left_out = 0
         self.recent: deque[Record] = deque(maxlen=kept)
         #: Decisions by what they were, those left out included.
@@ -103,59 +91,12 @@ class Audit:
             return None
         bare = Record(self._head.number + 1, now, _short(what), _short(who), _short(why),
                       {name: int(value) for name, value in numbers.items()}, self._left_out, self._head.hash)
-        record = msgspec.structs.replace(bare, hash=_hash(bare))
+        record = _CHAIN.sealed(bare)
         if self._sink is not None:
             self._sink(line(record))
         self._head, self._left_out = Head(record.number, record.hash), 0
         self.recent.append(record)
         return record
-
-
-def line(record: Record) -> bytes:
-    """A record as a line of JSON."""
-    return msgspec.json.encode(record) + b"\n"
-
-
-def head_of(lines: Sequence[bytes]) -> Head:
-    """Where a chain that holds ends, to go on from there."""
-    found = _read(lines[-1]) if lines else ""
-    return Head(0, GENESIS) if isinstance(found, str) else Head(found.number, found.hash)
-
-
-def verify(lines: Iterable[bytes], head: Head | None = None, since: Head | None = None) -> Broken | None:
-    """None: the chain holds. head: where it has to end, from elsewhere. since: what its first line follows on."""
-    end = since or Head(0, GENESIS)
-    for count, raw in enumerate(lines, 1):
-        found = _read(raw)
-        why = found if isinstance(found, str) else _misfit(found, end)
-        if why is not None:
-            return Broken(count, why)
-        if isinstance(found, Record):
-            end = Head(found.number, found.hash)
-    if head is not None and end != head:
-        return Broken(0, f"the chain ends at record {end.number}, and the head that was kept is record {head.number}")
-    return None
-
-
-def _read(raw: bytes) -> Record | str:
-    if len(raw) > LINE_MAX:
-        return "the line is too long"
-    try:
-        record = msgspec.json.decode(raw, type=Record)
-    except (msgspec.MsgspecError, ValueError):  # ValueError: text that is no UTF-8
-        return "the line is no record"
-    return record if line(record) == raw.rstrip(b"\n") + b"\n" else "the line is not written as records are"
-
-
-def _misfit(record: Record, end: Head) -> str | None:
-    if record.number != end.number + 1 or record.before != end.hash:  # guard: each follows on the one before it
-        return "a record is missing, or was put in or moved, before this line"
-    return None if record.hash == _hash(record) else "the record was changed"  # guard: a record is what it was
-
-
-def _hash(record: Record) -> str:
-    bare: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(record, hash=""))
-    return digest(_DOMAIN, msgspec.json.encode(bare, order="sorted")).hex()
 
 
 def _short(text: str) -> str:
