@@ -81,6 +81,7 @@ def keys_page() -> str:
         "## Of a counter", key_table(keys.CounterKeys("hf", "orders")),
         "## Of a lock", key_table(keys.LockKeys("hf", "nightly", sort="fair")),
         "## Of what is written under a lock", key_table(keys.FenceKeys("hf", "report:7")),
+        "## Of who uses a secret", key_table(keys.SecretKeys("hf", "9f86d081884c7d65")),
     ]
     return "\n\n".join(parts) + "\n"
 

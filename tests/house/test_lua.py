@@ -10,7 +10,7 @@ A header reads::
     -- returns {entry id, …}
 
 Names of keys are properties or methods of ``StreamKeys``, ``GroupKeys``, ``GuardKeys``, ``LeaseKeys``, ``LockKeys``,
-``FenceKeys``, ``WorkerKeys`` and ``CounterKeys``.
+``FenceKeys``, ``WorkerKeys``, ``CounterKeys`` and ``SecretKeys``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from holdfast._redis.keys import (
     GuardKeys,
     LeaseKeys,
     LockKeys,
+    SecretKeys,
     StreamKeys,
     WorkerKeys,
 )
@@ -68,7 +69,7 @@ def keys_of(text: str) -> dict[int, str]:
 def has_key_function(name: str) -> bool:
     """Is there one function for this key in ``_redis/keys.py``?"""
     classes = (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys,
-               CounterKeys)
+               CounterKeys, SecretKeys)
     return any(hasattr(keys, name) for keys in classes)
 
 

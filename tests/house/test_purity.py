@@ -289,6 +289,8 @@ PURE = [
     "once/outbox/stalls.py",
     "secrets/contract.py",
     "secrets/names.py",
+    "secrets/rotation/machine.py",
+    "secrets/rotation/schedule.py",
     "streams/notes.py",
     "testing/explore.py",
     "testing/linearize.py",

@@ -35,7 +35,7 @@ class Service:
         if found.value.reveal() not in self.takes:
             raise RotationFailed("the service refuses it")
 
-    def disable(self, found, kept):
+    def disable(self, found):
         self._reach("disable")
         self.takes.discard(found.value.reveal())
 

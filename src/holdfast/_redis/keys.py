@@ -419,3 +419,17 @@ class LockKeys:
     def channel(self) -> bytes:
         # Not a key: where those who wait hear that the lock was given back.
         return self.base + b"::free"
+
+
+@dataclass(frozen=True)
+class SecretKeys:
+    """Keys of the register of who uses a secret. Neither says the secret's name: a digest of it does."""
+
+    prefix: str
+    digest: str
+
+    @property
+    def secret_users(self) -> bytes:
+        """HASH with expiry: process → version it has acknowledged, server ms of its last beat, server ms at which its
+        lease ends."""
+        return b"%s:{%s}:secret::users" % (self.prefix.encode(), self.digest.encode())

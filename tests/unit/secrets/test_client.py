@@ -50,7 +50,8 @@ def made(store, registry):
     opened = []
 
     def make(**how):
-        told = {"registry": registry, "who": f"web-{len(opened)}", "fresh_s": 0.1, "linger_s": 0.0, "lease_s": 5.0, **how}
+        told = {"registry": registry, "who": f"web-{len(opened)}", "fresh_s": 0.1, "linger_s": 0.0, "lease_s": 5.0}
+        told |= how
         opened.append(Secrets(store, **told))
         return opened[-1]
 
@@ -303,7 +304,7 @@ def test_closing_leaves_the_register(registry, made):
 
 def test_a_password_has_to_be_text(store, made):
     store.put("some/bytes", Secret(b"\xff\xfe"))
-    with pytest.raises(SecretUnavailable, match="some/bytes.*no text"):
+    with pytest.raises(SecretUnavailable, match=r"some/bytes.*no text"):
         made().resolver(SecretRef("secret://some/bytes"))
 
 

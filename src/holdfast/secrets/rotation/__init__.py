@@ -8,6 +8,7 @@ that used it has said that it uses the new one.
     records.py      where a rotation's record is kept
     runner.py       Rotation: carries it through, resumes it, aborts it
     schedule.py     when the next one is due, pure
+    keeper.py       Keeper: rotates what is due
     registry.py     who uses a secret: the protocol, and the thread that renews leases
     folder.py       the register of one machine
     shared.py       the register of many, in Redis
@@ -19,9 +20,22 @@ that used it has said that it uses the new one.
 from __future__ import annotations
 
 from .folder import FolderRegistry
+from .keeper import Keeper
 from .machine import Stage, Subscriber
 from .registry import Registry
 from .rotators import Rotator, password
 from .runner import Report, Rotation
+from .schedule import Schedule
 
-__all__ = ["FolderRegistry", "Registry", "Report", "Rotation", "Rotator", "Stage", "Subscriber", "password"]
+__all__ = [
+    "FolderRegistry",
+    "Keeper",
+    "Registry",
+    "Report",
+    "Rotation",
+    "Rotator",
+    "Schedule",
+    "Stage",
+    "Subscriber",
+    "password",
+]

@@ -69,8 +69,11 @@ class RedisUser:
         """See ``Rotator``. A server that has the password already keeps it."""
         for link in self._links():
             with link as server:
-                if server.call("ACL", "GETUSER", self._user) is None:
+                flags = server.flags()
+                if flags is None:
                     raise RotationFailed(f"{server} has no user {self._user}: make it there, with its rights")
+                if "nopass" in flags:  # a password ends that flag, and shuts out whoever has none
+                    raise RotationFailed(f"{self._user} needs no password at {server}: give it the one in force first")
                 server.call("ACL", "SETUSER", self._user, "#" + _digest(found))
                 server.keep()
 
@@ -81,18 +84,17 @@ class RedisUser:
                 raise RotationFailed(f"{endpoint} refuses version {found.version.number} of {found.name} for "
                                      f"{self._user}")
 
-    def disable(self, found: Found, kept: Found | None) -> None:
+    def disable(self, found: Found) -> None:
         """See ``Rotator``."""
         for link in self._links():
             with link as server:
-                server.drop(_digest(found))
-                server.keep()
+                if server.flags() is not None:
+                    server.drop(_digest(found))
+                    server.keep()
         for endpoint, _, plain in self._servers:
             if self._accepts(endpoint, plain, found):
-                raise RotationFailed(f"{endpoint} still takes version {found.version.number} of {found.name}: has "
-                                     f"{self._user} the flag nopass?")
-        if kept is not None:
-            self.test(kept)
+                raise RotationFailed(f"{endpoint} still takes version {found.version.number} of {found.name} for "
+                                     f"{self._user}: was it given back by hand, or the flag nopass?")
 
     def _links(self) -> list[_Admin]:
         return [_Admin(endpoint, SyncLink(Fixed(access, endpoint), 0, self._chance, timeout_s=self._timeout_s),
@@ -130,6 +132,14 @@ class _Admin:
     def call(self, *args: str) -> object:
         """Says it."""
         return self._link.call(*args)
+
+    def flags(self) -> set[str] | None:
+        """Of the user; None: there is no such user, and saying anything of it would make one."""
+        reply = self._link.call("ACL", "GETUSER", self._user)
+        if reply is None:
+            return None
+        told = dict(zip(reply[::2], reply[1::2], strict=True))
+        return {flag.decode() for flag in told[b"flags"]}
 
     def drop(self, digest: str) -> None:
         """Takes a password away; one that is not there is gone."""

@@ -39,9 +39,8 @@ class Rotator(Protocol):
         """Logs in with it, everywhere. Raises RotationFailed, which says where it was refused."""
         ...
 
-    def disable(self, found: Found, kept: Found | None) -> None:
-        """The service refuses this value from now on, and that has been tried; ``kept`` it takes. None: nothing stays,
-        of a secret that was made and given up."""
+    def disable(self, found: Found) -> None:
+        """The service refuses this value from now on, and that has been tried; others it takes as before."""
         ...
 
 

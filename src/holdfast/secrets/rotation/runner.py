@@ -170,9 +170,13 @@ class Rotation:
                                          "resume it when that is mended") from cause
                 log.warning("secrets: the rotation of %s goes back, since %s", name, said)
                 back = returned(record, f"{step.value}: {said}", self._clock.wall_ms())
-                report = self._drive(name, back, self._records.write(name, back, at))  # guard: a failed stage goes back
+                at = self._records.write(name, back, at)
+                try:
+                    outcome = _went_back(self._drive(name, back, at))  # guard: a failed stage goes back
+                except HoldfastError as error:
+                    outcome = f"and {error}"
                 raise RotationFailed(f"the rotation of {name} failed in its step {step.value!r}, since {said}; "
-                                     + _went_back(report)) from cause
+                                     + outcome) from cause
             record = further(record, self._clock.wall_ms(), after=after)
             at = self._records.write(name, record, at)
         return self._report(name, record)
@@ -224,7 +228,8 @@ class Rotation:
         reached("rotation.disable.before")
         old, fresh = self._found(name, record.before), self._store.get(name, version=record.after)
         if old is not None:
-            self._asked(lambda: self._rotator.disable(old, fresh))
+            self._asked(lambda: self._rotator.test(fresh))  # long ago, perhaps: nothing ends unless this works
+            self._asked(lambda: self._rotator.disable(old))
         reached("rotation.disable.after")
         return 0
 
@@ -248,9 +253,9 @@ class Rotation:
 
     def _revoke(self, name: str, record: Record) -> int:
         reached("rotation.revoke.before")
-        fresh, old = self._found(name, record.after), self._found(name, record.before)
+        fresh = self._found(name, record.after)
         if fresh is not None:
-            self._asked(lambda: self._rotator.disable(fresh, old))
+            self._asked(lambda: self._rotator.disable(fresh))
         labels, _ = self._labels(name)
         if record.after and labels.get(PENDING) == record.after:
             self._store.label(name, PENDING, None)

@@ -98,15 +98,13 @@ class PostgresUsers:
             raise RotationFailed(f"the database refuses {login.username} with version {found.version.number} of "
                                  f"{found.name}: do pg_hba.conf and its rights let it in?")
 
-    def disable(self, found: Found, kept: Found | None) -> None:
+    def disable(self, found: Found) -> None:
         """See ``Rotator``."""
         login = DatabaseLogin.of(found)
         self._roles.shut_out(login.username, found.name, found.version.number)
         if self._roles.accepts(login.username, login.password):
             raise RotationFailed(f"the database still lets {login.username} in with version {found.version.number} of "
-                                 f"{found.name}: does pg_hba.conf say trust?")
-        if kept is not None:
-            self.test(kept)
+                                 f"{found.name}: was it let in again by hand?")
 
     def close(self) -> None:
         """Gives back its connection."""

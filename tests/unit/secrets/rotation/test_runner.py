@@ -38,7 +38,7 @@ def test_the_new_value_is_in_force_and_the_old_one_refused(world):
     assert (report.finished, report.stage, report.before, report.after) == (True, Stage.FINISHED, 1, 2)
     assert world.labels == {"current": 2, "previous": 1}
     assert world.service.takes == {world.value()}
-    assert world.service.asked == ["create", "set", "test", "disable"]
+    assert world.service.asked == ["create", "set", "test", "test", "disable"]
 
 
 def test_a_secret_that_was_never_there_is_made(world):
@@ -228,7 +228,7 @@ def test_a_second_rotator_is_refused(world):
 
     world.service.before = meanwhile
     assert world.rotation().rotate(NAME).finished
-    assert len(refused) == 8
+    assert len(refused) == 10
     assert all("is under way" in told or "works on the rotation" in told for told in refused)
 
 

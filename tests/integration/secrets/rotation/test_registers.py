@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both registers keep to the same claims, on real folders and servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from holdfast._redis.open import open_server
+from holdfast.errors import SecretsUnreachable, ServerUnreachable
+from holdfast.secrets.rotation import FolderRegistry
+from holdfast.secrets.rotation.shared import RedisRegistry
+from holdfast.testing import Cluster, ManualClock, Single, wait_until
+
+NAME = "team/service/password"
+
+
+@pytest.fixture(scope="module")
+def servers():
+    with Single("valkey") as single, Cluster("valkey") as cluster:
+        yield {"redis": single, "cluster": cluster}
+
+
+@pytest.fixture(params=["folder", "redis", "cluster"])
+def registry(request, tmp_path, servers):
+    if request.param == "folder":
+        yield FolderRegistry(tmp_path / "register")
+        return
+    servers[request.param].admin.flushall()
+    server = asyncio.run(open_server(servers[request.param].url))
+    registry = RedisRegistry(server)
+    yield registry
+    registry.close()
+    asyncio.run(server.close())
+
+
+def seen(registry, name=NAME):
+    return {one.who: (one.version, one.live) for one in registry.present(name)}
+
+
+def test_who_joins_is_present_until_it_leaves(registry):
+    assert seen(registry) == {}
+    registry.beat(NAME, "web-1", 0, 30)
+    registry.beat(NAME, "web-2", 7, 30)
+    registry.beat("team/other", "web-3", 1, 30)
+    assert seen(registry) == {"web-1": (0, True), "web-2": (7, True)}
+    registry.beat(NAME, "web-1", 7, 30)
+    assert seen(registry) == {"web-1": (7, True), "web-2": (7, True)}
+    registry.leave(NAME, "web-1")
+    registry.leave(NAME, "web-1")
+    assert seen(registry) == {"web-2": (7, True)}
+    assert seen(registry, "team/other") == {"web-3": (1, True)}
+
+
+def test_a_lease_that_is_not_renewed_runs_out(registry):
+    registry.beat(NAME, "web-1", 1, 0.3)
+    registry.beat(NAME, "web-2", 1, 30)
+    assert seen(registry)["web-1"] == (1, True)
+    wait_until(lambda: seen(registry)["web-1"] == (1, False), 5, "the lease has run out")
+    assert seen(registry)["web-2"] == (1, True)
+    assert registry.present(NAME)[0].silent_s >= 0.3
+    registry.beat(NAME, "web-1", 0, 30)
+    assert seen(registry)["web-1"] == (0, True)
+
+
+def test_names_of_any_kind_are_kept_apart(registry):
+    names = ["ünï/秘密", "a:b{c}%", "x" * 500, "a/b", "a"]
+    for number, name in enumerate(names):
+        registry.beat(name, f"who ü {name[:9]}", number, 30)
+    assert [next(iter(seen(registry, name).items())) for name in names] == [
+        (f"who ü {name[:9]}", (number, True)) for number, name in enumerate(names)]
+
+
+def test_many_at_once(registry):
+    def beats(who):
+        for version in range(20):
+            registry.beat(NAME, who, version, 30)
+
+    threads = [threading.Thread(target=beats, args=(f"web-{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen(registry) == {f"web-{n}": (19, True) for n in range(8)}
+
+
+def test_a_folder_of_an_earlier_boot_speaks_of_the_dead(tmp_path):
+    clock = ManualClock(now_s=1_000_000)
+    FolderRegistry(tmp_path / "r", clock=clock, boot="before").beat(NAME, "web-1", 1, 30)
+    assert seen(FolderRegistry(tmp_path / "r", clock=ManualClock(now_s=10), boot="now")) == {}
+
+
+def test_a_file_that_cannot_be_understood_holds_a_rotation_up(tmp_path):
+    registry = FolderRegistry(tmp_path / "r")
+    registry.beat(NAME, "web-1", 1, 30)
+    (path,) = (tmp_path / "r").rglob("*.json")
+    path.write_bytes(b"{")
+    ((who, told),) = seen(registry).items()
+    assert "unreadable" in who
+    assert told == (0, True)
+
+
+def test_no_name_is_in_the_folder(tmp_path):
+    FolderRegistry(tmp_path / "r").beat(NAME, "web-1", 1, 30)
+    files = [path for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if "service" in path.relative_to(tmp_path).as_posix()]
+    assert not [path for path in files if b"service" in path.read_bytes()]
+
+
+def test_a_register_that_cannot_be_reached_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SecretsUnreachable, match="register"):
+        FolderRegistry(tmp_path / "file").beat(NAME, "web-1", 1, 30)
+    with Single("valkey") as server:
+        opened = asyncio.run(open_server(server.url))
+        server.kill()
+        with pytest.raises(ServerUnreachable):
+            RedisRegistry(opened, timeout_s=0.5).present(NAME)
+        asyncio.run(opened.close())
+
+
+def test_the_long_dead_are_forgotten(tmp_path, servers):
+    clock = ManualClock()
+    registry = FolderRegistry(tmp_path / "r", clock=clock)
+    registry.beat(NAME, "web-1", 1, 30)
+    clock.advance(3629)
+    assert seen(registry) == {"web-1": (1, False)}
+    clock.advance(2)
+    assert seen(registry) == {}
+    admin = servers["redis"].admin
+    admin.flushall()
+    server = asyncio.run(open_server(servers["redis"].url))
+    registry = RedisRegistry(server)
+    registry.beat(NAME, "web-2", 1, 30)
+    (key,) = admin.keys("*::users")
+    assert 3_600_000 < admin.pttl(key) <= 3_630_000
+    admin.hset(key, "web-1", "1 1000 2000")
+    assert seen(registry) == {"web-2": (1, True)}
+    assert admin.hkeys(key) == [b"web-2"]
+    registry.close()
+    asyncio.run(server.close())
