@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.leaks import Plugin as Leaks
 from tests.support.nursery import ran
 
 COMMAND = (sys.executable, "-m", "holdfast.cli")
@@ -38,10 +39,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def holdfast(tmp_path: Path) -> Callable[..., Said]:
+def holdfast(tmp_path: Path, pytestconfig: pytest.Config) -> Callable[..., Said]:
     """Runs ``holdfast`` with these arguments, in an empty folder, until it ends."""
+    leaks: Leaks = pytestconfig.pluginmanager.getplugin("holdfast-leaks")
+
     def run(*args: object, **env: str) -> Said:
         done = ran("holdfast.cli", [*map(str, args)], cwd=tmp_path, env=environment(**env))
+        leaks.search.look("standard error", done.stderr.decode())
         return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

@@ -12,7 +12,6 @@ from typing import Any
 
 from holdfast._base.clock import SystemClock
 from holdfast._base.secret import Secret
-from holdfast.errors import SecretsUnreachable
 from holdfast.secrets import SecretStore
 from holdfast.secrets.adapters import (
     AppRole,
@@ -120,7 +119,7 @@ class _Keyring:
 
     def get_password(self, service: str, username: str) -> str | None:
         if self.broken:
-            raise SecretsUnreachable("no key, planted-4711-value was the last one")
+            raise RuntimeError("no key, planted-4711-value was the last one")
         return self.kept.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
