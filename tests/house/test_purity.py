@@ -95,6 +95,7 @@ PURE = [
     "deadletters/trends/tally.py",
     "errors.py",
     "gossip/agent/address.py",
+    "gossip/agent/peering.py",
     "gossip/agent/strangers.py",
     "gossip/agent/view.py",
     "gossip/core/broadcasts.py",

@@ -57,7 +57,7 @@ from .key_changes import KeyChanges
 from .native import REFUSE_KEYS, Resident
 from .places import bind_address, own_address
 from .questions import Handler, Question, Questions
-from .remembering import Remembering
+from .remembering import NOTHING, Before, Remembering
 from .settings import Delegate, Settings, keyring_of, meta_of, places, profile_of, voice_of
 from .shell import Shell, Told
 from .telling import Telling
@@ -108,9 +108,10 @@ class Cluster:
     ``guarding.DEFENDED``. None: off, so that it behaves as Serf does, and in a native cluster DEFENDED_NATIVE. audit: a
     file for decisions, each chained to the one before, or who is given the lines; 10 a second of 250 bytes.
 
-    snapshot: a file that remembers who was there, to enter by them after a restart. After a leave it is not used,
-    unless rejoin_after_leave. leave_on_exit: False makes the end of ``async with`` a failure to the others' eyes, as
-    for a short restart. replay_events: True hears what was told before it joined.
+    snapshot: a file that remembers who was there, to enter by them after a restart, and anchors (``Choosing``), who are
+    asked before all others. After a leave it is not used, unless rejoin_after_leave. leave_on_exit: False makes the end
+    of ``async with`` a failure to the others' eyes, as for a short restart. replay_events: True hears what was told
+    before it joined.
 
     room: changes and events that wait for a slow reader; beyond that the oldest are dropped, and it is told how many.
     limits: of streams that others open. events: hears what happens, for logs and metrics; price: a look at all counters
@@ -212,19 +213,19 @@ class Cluster:
         if self._telling.on:
             shell.tasks.start("upkeep", self._telling.run(self.inspect, self._resident))
         if self._guarding is not None:
-            shell.tasks.start("upkeep", self._guarding.run(
-                lambda: [member.node for member in shell.core.members if not member.gone and member.node != shell.name],
-                self._chance))
+            shell.tasks.start("upkeep", self._guarding.run(shell.core, self._chance))
         if self._resident is not None:
             self._resident.tell = self._telling.key_effect
             self._resident.start(shell, self._lost)
-        before: list[str] = []
+        before = NOTHING
         if self._settings.snapshot is not None:
             remembering = Remembering(self._settings.snapshot, shell, self._chance)
             before = remembering.begin(rejoin_after_leave=self._settings.rejoin_after_leave)
             self._remembering = remembering  # and closed at the end, now that it could begin
             shell.tasks.start("upkeep", remembering.run())
         await self._enter(before)
+        if self._guarding is not None and self._guarding.peering is not None:
+            self._guarding.peering.begin(before.anchors)
         if self._resident is not None and not self._settings.join:
             await self._resident.found()
 
@@ -233,8 +234,9 @@ class Cluster:
         profile = settings.profile
         if self._native is not None and not profile.dead_reclaim_s:
             profile = replace(profile, dead_reclaim_s=RECLAIM_S)
+        peering = self._guarding.peering if self._guarding is not None else None
         core = Core(settings.name, address, weigh=self._voice.weigh, profile=profile, meta=settings.first_meta,
-                    versions=settings.versions)
+                    versions=settings.versions, partners=peering.partners if peering is not None else None)
         layer = None
         if settings.delegate == "serf":
             layer = Layer(settings.name, self._chance, keyring=settings.keyring, refuse_keys=settings.refuse_keys,
@@ -245,16 +247,20 @@ class Cluster:
                      tell=self._told, lost=self._lost, telling=self._telling,
                      guarding=self._guarding)
 
-    async def _enter(self, before: list[str]) -> None:
-        """Joins whoever was named; else whoever was there before the restart, as far as they answer."""
+    async def _enter(self, before: Before) -> None:
+        """Goes back to whoever was there before the restart, the anchors first, as far as they answer; else joins
+        whoever was named."""
         settings = self._settings
-        if before:
+        for who, wanted in (("anchors", list(map(text, before.anchors.values()))),
+                            ("members remembered", before.others[:REMEMBERED_MAX])):
+            if not wanted:
+                continue
             try:
-                await self._reach(before[:REMEMBERED_MAX], again=True)
+                await self._reach(wanted, again=True, every=who == "anchors")
             except JoinFailed as error:
-                log.warning("gossip: none of the members remembered answered: %s", error)
+                log.warning("gossip: none of the %s answered: %s", who, error)
             else:
-                return
+                return  # guard: anchors before newcomers
         if not settings.join:
             return
         if not settings.must_join:
@@ -399,16 +405,16 @@ class Cluster:
             raise ConfigurationError("nobody is named to join: give HOST:PORT of a member, one at least")
         return await self._reach(places(addresses))
 
-    async def _reach(self, wanted: Sequence[str], *, again: bool = False) -> int:
-        """again: back to a cluster that this member was in: one that answers is enough, and what was told meanwhile is
-        heard."""
+    async def _reach(self, wanted: Sequence[str], *, again: bool = False, every: bool = False) -> int:
+        """again: back to a cluster that this member was in: one that answers is enough unless every one is wanted, and
+        what was told meanwhile is heard."""
         reached, tried = 0, dict[str, str]()
         for where in wanted:
             why = await self._reach_one(where, again=again)
             reached += not why
             if why:
                 tried[where] = why
-            elif again:
+            elif again and not every:
                 break
         if not reached:
             _ = self._present  # it may have left meanwhile, which ends what it waited for
@@ -433,6 +439,7 @@ class Cluster:
             if not why:
                 why = await shell.courier.exchange(Exchange(address, join=True), entering=not again)
             if not why:
+                shell.answered(address)
                 return ""
         return why
 

@@ -87,11 +87,11 @@ class Counsel:
             self._tasks.start("asides", self._aside(act.peer, self._audit))
 
     def _spread(self, data: bytes) -> None:
-        others = [member.node for member in self._shell.core.members
+        others = {member.node: member.address for member in self._shell.core.members
                   if member.state is State.ALIVE and member.node != self._shell.name
-                  and not self._guarding.banned(member.node)]
+                  and not self._guarding.banned(member.node)}
         proof = self._proof(data)
-        for node in sample(others, min(FANOUT, len(others)), self._chance):
+        for node in self._guarding.draw(others)(list(others), FANOUT, self._chance):
             self._tasks.start("asides", self._aside(node, lambda talk, _: talk.write(self._voice.aside(proof))))
 
     def _proof(self, data: bytes) -> Proof:

@@ -47,8 +47,9 @@ class Owner(Protocol):
         """All that this member knows."""
         ...
 
-    def exchanged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool) -> str:
-        """Takes over what a peer knows; why not, or empty. entering: it was this member that entered by it."""
+    def exchanged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool, served: bool = False) -> str:
+        """Takes over what a peer knows; why not, or empty. entering: it was this member that entered by it. served:
+        the peer began."""
         ...
 
     def stream_acked(self, seq_no: int) -> None:
@@ -151,7 +152,7 @@ class Courier:
         try:
             await talk.write(await self._said(self._owner.exchange(join=False), peer))
             self._counts["exchanges_served"] += 1
-            why = self._owner.exchanged(message, talk.source, join=message.join, entering=False)
+            why = self._owner.exchanged(message, talk.source, join=message.join, entering=False, served=True)
             if why:
                 self._counts["exchanges_refused"] += 1
             outcome = "refused" if why else "done"

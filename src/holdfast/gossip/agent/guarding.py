@@ -28,7 +28,7 @@ import statistics
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -40,9 +40,11 @@ from ..core.core import Core
 from ..defence import Defences, Guard, Inspection, Seams
 from ..defence import audit as chain
 from ..defence import equivocation as proofs
-from ..defence.acts import Act, Banned, Incoming, Tell
+from ..defence.acts import Act, Banned, Incoming, Rotate, Tell
 from ..defence.coverage import Auditing, Compared
+from ..defence.drawing import Draw, sample
 from ..defence.equivocation import Statement, Watching
+from ..defence.peers import Choosing
 from ..defence.scores import Part, Scoring
 from ..defence.validation import Letter, Validator, Verdict
 from ..defence.views import Comparing, Entry, Fetch, Split
@@ -50,6 +52,7 @@ from ..messages import Ack, Address, Alive, IndirectPing, Message, Nack, NodeSta
 from ..native.evidence import Evidence
 from ..serf.messages import UserEvent
 from .address import host_text
+from .peering import Peering
 from .telling import Telling
 
 log = logging.getLogger("holdfast")
@@ -62,14 +65,16 @@ DEFENDED: Final = Defences(
     amplification=None, watching=None, quorum=None, choosing=None, auditing=None, comparing=None, places=None,
     scoring=Scoring(colocation=Part(0.0, 80.0)))
 #: The same where members have identities, which is the default there: what is signed twice under one number is proved
-#: to all, views are compared and what was missed is pulled. Price: three streams of 600 bytes in 15 s, and one of 15 kB
-#: at most in 10 s; an answer of 10,000 members takes 30 ms, once a second at most.
-DEFENDED_NATIVE: Final = replace(DEFENDED, watching=Watching(), auditing=Auditing(), comparing=Comparing())
+#: to all, views are compared and what was missed is pulled, and all that goes to chosen peers. Price: three streams of
+#: 600 bytes in 15 s, and one of 15 kB at most in 10 s; an answer of 10,000 members takes 30 ms, once a second at most.
+#: The choice takes no packets. It is off above because who shares a key speaks in everybody's name: there many names
+#: prove nothing less than one.
+DEFENDED_NATIVE: Final = replace(
+    DEFENDED, watching=Watching(), auditing=Auditing(), comparing=Comparing(), choosing=Choosing())
 #: Parts that a Cluster refuses by name, and why.
 NOT_HERE: Final = {
     "amplification": "a Cluster gives strangers three bytes for each of theirs, always",
-    "quorum": "members of a Cluster do not carry death certificates",
-    "choosing": "a Cluster talks with members at random"}
+    "quorum": "members of a Cluster do not carry death certificates"}
 #: Parts that want signatures, and so a native cluster.
 SIGNED_ONLY: Final = {
     "watching": "only what is signed proves that somebody said two things",
@@ -145,6 +150,9 @@ class Guarding:
         self.guard = Guard(name, Seams(
             sign=self._sign, verify=self._verify, open=self._open, sink=sink, head=head, stopwatch=time.perf_counter,
             cluster=label), defences, self.now)
+        choosing = defences.choosing
+        #: With whom this member keeps company; None: with anybody.
+        self.peering = Peering(self.guard, choosing) if choosing is not None else None
         self._bringer, self._by_exchange = "", False
         self._in: set[str] = set()
         self._judged: OrderedDict[bytes, None] = OrderedDict()
@@ -198,6 +206,8 @@ class Guarding:
         """It failed, left or was forgotten."""
         self._in.discard(name)
         self.guard.left(name, self.now)
+        if self.peering is not None:
+            self.peering.gone(name)
 
     def bad(self, node: str, why: str) -> None:
         """What came by a stream of that member was bad."""
@@ -237,12 +247,16 @@ class Guarding:
             self._telling.rejected += 1
         return decision.verdict is Verdict.ACCEPT  # guard: validators have the word
 
-    def said(self, event: UserEvent, members: Sequence[str], chance: Chance) -> tuple[str, ...]:
+    def said(self, event: UserEvent, members: Mapping[str, Address], chance: Chance) -> tuple[str, ...]:
         """This member's own event: to whom it goes at once."""
         id_ = event_id(event)
         self._remember(id_)
         self.guard.said(id_, self.now)
-        return self.guard.targets(id_, members, 0, self.now, chance, own=True)
+        return self.guard.targets(id_, list(members), 0, self.now, chance, own=True, draw=self.draw(members))
+
+    def draw(self, members: Mapping[str, Address]) -> Draw:
+        """How some of these are drawn, to whom something goes at once."""
+        return sample if self.peering is None else self.peering.draw(members)  # guard: names alone win nothing
 
     def _remember(self, id_: bytes) -> None:
         self._judged[id_] = None
@@ -308,28 +322,35 @@ class Guarding:
 
     # -- time
 
-    async def run(self, members: Callable[[], Sequence[str]], chance: Chance) -> None:
+    async def run(self, core: Core, chance: Chance) -> None:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
-            there = members()
-            for name in self._in.difference(there):  # admitted, and not believed by the core
-                self.gone(name)
-            self._do(self.guard.tick(there, self.now, chance))
-            self._hush()
-            splits: tuple[Split, ...] = self.guard.splits
-            if len(splits) != self._splits:  # guard: told when it begins, and when it is over
-                self._splits = len(splits)
-                self._telling.split(len(splits))
-            scores = self.guard.ledger.scores
-            if scores is not None and self.now - self._scored >= SCORED_S:
-                self._scored = self.now
-                all_ = scores.all(self.now)
-                totals = [score.total for score in all_] or [0.0]
-                bans = self.guard.ledger.bans
-                self._telling.scored(totals[0], statistics.median(totals),
-                                     gray=sum(score.standing != "good" for score in all_),
-                                     banned=len(bans.all(self.now)) if bans is not None else 0)
+            self.second(core, chance)
+
+    def second(self, core: Core, chance: Chance) -> None:
+        """What is over, whom to keep to, the scores."""
+        there = [member.node for member in core.members if not member.gone and member.node != core.name]
+        for name in self._in.difference(there):  # admitted, and not believed by the core
+            self.gone(name)
+        if self.peering is not None:
+            self.peering.look(core.members, len(there), self.now, chance)
+            there = list(self.peering.company) or there  # guard: audits ask the chosen
+        self._do(self.guard.tick(there, self.now, chance))
+        self._hush()
+        splits: tuple[Split, ...] = self.guard.splits
+        if len(splits) != self._splits:  # guard: told when it begins, and when it is over
+            self._splits = len(splits)
+            self._telling.split(len(splits))
+        scores = self.guard.ledger.scores
+        if scores is not None and self.now - self._scored >= SCORED_S:
+            self._scored = self.now
+            all_ = scores.all(self.now)
+            totals = [score.total for score in all_] or [0.0]
+            bans = self.guard.ledger.bans
+            self._telling.scored(totals[0], statistics.median(totals),
+                                 gray=sum(score.standing != "good" for score in all_),
+                                 banned=len(bans.all(self.now)) if bans is not None else 0)
 
     def inspect(self) -> Inspection:
         """What was decided."""
@@ -345,6 +366,8 @@ class Guarding:
             else:
                 if isinstance(act, Tell) and act.what == "proof":
                     self._caught(act.data)
+                elif isinstance(act, Rotate) and self.peering is not None:
+                    self.peering.turn()  # guard: nobody stays by luck
                 self.carry(act)
 
     def _caught(self, data: bytes) -> None:

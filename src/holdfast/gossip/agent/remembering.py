@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from ..._base.chance import Chance
-from ...errors import BadPacket
+from ...errors import BadPacket, ConfigurationError
+from ..defence.drawing import across
+from ..defence.subnets import neighbourhood
+from ..messages import Address
+from .address import host_and_port, packed, text
 from .shell import Shell
 from .snapshot import Clocks, Snapshot
 from .view import Change, MemberView
@@ -17,19 +23,31 @@ from .view import Change, MemberView
 WRITE_S: Final = 0.5
 
 
+class Before(NamedTuple):
+    """Of before the restart. anchors: where they were, by name. others: ``host:port`` of whom to enter by else, at
+    random, by turns of their networks."""
+
+    anchors: Mapping[str, Address]
+    others: Sequence[str]
+
+
+NOTHING: Final = Before(MappingProxyType({}), ())
+
+
 class Remembering:
     """One member's."""
 
     def __init__(self, path: Path, shell: Shell, chance: Chance) -> None:
         self._snapshot, self._shell, self._chance = Snapshot(path), shell, chance
+        self._peering = shell.guarding.peering if shell.guarding is not None else None
 
     @property
     def failures(self) -> int:
         """Writes that failed."""
         return self._snapshot.failures
 
-    def begin(self, *, rejoin_after_leave: bool) -> list[str]:
-        """Takes the clocks up where they were; gives the members to enter by, mixed. Raises ConfigurationError."""
+    def begin(self, *, rejoin_after_leave: bool) -> Before:
+        """Takes the clocks up where they were; gives the members to enter by. Raises ConfigurationError."""
         found = self._snapshot.load()
         self._shell.counts["snapshot_lines_damaged"] += found.damaged
         layer = self._shell.layer
@@ -43,13 +61,18 @@ class Remembering:
                 layer.events.begins = max(layer.events.begins, found.clocks[1])
                 layer.queries.begins = max(layer.queries.begins, found.clocks[2])
         if found.left and not rejoin_after_leave:
-            return []
-        places = [(self._chance.random(), where) for name, where in sorted(found.members.items())
-                  if name != self._shell.name]
+            return NOTHING
+        for known in (found.members, found.anchors):
+            known.pop(self._shell.name, None)
         for name, where in found.members.items():  # until it is known better
-            if name != self._shell.name:
-                self._snapshot.there(name, where)
-        return [where for _, where in sorted(places)]
+            self._snapshot.there(name, where)
+        self._snapshot.anchors(found.anchors)
+        anchors = {name: address for name, where in found.anchors.items()
+                   if self._peering is not None and (address := _address(where)) is not None}
+        first = set(map(text, anchors.values()))
+        others = across([where for _, where in sorted(found.members.items()) if where not in first], _network,
+                        self._chance)  # guard: many names of one network are few of those to enter by
+        return Before(anchors, others)
 
     def changed(self, change: Change) -> None:
         """A member's state is another one."""
@@ -74,10 +97,17 @@ class Remembering:
         else:
             await self._write()
 
+    def _at(self, name: str) -> Address | None:
+        member = self._shell.core.member(name)
+        return member.address if member is not None else None
+
     async def _write(self) -> None:
-        layer = self._shell.layer
+        shell, layer = self._shell, self._shell.layer
         if layer is not None:
             self._snapshot.clocks(_clocks(layer.clock.time, layer.event_clock.time, layer.query_clock.time))
+        if self._peering is not None and self._peering.began and shell.guarding is not None:
+            self._snapshot.anchors({name: text(address) for name, address in self._peering.anchors(
+                self._at, shell.guarding.now).items()})
         pending = self._snapshot.pending()
         if pending is not None:
             await asyncio.to_thread(self._snapshot.write, pending)
@@ -86,6 +116,19 @@ class Remembering:
 def _clocks(*times: int) -> Clocks:
     intents, events, queries = times
     return intents, events, queries
+
+
+def _address(where: str) -> Address | None:
+    try:
+        host, port = host_and_port(where)
+        return packed(host), port
+    except (ValueError, ConfigurationError):  # the file was changed by hand
+        return None
+
+
+def _network(where: str) -> str:
+    address = _address(where)
+    return where if address is None else neighbourhood(address[0])
 
 
 def _where(member: MemberView) -> str:

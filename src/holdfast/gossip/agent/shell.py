@@ -78,6 +78,8 @@ class Shell:
         self.lag_s = 0.0
         self._profile, self._clock, self._chance = profile, clock, chance
         self._tell, self._lost, self.telling, self.guarding = tell, lost, telling, guarding
+        self._peering = guarding.peering if guarding is not None else None
+        self._by_itself = False
         if layer is not None and guarding is not None:
             layer.judge = guarding.judge
         self._places: dict[str, Address] = {}
@@ -242,13 +244,16 @@ class Shell:
 
     def _exchange(self, wanted: Exchange) -> None:
         if self._courier is not None and not (self.guarding is not None and self.guarding.banned(wanted.node)):
+            if self._peering is not None:
+                self._peering.asked(wanted.node)
             self.tasks.start("exchange", self._exchanged_aside(self._courier, wanted))
 
-    @staticmethod
-    async def _exchanged_aside(courier: Courier, wanted: Exchange) -> None:
+    async def _exchanged_aside(self, courier: Courier, wanted: Exchange) -> None:
         why = await courier.exchange(wanted)
         if why:
             log.debug("gossip: no exchange with %s: %s", wanted.node or wanted.address, why)
+        elif self._peering is not None:
+            self._peering.answered(wanted.node)
 
     def _stream_ping(self, wanted: core_effects.StreamPing) -> None:
         if self._courier is not None:
@@ -259,6 +264,8 @@ class Shell:
         self.counts[f"members_{what}"] += 1
         if self.guarding is not None and what in ("failed", "left", "forgotten"):
             self.guarding.gone(member.node)
+        if self._peering is not None and what == "joined":
+            self._peering.joined(member.node, by_itself=self._by_itself)
         if what == "forgotten":
             self._forgotten(member)
         else:
@@ -356,7 +363,7 @@ class Shell:
             return
         others = {member.node: member.address for member in self.core.members
                   if member.state is State.ALIVE and member.node != self.name}
-        for node in self.guarding.said(event, list(others), self._chance):
+        for node in self.guarding.said(event, others, self._chance):
             self._send(others[node], (User(payload),), node)
 
     def _sent(self, send: Send) -> None:
@@ -394,9 +401,16 @@ class Shell:
     def exchange(self, *, join: bool) -> PushPull:
         return PushPull(tuple(self.core.states()), self.layer.exchange() if self.layer is not None else b"", join)
 
-    def exchanged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool) -> str:
+    def exchanged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool, served: bool = False) -> str:
         if not self._running:
             return "this member stops"
+        self._by_itself = served and join  # guard: who came by itself
+        try:
+            return self._merged(theirs, source, join=join, entering=entering)
+        finally:
+            self._by_itself = False
+
+    def _merged(self, theirs: PushPull, source: Address, *, join: bool, entering: bool) -> str:
         states = theirs.states
         if self.guarding is not None:
             if self.guarding.banned(self.caller(source)):
@@ -432,6 +446,11 @@ class Shell:
         if why:
             self.counts[f"streams_refused_{why}"] += 1
         return not why
+
+    def answered(self, address: Address) -> None:
+        """An exchange that this member began was done, with whoever is there."""
+        if self._peering is not None:
+            self._peering.answered(self._names.get(place(address), ""))
 
     def bad(self, source: Address, why: str) -> None:
         """What came by a stream of somebody's was bad."""

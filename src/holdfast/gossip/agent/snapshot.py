@@ -18,6 +18,7 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -33,19 +34,22 @@ FILE_MAX: Final = 64 << 20
 APPENDED_MIN: Final = 64 << 10
 #: Members that are remembered.
 MEMBERS_MAX: Final = 1 << 17
+#: Anchors that are remembered.
+ANCHORS_MAX: Final = 64
 
 Clocks: TypeAlias = tuple[int, int, int]
-_Line: TypeAlias = tuple[Literal["there", "gone", "clocks", "left"], str, str, int, int, int]
+_Line: TypeAlias = tuple[Literal["there", "gone", "clocks", "left", "anchor", "adrift"], str, str, int, int, int]
 
 
 class Remembered(msgspec.Struct):
     """members: ``host:port`` by name. clocks: of intents, events, queries. left: it left as it should. damaged: lines
-    that could not be read."""
+    that could not be read. anchors: members to be asked before others, there or not."""
 
     members: dict[str, str] = {}
     clocks: Clocks = (0, 0, 0)
     left: bool = False
     damaged: int = 0
+    anchors: dict[str, str] = {}
 
 
 def read(data: bytes) -> Remembered:
@@ -61,6 +65,10 @@ def read(data: bytes) -> Remembered:
             found.members[name] = where
         elif what == "gone":
             found.members.pop(name, None)
+        elif what == "anchor" and (name in found.anchors or len(found.anchors) < ANCHORS_MAX):
+            found.anchors[name] = where
+        elif what == "adrift":
+            found.anchors.pop(name, None)
         elif what == "clocks":
             found.clocks = max(found.clocks[0], clocks[0]), max(found.clocks[1], clocks[1]), max(found.clocks[2],
                                                                                               clocks[2])
@@ -82,10 +90,12 @@ def _line(what: str, name: str = "", where: str = "", clocks: Clocks = (0, 0, 0)
     return f"{zlib.crc32(body):08x} ".encode() + body + b"\n"
 
 
-def written(members: Mapping[str, str], clocks: Clocks, *, left: bool = False) -> bytes:
+def written(members: Mapping[str, str], clocks: Clocks, *, left: bool = False,
+            anchors: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """The short form: each member once."""
     lines: Iterable[bytes] = (_line("there", name, where) for name, where in members.items())
-    return b"".join((*lines, _line("clocks", clocks=clocks), *([_line("left")] if left else [])))
+    kept: Iterable[bytes] = (_line("anchor", name, where) for name, where in anchors.items())
+    return b"".join((*lines, *kept, _line("clocks", clocks=clocks), *([_line("left")] if left else [])))
 
 
 class Pending(NamedTuple):
@@ -102,6 +112,7 @@ class Snapshot:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._members: dict[str, str] = {}
+        self._anchors: dict[str, str] = {}
         self._clocks: Clocks = (0, 0, 0)
         self._lines: list[bytes] = []
         self._appended = 0
@@ -135,6 +146,14 @@ class Snapshot:
         if self._members.pop(name, None) is not None:
             self._lines.append(_line("gone", name))
 
+    def anchors(self, anchors: Mapping[str, str]) -> None:
+        """These are the anchors, at these addresses, and no others."""
+        for name in self._anchors.keys() - anchors.keys():
+            self._lines.append(_line("adrift", name))
+        self._lines += [_line("anchor", name, where) for name, where in anchors.items()
+                        if self._anchors.get(name) != where]
+        self._anchors = dict(anchors)
+
     def clocks(self, clocks: Clocks) -> None:
         """The clocks' times."""
         if clocks != self._clocks:
@@ -144,13 +163,13 @@ class Snapshot:
     def left(self) -> Pending:
         """This member left as it should, and wants to be asked next time whether it comes back."""
         self._lines.clear()
-        return Pending(written(self._members, self._clocks, left=True), whole=True)
+        return Pending(written(self._members, self._clocks, left=True, anchors=self._anchors), whole=True)
 
     def pending(self) -> Pending | None:
         """What is to be written now; None: nothing. To be handed to ``write``, before it is asked again."""
         lines, self._lines = b"".join(self._lines), []
         if self._whole or self._appended + len(lines) > self._most:  # guard: the file has a bound
-            return Pending(written(self._members, self._clocks), whole=True)
+            return Pending(written(self._members, self._clocks, anchors=self._anchors), whole=True)
         return Pending(lines, whole=False) if lines else None
 
     def write(self, pending: Pending) -> None:

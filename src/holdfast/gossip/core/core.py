@@ -33,7 +33,19 @@ from . import claims, exchange, lag, probing, spreading
 from .effects import Deliver, Departed, Effect, Exchange, Packet
 from .events import Event, Exchanged, Join, Leave, Received, SetMeta, Spread, Start, StreamAcked, Tick
 from .members import NOBODY, Live, Member, Roll, States
-from .node import GOSSIP, PROBE, PROBE_END, PROBE_TIMEOUT, PUSH_PULL, RECONNECT, SUSPICION, Burial, Node, Weigh
+from .node import (
+    GOSSIP,
+    PROBE,
+    PROBE_END,
+    PROBE_TIMEOUT,
+    PUSH_PULL,
+    RECONNECT,
+    SUSPICION,
+    Burial,
+    Node,
+    Partners,
+    Weigh,
+)
 
 #: Of a member's meta, in bytes.
 META_MAX: Final = 512
@@ -71,19 +83,20 @@ class Core:
     long a message is on the wire, for filling packets. roll: members it begins with, in a simulation. burial: asked
     before this member declares a death itself, and what it says is the effect ``Judged``; None: the member decides
     alone, as memberlist's does. Price of one: deaths wait for as long as it says no. Deaths that others tell are not
-    asked about: what is not to be believed of them is not handed in.
+    asked about: what is not to be believed of them is not handed in. partners: asked with whom to exchange all that is
+    known; None: with anybody. It changes nothing about whom this member pings and gossips with.
     """
 
     __slots__ = ("_node",)
 
     def __init__(self, name: str, address: Address, *, weigh: Weigh, profile: Profile = LAN, meta: bytes = b"",
                  versions: Versions = SERF_VERSIONS, roll: Roll = NOBODY,
-                 burial: Burial | None = None) -> None:
+                 burial: Burial | None = None, partners: Partners | None = None) -> None:
         if not name or len(meta) > META_MAX:
             raise ConfigurationError(f"a member needs a name ({name!r}) and at most {META_MAX} bytes of meta "
                                      f"({len(meta)})")
         self._node = Node(profile, name, address, meta=meta, versions=versions, weigh=weigh, roll=roll,
-                          burial=burial)
+                          burial=burial, partners=partners)
 
     def handle(self, event: Event, now: float, chance: Chance) -> list[Effect]:
         """What is to be done about it. now: seconds on a clock that never goes back."""

@@ -20,8 +20,13 @@ from .order import below
 
 
 def push_pull(node: Node) -> None:
-    """Exchanges with one live peer at random."""
+    """Exchanges with one live peer: whom ``partners`` wants most, else one at random."""
     set_push_pull(node)
+    for name in node.partners(node.chance) if node.partners is not None else ():
+        wanted = node.members.get(name)
+        if wanted is not None and wanted.state is State.ALIVE and name != node.name:
+            node.out.append(Exchange(wanted.address, name))
+            return  # guard: only with whom it is wanted
     peers = node.members.sample(1, node.chance, lambda one: one.state is State.ALIVE and one.node != node.name)
     node.out.extend(Exchange(peer.address, peer.node) for peer in peers)
 

@@ -36,6 +36,10 @@ class Judgement(Protocol):
 #: chance). Where not, it is asked again after the suspicion's shortest time, for as long as the suspicion stands.
 Burial: TypeAlias = Callable[[Member, Live, float, Chance], Judgement]
 
+#: Asked with whom to exchange all that is known: names, whoever is wanted most first. The first one that is alive is
+#: taken; where nobody is, one at random.
+Partners: TypeAlias = Callable[[Chance], Sequence[str]]
+
 #: Incarnations and numbers of pings are unsigned 32 bits on the wire.
 NUMBER_MAX: Final = 0xFFFF_FFFF
 #: Of a compound packet: its type and count, and the length of each message in it.
@@ -73,17 +77,19 @@ class Node:
     news: claims to be passed on; letters: the layer above's. failed: members to be tried again: where, and since when.
     relays_dropped: requests turned down because ``relays_max`` were under way. probes, probes_failed: begun, and ended
     without an answer. last_words: whom the last ping before a death was for, by its number. burial: who is asked before
-    a death; None: nobody. outdated: what is being handled accuses an earlier incarnation of this member.
+    a death, partners: before an exchange; None: nobody. outdated: what is being handled accuses an earlier incarnation
+    of this member.
     """
 
     __slots__ = ("_gossip_phase", "_limit", "burial", "chance", "failed", "health", "host", "ignored", "incarnation",
                  "last_words", "leaving", "letters", "members", "meta", "name", "news", "now", "out", "outdated",
-                 "payload", "port", "probe", "probes", "probes_failed", "profile", "relays", "relays_dropped", "seq_no",
-                 "started", "suspicions", "timers", "versions", "weigh")
+                 "partners", "payload", "port", "probe", "probes", "probes_failed", "profile", "relays",
+                 "relays_dropped", "seq_no", "started", "suspicions", "timers", "versions", "weigh")
 
     def __init__(self, profile: Profile, name: str, address: Address, *, meta: bytes, versions: Versions,
-                 weigh: Weigh, roll: Roll = NOBODY, burial: Burial | None = None) -> None:
-        self.burial = burial
+                 weigh: Weigh, roll: Roll = NOBODY, burial: Burial | None = None,
+                 partners: Partners | None = None) -> None:
+        self.burial, self.partners = burial, partners
         self.profile, self.name, self.meta, self.versions, self.weigh = profile, name, meta, versions, weigh
         self.host, self.port = bytes(address[0]) if isinstance(address[0], bytes) else address[0].encode(), address[1]
         self.members = Members(roll)

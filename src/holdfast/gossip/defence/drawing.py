@@ -8,12 +8,15 @@ swarm in one network as likely as one honest member alone in another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ..._base.chance import Chance
 from ..core.order import below
 
 T = TypeVar("T")
+
+#: Draws so many of some names, or all, as ``sample`` does.
+Draw: TypeAlias = Callable[[Sequence[str], int, Chance], list[str]]
 
 
 def shuffled(items: Sequence[T], chance: Chance) -> list[T]:

@@ -16,6 +16,7 @@ Each part can be off (``Defences``). None of this is needed for the protocol to 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -36,13 +37,13 @@ from .bans import Ban
 from .buckets import Limiter
 from .coverage import Auditing, Compared, Coverage
 from .deaths import Certificate, Deaths, Roster
-from .drawing import sample
+from .drawing import Draw, sample
 from .equivocation import Equivocations
 from .ledger import Ledger
 from .peers import Candidate, Chosen, Peers
 from .scores import Score
 from .settings import Defences, Seams
-from .subnets import Places, Quota
+from .subnets import Places, Quota, neighbourhood
 from .validation import Accounts, Letter, Validators, Verdict
 from .views import Entry, Fetch, Split, Views
 
@@ -160,16 +161,16 @@ class Guard:
         self._coverage.saw(id_, self.me, now, own=True)
 
     def targets(self, id_: bytes, peers: Sequence[str], fanout: int, now: float, chance: Chance, *,
-                own: bool = False) -> tuple[str, ...]:
+                own: bool = False, draw: Draw = sample) -> tuple[str, ...]:
         """To whom a message goes: ``fanout`` of these peers at random, an own one to ``flood`` of them. Peers that are
-        banned get nothing; those on the graylist get what is over."""
+        banned get nothing; those on the graylist get what is over. draw: how so many of some are drawn."""
         good: list[str] = []
         gray: list[str] = []
         for peer in peers:
             if not self.ledger.banned(peer, now):
                 (good if self.ledger.heard(peer, now) else gray).append(peer)
         count = max(fanout, self.defences.flood) if own else fanout  # guard: flood
-        chosen = sample(good, count, chance)
+        chosen = draw(good, count, chance)
         chosen += sample(gray, count - len(chosen), chance)
         for peer in chosen:
             self._coverage.told(id_, peer)
@@ -215,9 +216,23 @@ class Guard:
         self.ledger.counts["peers rotated"] += len(chosen.removed)
         return chosen
 
-    def anchors(self) -> tuple[str, ...]:
-        """Peers to remember over a restart, for ``Seams.anchors``."""
-        return () if self._peers is None else self._peers.anchors()
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """With whom it talks, as of the last ``choose``: the longest chosen first. Nobody without this defence."""
+        return () if self._peers is None else self._peers.chosen
+
+    def remember(self, anchors: Iterable[str]) -> None:
+        """Peers from before the restart, where they come to light later than ``Seams``."""
+        if self._peers is not None:
+            self._peers.remember(anchors)
+
+    def anchors(self, by: float = math.inf) -> tuple[str, ...]:
+        """Peers to remember over a restart, for ``Seams.anchors``. by: chosen at that time at the latest."""
+        return () if self._peers is None else self._peers.anchors(by)
+
+    def network(self, host: bytes | str) -> str:
+        """For a ``Candidate``. Empty where crowds are there on purpose (``Places.exempt``): each is one of its own."""
+        return "" if self._quota.exempt(host) else neighbourhood(host)  # guard: neighbours on purpose are no swarm
 
     # Deaths.
 
@@ -453,7 +468,7 @@ class Guard:
         seen, coverage = self._views, self._coverage
         return Inspection(
             dict(self.ledger.counts), *self.ledger.standing(now),
-            self._quota.used(), () if self._peers is None else self._peers.chosen,
+            self._quota.used(), self.chosen,
             coverage.coverage, coverage.pulled, coverage.unkept, 0 if seen is None else seen.compared,
             0 if seen is None else seen.equal, () if seen is None else seen.splits,
             () if self._equivocations is None else tuple(self._equivocations.proofs), dict(self.validators.counts),

@@ -10,11 +10,14 @@ An eclipse is an attacker who is every peer of a victim. It becomes unlikely by 
   otherwise only have to be there first.
 - **Rotation**: now and then a part is exchanged for others at random, so whoever got in by luck does not stay.
 
-Where this choice knows too few networks to keep the second rule, places stay empty: a small cluster is asked whole.
+Where this choice knows too few networks to keep the second rule, places stay empty, down to ``at_least``: a cluster
+that lives in one network has peers all the same, and there the rule protects from nothing.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -29,33 +32,37 @@ from .drawing import across, sample
 class Choosing:
     """size: chosen peers; more: harder to eclipse and to silence, and each message goes out so often. With size 8 and a
     third of all members hostile, all 8 are with probability 0.015 %. outbound_min: of these, picked by this member.
-    per_network: of one /24 or /64. anchors: remembered. rotate_s, rotate_share: how often which part is exchanged; more
-    often: an attacker's luck lasts shorter, and connections are made anew. back_off_s: how long one that was rotated
-    out is not picked while others are there."""
+    per_network: of one /24 or /64. at_least: so many are chosen, however few their networks are; 0: never more than
+    per_network, which in a cluster of one network is everybody. anchors: remembered. rotate_s, rotate_share: how often
+    which part is exchanged; more often: an attacker's luck lasts shorter, and connections are made anew. back_off_s:
+    how long one that was rotated out is not picked while others are there."""
 
     size: int = 8
     outbound_min: int = 4
     per_network: int = 2
+    at_least: int = 4
     anchors: int = 2
     rotate_s: float = 300.0
     rotate_share: float = 0.25
     back_off_s: float = 600.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.outbound_min <= self.size or self.size < 1 or self.per_network < 1:
-            raise ConfigurationError("peers: size from 1, outbound_min up to size, per_network from 1")
+        if not 0 <= self.outbound_min <= self.size or self.size < 1 or self.per_network < 1 or self.at_least < 0:
+            raise ConfigurationError("peers: size from 1, outbound_min up to size, per_network from 1, at_least from 0")
         if not 0 <= self.anchors <= self.size or not 0 <= self.rotate_share <= 1 or self.rotate_s <= 0:
             raise ConfigurationError("peers: anchors up to size, rotate_share from 0 to 1, rotate_s above 0")
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """One that could be chosen. network: see ``subnets.neighbourhood``. outbound: this member found it (in its table,
-    by a seed); False: it came by itself. score: candidates below 0 are taken last; leave out those on the graylist."""
+    by a seed); False: it came by itself. score: candidates below 0 are taken last; leave out those on the graylist.
+    proven: it answered when it was asked; others are no anchors."""
 
     name: str
     network: str
     outbound: bool = True
     score: float = 0.0
+    proven: bool = True
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -69,14 +76,20 @@ class Chosen(msgspec.Struct, frozen=True):
 class Peers:
     """Chosen peers. anchors: names from before the restart, taken before others while they are candidates."""
 
-    __slots__ = ("_backed_off", "_before", "_chosen", "_rotated", "choosing")
+    __slots__ = ("_backed_off", "_before", "_chosen", "_proven", "_rotated", "choosing")
 
     def __init__(self, choosing: Choosing, anchors: Iterable[str] = ()) -> None:
         self.choosing = choosing
-        self._before = tuple(dict.fromkeys(anchors))[:choosing.anchors]  # guard: anchors never fill all places
+        self._before: tuple[str, ...] = ()
         self._chosen: dict[str, float] = {}
+        self._proven: frozenset[str] = frozenset()
         self._backed_off: dict[str, float] = {}
         self._rotated: float | None = None
+        self.remember(anchors)
+
+    def remember(self, anchors: Iterable[str]) -> None:
+        """Peers from before the restart: before ``choose`` is asked first."""
+        self._before = tuple(dict.fromkeys(anchors))[:self.choosing.anchors]  # guard: anchors never fill all places
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -92,15 +105,19 @@ class Peers:
             if name not in known:
                 del self._chosen[name]
         self._backed_off = {name: until for name, until in self._backed_off.items() if now < until}
+        self._proven = frozenset(name for name in self._chosen if known[name].proven)
         self._rotate(known, now, chance)
         self._fill(known, chance, now)
+        self._proven = frozenset(name for name in self._chosen if known[name].proven)
         after = tuple(self._chosen)
         return Chosen(after, tuple(one for one in after if one not in before),
                       tuple(one for one in before if one not in after))
 
-    def anchors(self) -> tuple[str, ...]:
-        """Whom to remember: those chosen for the longest, to be given to ``Peers`` after a restart."""
-        return tuple(self._chosen)[:self.choosing.anchors]
+    def anchors(self, by: float = math.inf) -> tuple[str, ...]:
+        """Whom to remember: those chosen for the longest, to be given to ``Peers`` after a restart. by: chosen at that
+        time at the latest."""
+        lasting = [name for name, since in self._chosen.items() if since <= by and name in self._proven]
+        return tuple(lasting)[:self.choosing.anchors]
 
     def _rotate(self, known: dict[str, Candidate], now: float, chance: Chance) -> None:
         if self._rotated is None:
@@ -108,7 +125,7 @@ class Peers:
         if now - self._rotated < self.choosing.rotate_s:
             return
         self._rotated = now
-        movable = [name for name in self._chosen if name not in self.anchors()]
+        movable = [name for name in self._chosen if name not in self.anchors()]  # guard: anchors stay
         others = len(known) - len(self._chosen)
         count = min(len(movable), others, round(self.choosing.rotate_share * len(self._chosen)))
         for name in sample(movable, count, chance):
@@ -120,15 +137,37 @@ class Peers:
         self._before = ()  # once: an anchor that was left out or went is a candidate like others
         rest = across(list(known.values()), lambda one: one.network, chance)
         rest.sort(key=lambda one: (one.name in self._backed_off, one.score < 0))
-        for one in (*order, *rest):
-            if len(self._chosen) >= self.choosing.size:
+        # Those that are more than their network may have were taken for want of others, who may have come by now.
+        beyond = self._beyond(known)
+        self._take((*order, *rest), known, now, self.choosing.size, self.choosing.per_network)
+        if len(self._chosen) < self.choosing.at_least:
+            kept = [known[name] for name in beyond]
+            self._take((*kept, *rest), known, now, min(self.choosing.at_least, self.choosing.size), None)
+            self._chosen.update((name, since) for name, since in beyond.items() if name in self._chosen)
+
+    def _beyond(self, known: dict[str, Candidate]) -> dict[str, float]:
+        """Takes out those of each network that are more than it may have, the latest ones."""
+        of: Counter[str] = Counter()
+        found: dict[str, float] = {}
+        for name, since in self._chosen.items():
+            of[known[name].network] += 1
+            if of[known[name].network] > self.choosing.per_network:  # guard: others have come
+                found[name] = since
+        for name in found:
+            del self._chosen[name]
+        return found
+
+    def _take(self, order: Iterable[Candidate], known: dict[str, Candidate], now: float, size: int,
+              per_network: int | None) -> None:
+        for one in order:
+            if len(self._chosen) >= size:
                 break
-            if one.name not in self._chosen and self._fits(one, known):
+            if one.name not in self._chosen and self._fits(one, known, per_network):
                 self._chosen[one.name] = now
 
-    def _fits(self, one: Candidate, known: dict[str, Candidate]) -> bool:
+    def _fits(self, one: Candidate, known: dict[str, Candidate], per_network: int | None) -> bool:
         chosen = [known[name] for name in self._chosen]
-        if sum(other.network == one.network for other in chosen) >= self.choosing.per_network:  # guard: networks
+        if per_network and sum(other.network == one.network for other in chosen) >= per_network:  # guard: networks
             return False
         inbound_max = self.choosing.size - self.choosing.outbound_min
         return one.outbound or sum(not other.outbound for other in chosen) < inbound_max  # guard: outbound quota

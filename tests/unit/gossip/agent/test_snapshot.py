@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.gossip.agent.snapshot import APPENDED_MIN, Remembered, Snapshot, read, written
+from holdfast.gossip.agent.snapshot import ANCHORS_MAX, APPENDED_MIN, Remembered, Snapshot, read, written
 
 
 def keep(snapshot):
@@ -35,12 +35,39 @@ def test_who_was_there_is_known_after_a_restart(path):
     assert Snapshot(path).load() == Remembered({"two": "[::1]:22", "three": "10.0.0.3:3"}, (1, 2, 3))
 
 
+def test_anchors_are_kept_though_they_are_gone_until_others_are(path):
+    snapshot = Snapshot(path)
+    snapshot.there("one", "10.0.0.1:1")
+    snapshot.anchors({"one": "10.0.0.1:1", "two": "10.0.0.2:2"})
+    keep(snapshot)
+    snapshot.gone("one")
+    keep(snapshot)
+    assert Snapshot(path).load() == Remembered({}, anchors={"one": "10.0.0.1:1", "two": "10.0.0.2:2"})
+    snapshot.anchors({"two": "10.0.0.2:22", "three": "10.0.0.3:3"})
+    assert keep(snapshot).whole is False
+    assert Snapshot(path).load().anchors == {"two": "10.0.0.2:22", "three": "10.0.0.3:3"}
+    snapshot.write(snapshot.left())
+    assert Snapshot(path).load() == Remembered({}, left=True, anchors={"two": "10.0.0.2:22", "three": "10.0.0.3:3"})
+
+
+def test_a_file_of_anchors_has_a_bound():
+    many = {f"member-{number}": "10.0.0.1:1" for number in range(2 * ANCHORS_MAX)}
+    assert len(read(written({}, (0, 0, 0), anchors=many)).anchors) == ANCHORS_MAX
+
+
+def test_a_file_from_before_there_were_anchors_is_read():
+    lines = (b'89e699b2 ["there","one","10.0.0.1:1",0,0,0]', b'52f0a53a ["clocks","","",1,2,3]')
+    assert read(b"".join(line + b"\n" for line in lines)) == Remembered({"one": "10.0.0.1:1"}, (1, 2, 3))
+
+
 def test_what_changes_nothing_is_not_written(path):
     snapshot = Snapshot(path)
     snapshot.there("one", "10.0.0.1:1")
     snapshot.clocks((1, 2, 3))
+    snapshot.anchors({"one": "10.0.0.1:1"})
     keep(snapshot)
     snapshot.there("one", "10.0.0.1:1")
+    snapshot.anchors({"one": "10.0.0.1:1"})
     snapshot.gone("nobody")
     snapshot.clocks((1, 2, 3))
     assert snapshot.pending() is None

@@ -9,11 +9,36 @@ import pytest
 
 from holdfast.gossip.core.effects import Departed, Exchange, Refused, Refuted
 from holdfast.gossip.core.events import Exchanged, Join, Leave
-from holdfast.gossip.messages import SERF_VERSIONS, Dead, NodeState, State, Suspect, Versions
+from holdfast.gossip.messages import SERF_VERSIONS, Ack, Dead, NodeState, State, Suspect, Versions
 from holdfast.gossip.profiles import LAN
-from tests.unit.gossip.core.bench import PORT, Bench, alive, changes, host, messages, of
+from tests.unit.gossip.core.bench import PORT, Bench, alive, changes, host, messages, of, sent
 
 QUIET = replace(LAN, probe_interval_s=1e9)
+
+
+def exchanges(bench, until):
+    return [effect.node for effect in of(bench.until(until), Exchange)]
+
+
+def test_exchanges_go_to_whoever_is_wanted_and_alive_and_pings_to_all():
+    wanted = ["m0", "nobody", "m2", "m3"]
+    bench = Bench(5, partners=lambda chance: wanted)
+    pinged = set()
+    for second in range(1, 121):
+        for effect in bench.until(float(second)):
+            if sent(effect, "Ping"):
+                pinged.add(effect.node)
+                bench.hear(Ack(effect.messages[0].seq_no), source=int(effect.node[1:]))
+            elif isinstance(effect, Exchange):
+                assert effect == Exchange((host(2), PORT), "m2")
+    assert pinged == {f"m{number}" for number in range(1, 6)}
+
+
+def test_who_is_suspected_is_not_exchanged_with_and_without_anybody_wanted_it_is_one_at_random():
+    bench = Bench(5, profile=QUIET, partners=lambda chance: ["m2", "m3"])
+    bench.hear(Suspect(1, "m2", "m1"))
+    assert exchanges(bench, 40.0) == ["m3"]
+    assert len(set(exchanges(Bench(5, profile=QUIET, partners=lambda chance: []), 3000.0))) == 5
 
 
 def state(number, incarnation=1, state=State.ALIVE, versions=SERF_VERSIONS):

@@ -55,7 +55,8 @@ candidates = st.lists(st.builds(Candidate, st.integers(0, 40).map(str), st.integ
 
 @given(st.lists(candidates, min_size=1, max_size=6), st.integers(0, 2**32), st.integers(1, 8), st.integers(1, 3))
 def test_caps_hold_over_any_course(rounds, seed, size, per_network):
-    peers = Peers(Choosing(size=size, outbound_min=size // 2, per_network=per_network, anchors=1, rotate_s=10.0))
+    peers = Peers(Choosing(size=size, outbound_min=size // 2, per_network=per_network, anchors=1, rotate_s=10.0,
+                           at_least=0))
     chance, before = random.Random(seed), ()
     for number, known in enumerate(rounds):
         # A candidate's network and side are facts about it that do not change while it is chosen.
@@ -68,6 +69,46 @@ def test_caps_hold_over_any_course(rounds, seed, size, per_network):
         assert sum(not one.outbound for one in here) <= size - size // 2
         assert set(chosen.peers) == (set(before) - set(chosen.removed)) | set(chosen.added)
         before = chosen.peers
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 8), st.integers(0, 10))
+def test_in_one_network_as_many_are_chosen_as_are_wanted_at_least(seed, count, size, at_least):
+    peers = Peers(Choosing(size=size, outbound_min=size // 2, anchors=0, per_network=2, at_least=at_least))
+    chosen = peers.choose(swarm(count, outbound=True), 0.0, random.Random(seed)).peers
+    assert len(chosen) == min(count, size, max(2, at_least))
+
+
+def test_those_taken_for_want_of_others_make_room_for_others():
+    peers, chance = Peers(Choosing(size=8, per_network=2, at_least=4)), random.Random(1)
+    alone = peers.choose(swarm(100, outbound=True), 0.0, chance).peers
+    assert len(alone) == 4
+    assert peers.choose(swarm(100, outbound=True), 1.0, chance).peers == alone  # and stay while there are none
+    one_more = peers.choose(swarm(100, outbound=True) + honest(1), 2.0, chance)
+    assert (len(one_more.peers), len(one_more.removed)) == (4, 1)
+    more = peers.choose(swarm(100, outbound=True) + honest(5), 3.0, chance).peers
+    assert set(more) == {*alone[:2], *(one.name for one in honest(5))}
+
+
+def test_one_network_is_rotated_as_well():
+    peers, chance = Peers(Choosing(size=8, rotate_s=300.0)), random.Random(1)
+    before = peers.choose(swarm(100, outbound=True), 0.0, chance).peers
+    after = peers.choose(swarm(100, outbound=True), 300.0, chance)
+    assert (len(after.removed), len(after.added)) == (1, 1)
+    assert set(before[:2]) <= set(after.peers)
+
+
+def test_only_who_answered_is_an_anchor_and_only_once_it_lasted():
+    peers, chance = Peers(Choosing(size=4, rotate_s=300.0)), random.Random(1)
+    quiet = [Candidate(one.name, one.network, proven=False) for one in honest(50)]
+    chosen = peers.choose(quiet, 0.0, chance).peers
+    assert peers.anchors() == ()
+    known = [Candidate(one.name, one.network, proven=one.name in chosen[1:]) for one in honest(50)]
+    peers.choose(known, 10.0, chance)
+    assert peers.anchors() == chosen[1:3]
+    assert peers.anchors(0.0) == chosen[1:3]
+    assert peers.anchors(-1.0) == ()
+    for turn in range(1, 9):
+        assert set(chosen[1:3]) <= set(peers.choose(known, 10.0 + 300.0 * turn, chance).peers)
 
 
 def test_those_that_are_gone_make_room_and_the_others_stay():
@@ -164,7 +205,8 @@ def test_every_order_is_as_likely():
 
 
 @pytest.mark.parametrize("changed", [{"outbound_min": 9}, {"size": 0, "outbound_min": 0}, {"rotate_share": 2.0},
-                                     {"anchors": 9}], ids=["outbound", "size", "share", "anchors"])
+                                     {"anchors": 9}, {"at_least": -1}],
+                         ids=["outbound", "size", "share", "anchors", "least"])
 def test_settings_without_sense_are_refused(changed):
     with pytest.raises(ConfigurationError, match="peers"):
         Choosing(**changed)

@@ -234,7 +234,7 @@ def _():
 @decoder("agent: snapshot", whole=False, factor=4, most=64 << 10)
 def _():
     return snapshot.read, (snapshot.written({"a": "10.0.0.1:7946", "é": "10.0.0.2:7946"}, (3, 4, 5)),
-                           snapshot.written({}, (0, 0, 0), left=True))
+                           snapshot.written({}, (0, 0, 0), left=True, anchors={"b": "10.0.0.3:7946"}))
 
 
 @decoder("keys: record of a rotation", ConfigurationError)
