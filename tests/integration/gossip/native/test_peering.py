@@ -162,6 +162,22 @@ def test_who_has_no_anchors_is_at_the_mercy_of_those_it_was_told_to_join(tmp_pat
     arun(story())
 
 
+def test_one_honest_address_among_those_it_was_told_to_join_is_enough(arun):
+    async def story():
+        async with AsyncExitStack() as stack:
+            honest, liars = await honest_and_liars(stack)
+            who = honest.certified("victim")
+            async with honest.cluster("victim", native=honest.native("victim", who=who), bind="127.0.1.1:0",
+                                      join=[*(member.address for member in liars.members.values()),
+                                            honest.members["h2"].address],
+                                      leave_on_exit=False, defences=NETWORKS) as victim:
+                assert {one.name for one in victim.members()} == {"victim", *liars.members, *honest.members}
+                await until(lambda: len(chosen(victim)) == 4)
+                await until(lambda: honest.members["h2"].member("victim"))
+
+    arun(story())
+
+
 def test_dead_anchors_keep_nobody_out(tmp_path, arun):
     async def story():
         async with AsyncExitStack() as stack:
