@@ -67,8 +67,8 @@ DEFENDED: Final = Defences(
 #: The same where members have identities, which is the default there: what is signed twice under one number is proved
 #: to all, views are compared and what was missed is pulled, and all that goes to chosen peers. Price: three streams of
 #: 600 bytes in 15 s, and one of 15 kB at most in 10 s; an answer of 10,000 members takes 30 ms, once a second at most.
-#: The choice takes no packets. It is off above because who shares a key speaks in everybody's name: there many names
-#: prove nothing less than one.
+#: The choice takes no packets; exchanges alone bring news to all of 1,000 in 9.5 rounds in place of 9.0, and in 10.1 in
+#: one network. It is off above, where whoever has the key speaks in everybody's name anyway, and needs no swarm.
 DEFENDED_NATIVE: Final = replace(
     DEFENDED, watching=Watching(), auditing=Auditing(), comparing=Comparing(), choosing=Choosing())
 #: Parts that a Cluster refuses by name, and why.

@@ -52,13 +52,18 @@ class Peering:
         self._anchors: dict[str, Address] = {}
         self._networks: dict[bytes, str] = {}
 
+    @property
+    def anchors_max(self) -> int:
+        """How many are remembered."""
+        return self._choosing.anchors
+
     # -- what happens
 
     def begin(self, anchors: Mapping[str, Address]) -> None:
         """This member has entered, by these of before the restart first, and chooses from now on. Not sooner: whoever
         comes while the anchors are asked would be chosen in their places."""
         self.began = True
-        self._anchors = dict(list(anchors.items())[:self._choosing.anchors])
+        self._anchors = dict(anchors)
         self._guard.remember(self._anchors)
 
     def joined(self, name: str, *, by_itself: bool) -> None:
@@ -136,7 +141,7 @@ class Peering:
         found = {name: address for name in self._guard.anchors(now - self._choosing.rotate_s)
                  if (address := where(name)) is not None}
         for name, address in self._anchors.items():
-            if len(found) < self._choosing.anchors and self._fit(name, now):  # guard: anchors outlast a cut
+            if len(found) < self.anchors_max and self._fit(name, now):  # guard: anchors outlast a cut
                 found.setdefault(name, address)
         self._anchors = found
         return found

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -62,13 +63,14 @@ class Remembering:
                 layer.queries.begins = max(layer.queries.begins, found.clocks[2])
         if found.left and not rejoin_after_leave:
             return NOTHING
-        for known in (found.members, found.anchors):
-            known.pop(self._shell.name, None)
+        for places in (found.members, found.anchors):
+            places.pop(self._shell.name, None)
         for name, where in found.members.items():  # until it is known better
             self._snapshot.there(name, where)
         self._snapshot.anchors(found.anchors)
-        anchors = {name: address for name, where in found.anchors.items()
-                   if self._peering is not None and (address := _address(where)) is not None}
+        most = self._peering.anchors_max if self._peering is not None else 0
+        known = ((name, address) for name, where in found.anchors.items() if (address := _address(where)) is not None)
+        anchors = dict(itertools.islice(known, most))  # guard: a file costs a start few time-outs
         first = set(map(text, anchors.values()))
         others = across([where for _, where in sorted(found.members.items()) if where not in first], _network,
                         self._chance)  # guard: many names of one network are few of those to enter by

@@ -33,9 +33,10 @@ class Choosing:
     """size: chosen peers; more: harder to eclipse and to silence, and each message goes out so often. With size 8 and a
     third of all members hostile, all 8 are with probability 0.015 %. outbound_min: of these, picked by this member.
     per_network: of one /24 or /64. at_least: so many are chosen, however few their networks are; 0: never more than
-    per_network, which in a cluster of one network is everybody. anchors: remembered. rotate_s, rotate_share: how often
-    which part is exchanged; more often: an attacker's luck lasts shorter, and connections are made anew. back_off_s:
-    how long one that was rotated out is not picked while others are there."""
+    per_network, which in a cluster of one network is everybody. anchors: remembered; each that is down costs a restart
+    the time-out of a stream. rotate_s, rotate_share: how often which part is exchanged; more often: an attacker's luck
+    lasts shorter, and connections are made anew. back_off_s: how long one that was rotated out is not picked while
+    others are there."""
 
     size: int = 8
     outbound_min: int = 4
@@ -134,7 +135,8 @@ class Peers:
 
     def _fill(self, known: dict[str, Candidate], chance: Chance, now: float) -> None:
         order = [known[name] for name in self._before if name in known]
-        self._before = ()  # once: an anchor that was left out or went is a candidate like others
+        # Once each: an anchor that was left out or went is a candidate like others.
+        self._before = tuple(name for name in self._before if name not in known)
         rest = across(list(known.values()), lambda one: one.network, chance)
         rest.sort(key=lambda one: (one.name in self._backed_off, one.score < 0))
         # Those that are more than their network may have were taken for want of others, who may have come by now.

@@ -270,7 +270,7 @@ def test_anchors_of_a_snapshot_come_first_and_the_others_by_networks(tmp_path):
     swarm = {f"s{number}": f"66.0.0.{number}:7946" for number in range(1, 101)}
     honest = {f"h{number}": f"10.1.{number}.1:7946" for number in range(3)}
     path.write_bytes(written(swarm | honest | {"me": "10.0.0.1:7946"}, (0, 0, 0), anchors={
-        "h1": "10.1.1.1:7946", "away": "10.2.0.1:7946", "odd": "no address"}))
+        "odd": "no address", "h1": "10.1.1.1:7946", "away": "10.2.0.1:7946", "too many": "10.3.0.1:7946"}))
     for seed in range(20):
         before = remembering(path, One(begin=False).peering, seed).begin(rejoin_after_leave=False)
         assert before.anchors == {"h1": (bytes([10, 1, 1, 1]), 7946), "away": (bytes([10, 2, 0, 1]), 7946)}

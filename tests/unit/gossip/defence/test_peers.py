@@ -168,6 +168,17 @@ def test_anchors_come_back_after_a_restart_before_anybody_else():
     assert set(saved) <= set(again.choose(bots + honest(50), 0.0, random.Random(2)).peers)
 
 
+def test_an_anchor_that_comes_late_is_taken_before_others_and_once():
+    then = set()
+    for seed in range(20):
+        peers, chance = Peers(Choosing(size=4, anchors=2), ["h8", "h9"]), random.Random(seed)
+        assert len(peers.choose(honest(3), 0.0, chance).peers) == 3
+        assert peers.choose([*honest(8), *honest(1, first=9)], 1.0, chance).added == ("h9",)
+        assert "h8" not in peers.choose(honest(10), 2.0, chance).peers  # there was no place
+        then.update(peers.choose(honest(9), 3.0, chance).added)
+    assert len(then) > 3
+
+
 def test_a_saved_list_that_was_forged_fills_no_more_than_the_anchors():
     forged = [one.name for one in swarm(100)]
     chosen = Peers(Choosing(size=8, anchors=2), forged).choose(
