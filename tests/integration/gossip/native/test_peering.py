@@ -11,12 +11,13 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from holdfast.gossip.agent import DEFENDED_NATIVE
+from holdfast.gossip import Cluster
+from holdfast.gossip.agent import DEFENDED, DEFENDED_NATIVE
 from holdfast.gossip.agent.snapshot import Snapshot, read
 from holdfast.gossip.defence.peers import Choosing
 from holdfast.gossip.defence.subnets import Places
 from tests.integration.gossip.native.village import QUICK, Village, counts
-from tests.integration.gossip.peers import until
+from tests.integration.gossip.peers import FIRST, until
 
 #: Who exchanges nothing by itself, so that all exchanges are of the member under test; gossip has to do.
 STILL = replace(QUICK, push_pull_interval_s=600.0, retransmit_mult=10)
@@ -165,15 +166,18 @@ def test_who_has_no_anchors_is_at_the_mercy_of_those_it_was_told_to_join(tmp_pat
 def test_one_honest_address_among_those_it_was_told_to_join_is_enough(arun):
     async def story():
         async with AsyncExitStack() as stack:
-            honest, liars = await honest_and_liars(stack)
-            who = honest.certified("victim")
-            async with honest.cluster("victim", native=honest.native("victim", who=who), bind="127.0.1.1:0",
-                                      join=[*(member.address for member in liars.members.values()),
-                                            honest.members["h2"].address],
-                                      leave_on_exit=False, defences=NETWORKS) as victim:
-                assert {one.name for one in victim.members()} == {"victim", *liars.members, *honest.members}
-                await until(lambda: len(chosen(victim)) == 4)
-                await until(lambda: honest.members["h2"].member("victim"))
+            # With one key for all, so that who lies shares what seals: two honest members, four liars.
+            shared = {"key": FIRST, "profile": STILL, "defences": replace(DEFENDED, choosing=NETWORKS.choosing,
+                                                                          places=NETWORKS.places)}
+            worlds = [[], []]
+            for world, name, host in ((0, "h0", 2), (0, "h1", 3), (1, "s0", 66), (1, "s1", 67), (1, "s2", 68),
+                                      (1, "s3", 69)):
+                worlds[world].append(await stack.enter_async_context(Cluster(
+                    name, bind=f"127.0.{host}.1:0", join=[one.address for one in worlds[world][:1]], **shared)))
+            join = [one.address for one in (*worlds[1], worlds[0][0])]
+            victim = await stack.enter_async_context(Cluster("victim", bind="127.0.1.1:0", join=join, **shared))
+            assert {one.name for one in victim.members()} == {"victim", "h0", "h1", "s0", "s1", "s2", "s3"}
+            await until(lambda: len(chosen(victim)) == 4)
 
     arun(story())
 
