@@ -395,9 +395,16 @@ class SecretsDamaged(SecretUnavailable):
 
 
 class SecretsUnreachable(SecretUnavailable):
-    """The store did not answer."""
+    """The store did not answer.
+
+    ``maybe_done`` is True when a change had been sent: it may have been made. Look, or try again with ``expect``.
+    """
 
     retry_may_help = True
+
+    def __init__(self, message: str | None = None, *, maybe_done: bool = False) -> None:
+        self.maybe_done = maybe_done
+        super().__init__(message)
 
 
 class QuorumLost(SecretUnavailable):
