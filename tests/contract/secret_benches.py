@@ -23,6 +23,7 @@ from holdfast.secrets.adapters import (
     MountedStore,
 )
 from holdfast.secrets.memory import MemoryStore
+from holdfast.secrets.vault import FilePin, Passphrase, Vault
 from holdfast.secrets.watched import WatchedStore
 from tests.support.kv2 import Kv2, serving
 
@@ -60,6 +61,13 @@ def planted(store: SecretStore) -> Callable[[str, bytes], Any]:
 def _memory(request: Any, tmp_path: Path) -> Iterator[Bench]:
     store = MemoryStore(SystemClock().wall_ms)
     yield Bench(store, planted(store), lambda: store.destroy("db/password"))
+
+
+@bench("vault")
+def _vault(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    path = tmp_path / "vault"
+    with Vault.create(path, Passphrase(Secret("passphrase"), n=2), pin=FilePin(tmp_path / "pins")) as store:
+        yield Bench(store, planted(store), lambda: path.write_bytes(path.read_bytes()[:-100]))
 
 
 @bench("environment")

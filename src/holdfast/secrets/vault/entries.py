@@ -78,7 +78,14 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     ids: tuple[str, ...]
 
 
-Entry = Written | Labelled | Turned | Kept | Named | Leased | Ended
+class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked"):
+    """Leases that have run out as of now. now: ms since 1970."""
+
+    ids: tuple[str, ...]
+    now: int
+
+
+Entry = Written | Labelled | Turned | Kept | Named | Leased | Ended | Revoked
 
 _DECODER: Final = msgspec.msgpack.Decoder(Entry)
 

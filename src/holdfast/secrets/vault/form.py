@@ -14,8 +14,8 @@ before and the header. A bit that was flipped anywhere breaks a tag, the header'
 
 The digest has no key: it tells a damaged header from a wrong passphrase. The HMAC is what nobody can forge.
 
-Lengths tell something, so entries and values are filled up to buckets (Padmé, Nikitin et al. 2019: at most 12 % more
-above the least size). What a stolen file still tells: how many records there are, which of them hold a value, and the
+Lengths tell something, so entries and values are filled up to buckets, eight to a doubling: above the least size an
+eighth more at most. What a stolen file still tells: how many records there are, which of them hold a value, and the
 bucket of its size.
 """
 
@@ -187,8 +187,7 @@ def bucket(size: int, least: int) -> int:
     """How long what has ``size`` bytes is made."""
     if size <= least:
         return least
-    exponent = size.bit_length() - 1
-    low = exponent - exponent.bit_length()
+    low = size.bit_length() - 4
     return (size + (1 << low) - 1) >> low << low
 
 

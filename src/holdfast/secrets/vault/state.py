@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ..._base.clock import WallMs
 from ...errors import ConfigurationError, SecretMoved, SecretNotFound
 from ..contract import State, Version
 from ..names import CURRENT, PREVIOUS, below, check_label, check_name, check_prefix
-from .entries import Ended, Entry, Kept, Labelled, Leased, Named, Turned, Written
+from .entries import Ended, Entry, Kept, Labelled, Leased, Named, Revoked, Turned, Written
 
 
 @dataclass(slots=True)
@@ -67,6 +69,11 @@ class Holding:
         prefix = check_prefix(prefix)
         return tuple(sorted(name for name, kept in self.secrets.items() if below(name, prefix)
                             and any(item.state is State.LIVE for item in kept.items.values())))
+
+    def version(self, name: str, number: int) -> Version:
+        """Of what was just written."""
+        kept = self.secrets[name]
+        return _version(kept, kept.items[number])
 
     def history(self, name: str) -> tuple[Version, ...]:
         """The latest version first. Raises SecretNotFound."""
@@ -138,11 +145,19 @@ class Holding:
             case Named(name, made, labels):
                 kept = self.secrets.setdefault(name, Secrets())
                 kept.made, kept.labels = made, dict(labels)
+            case _:
+                self._apply_lease(entry)
+
+    def _apply_lease(self, entry: Leased | Ended | Revoked) -> None:
+        match entry:
             case Leased():
                 self.leases[entry.id] = entry
             case Ended(ids):
                 for one in ids:
                     self.leases.pop(one, None)
+            case Revoked(ids, now):
+                for one in ids:
+                    self.leases[one] = msgspec.structs.replace(self.leases[one], until=now, most=now)
 
     def entries(self, gone: frozenset[tuple[str, int]] = frozenset()) -> Iterator[tuple[Entry, Item | None]]:
         """All that a new file has to say, and whose sealed value goes with it. gone: versions to be destroyed."""

@@ -78,7 +78,7 @@ class Vault:
     def __init__(self, file: VaultFile, pin: Pin, clock: Clock, entropy: Entropy) -> None:
         self.file: Final = file
         self.clock: Final = clock
-        self._pin, self._entropy = pin, entropy
+        self.entropy: Final = entropy
         self._lock = threading.RLock()
 
     @classmethod
@@ -129,11 +129,11 @@ class Vault:
             wrapped, blob = self._sealed(loaded, name, number, bare)
             self.file.append(Written(name, number, self.clock.wall_ms(), len(bare), wrapped, loaded.header.epoch,
                                       label), blob)
-            return loaded.holding.history(name)[0]
+            return loaded.holding.version(name, number)
 
     def label(self, name: str, label: str, version: int | None, *, expect: int | None = None) -> None:
         """See ``SecretStore``."""
-        self._change(lambda loaded: loaded.holding.labelling(name, label, version, expect))
+        self.change(lambda loaded: loaded.holding.labelling(name, label, version, expect))
 
     def names(self, prefix: str = "") -> tuple[str, ...]:
         """See ``SecretStore``."""
@@ -147,11 +147,11 @@ class Vault:
 
     def delete(self, name: str, *, version: int | None = None) -> None:
         """See ``SecretStore``."""
-        self._change(lambda loaded: loaded.holding.turning(name, version, State.LIVE, State.DELETED))
+        self.change(lambda loaded: loaded.holding.turning(name, version, State.LIVE, State.DELETED))
 
     def undelete(self, name: str, *, version: int | None = None) -> None:
         """See ``SecretStore``."""
-        self._change(lambda loaded: loaded.holding.turning(name, version, State.DELETED, State.LIVE))
+        self.change(lambda loaded: loaded.holding.turning(name, version, State.DELETED, State.LIVE))
 
     def destroy(self, name: str, *, version: int | None = None) -> None:
         """See ``SecretStore``. The file is written anew without the value and its key; that takes as long as all of it
@@ -204,7 +204,7 @@ class Vault:
             loaded = self.file.refresh(locked=True)
             if len(loaded.header.slots) >= SLOTS_MAX:
                 raise SecretRefused(f"a vault has {SLOTS_MAX} seals at most: take one away first")
-            slot = _slot(seal, bytes(loaded.root), loaded.header.store, self.clock.wall_ms(), self._entropy)
+            slot = _slot(seal, bytes(loaded.root), loaded.header.store, self.clock.wall_ms(), self.entropy)
             self._anew(loaded, slots=(*loaded.header.slots, slot))
             return SealInfo(slot.id, slot.kind, slot.made)
 
@@ -252,8 +252,8 @@ class Vault:
             if len(seals) > SLOTS_MAX:
                 raise SecretRefused(f"a vault has {SLOTS_MAX} seals at most")
             if seals:
-                root = self._entropy(KEY)
-                slots = tuple(_slot(seal, root, loaded.header.store, self.clock.wall_ms(), self._entropy)
+                root = self.entropy(KEY)
+                slots = tuple(_slot(seal, root, loaded.header.store, self.clock.wall_ms(), self.entropy)
                               for seal in seals)
             self._anew(loaded, root=root, slots=slots, wrapped_anew=True, values=values)
 
@@ -283,7 +283,7 @@ class Vault:
                 replace(_pin_beside(path), lambda _: msgspec.json.encode(head))
             except OSError as error:
                 raise SecretRefused(f"the backup {path} cannot be written: {error.strerror}") from error
-            copy = VaultFile(path, _Beside(path), self._entropy)
+            copy = VaultFile(path, _Beside(path), self.entropy)
             try:
                 copy.load(bytes(self.file.loaded.root))
                 if not copy.loaded.head.same(head):
@@ -324,7 +324,13 @@ class Vault:
 
     # -- inside
 
-    def _change(self, decide: Callable[[Loaded], Entry | None]) -> None:
+    def read(self) -> Loaded:
+        """What is known of the file, with what others wrote meanwhile: for ``Leases``."""
+        with self._lock:
+            return self.file.refresh()
+
+    def change(self, decide: Callable[[Loaded], Entry | None]) -> None:
+        """One record, or none; decided while nobody else writes."""
         with self._lock, self.file.locked(alone=True):
             entry = decide(self.file.refresh(locked=True))
             if entry is not None:
@@ -340,9 +346,9 @@ class Vault:
 
     def _sealed(self, loaded: Loaded, name: str, number: int, value: bytes) -> tuple[bytes, bytes]:
         """The wrapped data key of a version, and its sealed value."""
-        key, keys = self._entropy(KEY), loaded.keys
-        return (keys.wrap(key, name, number, self._entropy(NONCE)),
-                keys.seal_value(key, value, name, number, self._entropy(NONCE)))
+        key, keys = self.entropy(KEY), loaded.keys
+        return (keys.wrap(key, name, number, self.entropy(NONCE)),
+                keys.seal_value(key, value, name, number, self.entropy(NONCE)))
 
     def _anew(self, loaded: Loaded, *, gone: frozenset[tuple[str, int]] = frozenset(), root: bytes | None = None,
               slots: tuple[Slot, ...] | None = None, wrapped_anew: bool = False, values: bool = False) -> None:
@@ -350,7 +356,7 @@ class Vault:
         if slots is not None:
             header = msgspec.structs.replace(header, slots=slots)
         if wrapped_anew:
-            header = msgspec.structs.replace(header, epoch=header.epoch + 1, epoch_salt=self._entropy(32))
+            header = msgspec.structs.replace(header, epoch=header.epoch + 1, epoch_salt=self.entropy(32))
         self.file.rewrite(header, root, self._said(loaded, Loaded(root, header, b"") if wrapped_anew else None, gone,
                                                     values))
 
@@ -370,7 +376,7 @@ class Vault:
                     key = loaded.keys.unwrap(item.key, entry.name, item.number)
                 except Unfit:
                     raise SecretsDamaged(f"the key of version {item.number} of {entry.name} was changed") from None
-                wrapped = anew.keys.wrap(key, entry.name, item.number, self._entropy(NONCE))
+                wrapped = anew.keys.wrap(key, entry.name, item.number, self.entropy(NONCE))
                 yield msgspec.structs.replace(entry, key=wrapped), self.file.blob(item)
 
     def _root(self, header: Header, seal: Seal) -> bytes:
