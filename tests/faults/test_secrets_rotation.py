@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from redis.retry import Retry
 
 from holdfast._base.secret import Secret
 from holdfast.secrets.rotation.sql_user import DatabaseLogin
+from holdfast.secrets.vault import FilePin, KeyFile, Vault
 from holdfast.testing import Single, wait_until
 from holdfast.testing.points import known_points
-from tests.support.file_store import FileStore
 from tests.support.nursery import Born
 from tests.support.password_postgres import OLD, PasswordPostgres
 
@@ -90,8 +91,9 @@ class Scene:
 
     def __init__(self, service, folder, stack):
         self.service, self.stack = service, stack
-        self.path = folder / "secrets.json"
-        self.store = FileStore(self.path)
+        self.path = folder / "secrets.hf"
+        (folder / "key").write_bytes(os.urandom(32))
+        self.store = stack.enter_context(Vault.create(self.path, KeyFile(folder / "key"), pin=FilePin(folder / "pins")))
         self.store.put(NAME, Secret(service.first))
         self.told = {"kind": service.kind, "store": str(self.path), "register": service.register, "name": NAME}
         self.users, self.numbers = [], itertools.count(1)
@@ -180,10 +182,10 @@ def test_who_is_frozen_holds_it_up_by_name_until_its_lease_is_over(scene):
 def test_who_reads_goes_on_while_the_store_is_away(scene):
     user = scene.user()
     scene.working(user)
-    scene.path.with_suffix(".away").touch()
+    scene.path.rename(scene.path.with_suffix(".away"))
     seen = len(user.lines)
     wait_until(lambda: len(user.lines) > seen + 4, 10, "it goes on")
-    scene.path.with_suffix(".away").unlink()
+    scene.path.with_suffix(".away").rename(scene.path)
     assert scene.rotated(scene.rotator())["stage"] == "finished"
     seen = len(user.lines)
     wait_until(lambda: len(user.lines) > seen + 2, 10, "it goes on")

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -16,8 +15,7 @@ from holdfast.secrets.rotation import Rotation, Rotator
 from holdfast.secrets.rotation.redis_user import RedisUser
 from holdfast.secrets.rotation.sql_user import PostgresUsers
 from holdfast.testing.points import arm_from_env
-from tests.faults.workers.secret_user import registered
-from tests.support.file_store import FileStore
+from tests.faults.workers.secret_user import opened, registered
 
 
 class Task(msgspec.Struct):
@@ -34,7 +32,7 @@ class Task(msgspec.Struct):
 def main(task: Task) -> None:
     rotator: Rotator = (RedisUser("app", [task.admin], persist=False) if task.kind == "redis" else
                         PostgresUsers(task.admin, ["app_a", "app_b"]))
-    rotation = Rotation(FileStore(Path(task.store)), rotator, registered(task.register), wait_s=task.wait_s,
+    rotation = Rotation(opened(task.store), rotator, registered(task.register), wait_s=task.wait_s,
                         poll_s=0.02, lease_s=0.5)
     while True:
         try:

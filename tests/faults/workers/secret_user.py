@@ -26,7 +26,7 @@ from holdfast.secrets.client import Secrets
 from holdfast.secrets.rotation import FolderRegistry
 from holdfast.secrets.rotation.shared import RedisRegistry
 from holdfast.secrets.rotation.sql_user import DatabaseLogin
-from tests.support.file_store import FileStore
+from holdfast.secrets.vault import FilePin, KeyFile, Vault
 
 REPORT_S = 0.25
 
@@ -42,6 +42,12 @@ class Task(msgspec.Struct):
     rate: float = 50.0
     who: str = ""
     lease_s: float = 0.8
+
+
+def opened(store: str) -> Vault:
+    """A vault, with its key and its pin beside it."""
+    path = Path(store)
+    return Vault.open(path, KeyFile(path.with_name("key")), pin=FilePin(path.with_name("pins")))
 
 
 def registered(register: str) -> FolderRegistry | RedisRegistry:
@@ -97,7 +103,7 @@ class PostgresRequests:
 
 
 def main(task: Task) -> None:
-    secrets = Secrets(FileStore(Path(task.store)), registry=registered(task.register), who=task.who or None,
+    secrets = Secrets(opened(task.store), registry=registered(task.register), who=task.who or None,
                       fresh_s=0.2, linger_s=0.0, lease_s=task.lease_s)
     requests = (RedisRequests if task.kind == "redis" else PostgresRequests)(task, secrets)
     done, failed, number = 0, [], 0

@@ -15,6 +15,7 @@ from holdfast.errors import SecretDenied, SecretNotFound, SecretsUnreachable, Se
 from holdfast.secrets.client import Secrets
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.rotation import FolderRegistry
+from holdfast.secrets.rotation.registry import Heart
 from holdfast.testing import ManualClock, wait_until, wait_until_async
 
 NAME = "db/app"
@@ -250,7 +251,21 @@ def test_who_lost_its_lease_has_acknowledged_nothing_and_reads_again(store, tmp_
     reaches(registry, 2)
 
 
-def test_the_heart_that_finds_a_lease_over_acknowledges_nothing_with_it(store, tmp_path, made):
+def test_the_heart_that_finds_a_lease_over_acknowledges_nothing_with_it(tmp_path):
+    clock, lost = ManualClock(), []
+    registry = FolderRegistry(tmp_path / "register", clock=clock)
+    heart = Heart(registry, "web-0", clock, lease_s=300.0, lost=lambda name: lost.append((name, heart.holds(name))))
+    heart.beat(NAME, 1)
+    clock.advance(299)
+    heart._tend(NAME)
+    assert (acknowledged(registry), lost) == (1, [])
+    clock.advance(301)
+    heart._tend(NAME)
+    assert (acknowledged(registry), lost) == (0, [(NAME, False)])
+    heart.close()
+
+
+def test_who_lost_its_lease_acknowledges_again_when_it_has_read(store, tmp_path, made):
     clock = ManualClock()
     registry = FolderRegistry(tmp_path / "register", clock=clock)
     secrets = made(clock=clock, registry=registry, fresh_s=3600.0, lease_s=300.0)
