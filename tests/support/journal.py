@@ -63,7 +63,7 @@ class JournalStore:
     def _load(self, lines):
         try:
             self._first = msgspec.json.decode(lines[0], type=First)
-        except (msgspec.MsgspecError, IndexError):
+        except (msgspec.MsgspecError, ValueError, IndexError):
             raise SecretsDamaged("the file has no beginning") from None
         self._head, self._size = self._first.base, len(lines[0])
         for line in lines[1:]:
