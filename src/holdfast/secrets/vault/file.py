@@ -104,15 +104,21 @@ class VaultFile:
     @contextmanager
     def locked(self, *, alone: bool) -> Iterator[None]:
         """Holds the lock, with other readers or alone. Raises SecretsUnreachable, SecretRefused."""
-        lock = self._lock_file(alone)
+        lock, until = self._lock_file("lock", alone=alone), time.monotonic() + WAIT_S
         if lock < 0:
             yield
             return
         try:
-            self._wait(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)  # guard: one writer
+            turn = self._lock_file("turn", alone=alone)
+            try:
+                if turn >= 0:
+                    self._wait(turn, fcntl.LOCK_EX, until)
+                self._wait(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH, until)  # guard: one writer
+            finally:
+                _unlocked(turn)
             yield
         finally:
-            os.close(lock)
+            _unlocked(lock)
 
     def head_bytes(self) -> tuple[Header, bytes]:
         """The header as it stands there. Raises SecretsDamaged, SecretsUnreachable."""
@@ -333,8 +339,10 @@ class VaultFile:
 
     # -- locking, and what is said
 
-    def _lock_file(self, alone: bool) -> int:
-        path = self.path.with_name(f".{self.path.name}.lock")
+    def _lock_file(self, what: str, *, alone: bool) -> int:
+        """lock: whoever has it reads or writes. turn: whoever has it is the next to have the lock, so that nobody who
+        writes without a pause keeps the others from it. −1: it can be had by nobody."""
+        path = self.path.with_name(f".{self.path.name}.{what}")
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -344,8 +352,8 @@ class VaultFile:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             return -1  # a folder that nobody can write to has no writers
 
-    def _wait(self, lock: int, how: int) -> None:
-        until, pause_s = time.monotonic() + WAIT_S, 0.0005
+    def _wait(self, lock: int, how: int, until: float) -> None:
+        pause_s = 0.0001
         while True:
             try:
                 fcntl.flock(lock, how | fcntl.LOCK_NB)
@@ -358,7 +366,7 @@ class VaultFile:
                 raise SecretsUnreachable(f"the vault {self.path} has been locked by another process for {WAIT_S:.0f} "
                                          "s: see what it does, and try again")
             time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.02)
+            pause_s = min(pause_s * 2, 0.002)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -374,6 +382,14 @@ class VaultFile:
 
     def _refused(self, error: OSError) -> SecretRefused:
         return SecretRefused(f"the vault {self.path} cannot be written ({error.strerror}), and is what it was")
+
+
+def _unlocked(lock: int) -> None:
+    """Also for a child that was forked meanwhile, and has it too."""
+    if lock >= 0:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
 
 
 def _pwrite(descriptor: int, data: bytes, offset: int) -> None:

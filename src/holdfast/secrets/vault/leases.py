@@ -90,8 +90,8 @@ class Leases:
             lease, now = _known(loaded, id), self._now()
             if now >= lease.until:  # guard: what has run out does not come back
                 raise SecretRefused(f"the lease {id} on {lease.name} has run out: ask for another one")
-            return Leased(lease.id, lease.name, lease.version, now, min(now + ttl_ms, lease.most), lease.most,  # guard
-                          lease.who)
+            return Leased(lease.id, lease.name, lease.version, now, min(now + ttl_ms, lease.most),  # guard: its most
+                          lease.most, lease.who)
 
         self._vault.change(renewed)
         return self._of(id)

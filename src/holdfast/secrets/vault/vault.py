@@ -115,7 +115,10 @@ class Vault:
     def get(self, name: str, *, version: int | None = None, label: str = CURRENT) -> Found:
         """See ``SecretStore``."""
         with self._lock:
-            loaded = self.file.refresh()
+            try:
+                loaded = self.file.refresh()
+            except (SecretsDamaged, SecretsSealed, SecretsUnreachable) as error:
+                raise type(error)(f"{check_name(name)} cannot be read: {error}") from error
             item, found = loaded.holding.find(name, version, label)
             return Found(name, found, Secret(self._value(loaded, name, item)))
 

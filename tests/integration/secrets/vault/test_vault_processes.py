@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,21 @@ def test_a_reader_sees_at_once_what_another_process_wrote(folder):
             reader.communicate()
 
 
-@pytest.mark.skipif(os.geteuid() != 0 and not hasattr(os, "setuid"), reason="not supported: no users here")
+def test_who_writes_without_a_pause_does_not_keep_others_from_it(folder):
+    with started(folder, "many:x", "1000000") as writer, opened(folder) as vault:
+        try:
+            deadline = time.monotonic() + 20
+            while not vault.names("both") and time.monotonic() < deadline:
+                time.sleep(0.01)
+            seen = []
+            for _ in range(40):
+                seen.append(vault.get("both").version.number)
+                vault.put("mine", Secret(b"value"))
+            assert 10 < seen[-1] - seen[0] < 120  # they take turns, more or less
+        finally:
+            writer.kill()
+
+
 def test_who_may_not_write_reads_and_is_refused(folder):
     """As another user: the file can be read, the folder and the pin cannot be written."""
     with opened(folder) as vault:
@@ -75,7 +89,7 @@ def test_who_may_not_write_reads_and_is_refused(folder):
             "except SecretRefused as error: print(error)\n")
     for path in (folder, folder / "pins"):
         path.chmod(0o555)
-    for path in (folder / "vault", *(folder / "pins").glob("*.pin"), folder / ".vault.lock"):
+    for path in (folder / "vault", *(folder / "pins").glob("*.pin"), folder / ".vault.lock", folder / ".vault.turn"):
         path.chmod(0o444)
     for parent in folder.parents:
         if parent.name.startswith(("pytest-", "test_")):

@@ -22,6 +22,7 @@ from holdfast.secrets.vault.form import (
     bucket,
     fill,
     lengths,
+    next_link,
     read_header,
     read_record,
     unfill,
@@ -167,3 +168,12 @@ def test_noise_is_no_header(raw):
         read_header(raw)
     with pytest.raises(Unfit):
         read_header(b"hfvault1" + raw)
+
+
+def test_a_link_is_of_all_that_came_before():
+    record = read_record(memoryview(write_record(NONCE, b"entry", b"blob")), 0, 0)
+    made = next_link(b"l" * 32, record)
+    assert made != next_link(b"m" * 32, record)
+    for other in (write_record(b"n" * 12, b"entry", b"blob"), write_record(NONCE, b"other", b"blob"),
+                  write_record(NONCE, b"entry", b"boob"), write_record(NONCE, b"entryb", b"lob")):
+        assert next_link(b"l" * 32, read_record(memoryview(other), 0, 0)) != made

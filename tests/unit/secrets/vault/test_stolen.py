@@ -191,6 +191,19 @@ def test_a_pin_that_was_damaged_says_so(tmp_path):
         reopened(tmp_path)
 
 
+def test_a_compacted_file_that_was_cut_is_refused_where_it_was_never_seen(tmp_path):
+    with new(tmp_path) as vault:
+        for name in ("a", "b", "c"):
+            vault.put(name, Secret(b"value"))
+        vault.compact()
+        path = vault.file.path
+    raw = path.read_bytes()
+    for count, (_, end) in enumerate(spans(raw)[:-1]):
+        path.write_bytes(raw[:end])
+        with pytest.raises(SecretsDamaged, match="missing"):
+            Vault.open(path, PHRASE, pin=FilePin(tmp_path / f"never-{count}"))
+
+
 def test_an_earlier_head_does_not_replace_a_later_pin(tmp_path):
     pin = pin_of(tmp_path)
     pin.write(b"s" * 16, Head(5, b"l" * 32))
