@@ -431,5 +431,5 @@ class SecretKeys:
     @property
     def secret_users(self) -> bytes:
         """HASH with expiry: process → version it has acknowledged, server ms of its last beat, server ms at which its
-        lease ends."""
+        lease ends. The field with no name: run id of the server that keeps it, and since when (server ms)."""
         return b"%s:{%s}:secret::users" % (self.prefix.encode(), self.digest.encode())

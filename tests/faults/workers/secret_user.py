@@ -52,7 +52,7 @@ def opened(store: str) -> Vault:
 
 def registered(register: str) -> FolderRegistry | RedisRegistry:
     if register.startswith("redis://"):
-        return RedisRegistry(asyncio.run(open_server(register)))
+        return RedisRegistry(asyncio.run(open_server(register)), lease_s=1.0)
     return FolderRegistry(register)
 
 
