@@ -6,7 +6,14 @@ from __future__ import annotations
 import pytest
 
 from holdfast._base.secret import Secret
-from holdfast.errors import ConfigurationError, RotationFailed, SecretMoved, SecretNotFound, ServerUnreachable
+from holdfast.errors import (
+    ConfigurationError,
+    RotationFailed,
+    SecretMoved,
+    SecretNotFound,
+    SecretsUnreachable,
+    ServerUnreachable,
+)
 from holdfast.secrets.adapters.environment import EnvironmentStore
 from holdfast.secrets.rotation import Rotation, Stage
 from holdfast.testing import points
@@ -298,6 +305,71 @@ def test_what_pends_by_hand_is_not_taken_for_its_own(world):
     world.store.put(NAME, Secret(b"pending by hand"), label="pending")
     assert world.rotation().rotate(NAME).after == 3
     assert b"pending by hand" not in world.service.takes
+
+
+class Losing:
+    """A store whose answers get lost: what it was asked for is done, and nobody is told, at the nth change."""
+
+    def __init__(self, store, nth):
+        self._store, self._left = store, nth
+
+    def __getattr__(self, name):
+        call = getattr(self._store, name)
+        if name not in ("put", "label"):
+            return call
+
+        def lost(*args, **more):
+            done = call(*args, **more)
+            self._left -= 1
+            if not self._left:
+                raise SecretsUnreachable("the answer was lost")
+            return done
+
+        return lost
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_it_goes_on_after_an_answer_of_the_store_was_lost(world, nth):
+    """A rotation changes the store eleven times: eight records, the new version, and two labels."""
+    kept = world.store
+    world.store = Losing(kept, nth)
+    with pytest.raises(SecretsUnreachable):
+        world.rotation().rotate(NAME)
+    world.store = kept
+    assert world.rotation().resume(NAME) is None or world.labels["current"] == 2
+    assert world.rotation().report(NAME).finished
+    assert world.labels == {"current": 2, "previous": 1}
+    assert world.service.takes == {world.value()}
+
+
+def test_a_register_that_does_not_answer_ends_nothing(world, monkeypatch):
+    def away(name):
+        raise ServerUnreachable("the register is away")
+
+    rotation = world.rotation()
+    monkeypatch.setattr(world.registry, "present", away)
+    with pytest.raises(ServerUnreachable):
+        rotation.rotate(NAME)
+    assert b"planted-4711" in world.service.takes
+    monkeypatch.undo()
+    assert rotation.resume(NAME).finished
+
+
+def test_no_value_shows_in_anything_that_is_said_or_kept(world, caplog):
+    caplog.set_level("DEBUG")
+    world.service.failing["test"] = [RotationFailed("no"), ValueError("made-2")]
+    said = []
+    for _ in range(3):
+        try:
+            said.append(world.rotation().rotate(NAME))
+        except RotationFailed as failed:
+            said.append(failed)
+    assert said[2].finished
+    records = [world.store.get(f"holdfast.rotation/{NAME}", version=one.number).value.reveal()
+               for one in world.store.history(f"holdfast.rotation/{NAME}")]
+    text = repr([*map(str, said), said, records]) + caplog.text
+    assert "planted" not in text
+    assert "made-" not in text
 
 
 def test_there_is_nothing_to_resume_or_to_abort(world):
