@@ -26,6 +26,7 @@ from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.vault import FilePin, Passphrase, Vault
 from holdfast.secrets.watched import WatchedStore
 from tests.support.kv2 import Kv2, serving
+from tests.support.secret_circle import Town
 
 
 @dataclass
@@ -187,3 +188,14 @@ def _kv2(request: Any, tmp_path: Path) -> Iterator[Bench]:
 def _watched(request: Any, tmp_path: Path) -> Iterator[Bench]:
     store = WatchedStore(MemoryStore(SystemClock().wall_ms), lambda _: None)
     yield Bench(store, planted(store), lambda: store.destroy("db/password"))
+
+
+@bench("shares")
+def _shares(request: Any, tmp_path: Path) -> Iterator[Bench]:
+    """On three nodes, of which two are killed when it is broken."""
+    town = Town(tmp_path, 3, 2)
+    try:
+        store = town.store()
+        yield Bench(store, planted(store), lambda: (town.kill("n1"), town.kill("n2")))
+    finally:
+        town.close()
