@@ -210,6 +210,7 @@ class Follower:
             raise ConfigurationError("a standby looks at its primary now and then: every_s has to be above 0")
         self._replica, self._wire, self._terms, self._every_s = replica, wire, terms, every_s
         self._clock, self._tell = clock or SystemClock(), tell
+        wire.term = terms.told  # a primary that was replaced while this process did not run is not followed
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._fresh: Instant | None = None

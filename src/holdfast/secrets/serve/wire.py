@@ -57,6 +57,7 @@ class Wire:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._away: dict[str, Instant] = {}
+        self._answered: set[str] = set()
         #: The highest term that a server told, as it told it.
         self.term = "0"
 
@@ -100,6 +101,7 @@ class Wire:
             raise self._no_answer(error, address, about, changing=question.verb != "GET") from None
         with self._lock:
             self._away.pop(address, None)
+            self._answered.add(address)
         self._hear(answer, address, about)
         if answer.status_code >= 400:
             raise error_of(answer.content, answer.status_code, about)
@@ -126,7 +128,9 @@ class Wire:
                 f"{address} did not prove who it is, and so nothing was asked: {refusal}")
         sent = changing and not isinstance(error, (self._http.ConnectError, self._http.ConnectTimeout,
                                                    self._http.PoolTimeout))
-        more = ("; the change may have been made: look, or try again with expect" if sent else "")
+        more = "; the change may have been made: look, or try again with expect" if sent else ""
+        if address not in self._answered and isinstance(error, (self._http.RemoteProtocolError, self._http.ReadError)):
+            more += "; a server that wants another certificate than this client's hangs up like that"
         return SecretsUnreachable(f"{address} did not answer for {about}: {type(error).__name__}{more}",
                                   maybe_done=sent)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from holdfast._base.secret import Secret
 from holdfast.errors import ConfigurationError, SecretNotFound, SecretsDamaged, SecretsUnreachable
 from holdfast.secrets import SecretStore
-from holdfast.secrets.serve import NotPrimary, Replica, Role, Terms, promote
+from holdfast.secrets.serve import Follower, NotPrimary, Replica, Role, Terms, Wire, promote
 from holdfast.secrets.serve.standby import copy_of
 from tests.support.journal import JournalStore, open_copy
 
@@ -223,3 +223,8 @@ def test_terms_outlive_the_process_and_only_grow(tmp_path):
         Terms(tmp_path / "one", KEY)
     with pytest.raises(ConfigurationError, match="32 bytes"):
         Terms(tmp_path / "two", Secret(b"x"))
+
+
+def test_who_is_no_standby_does_not_follow(opened, tmp_path):
+    with pytest.raises(ConfigurationError, match="this server is primary, and only a standby follows"):
+        Follower(opened(), Wire(["https://127.0.0.1:1"]), Terms(tmp_path / "term", KEY)).start()
