@@ -15,6 +15,8 @@ import msgspec
 
 #: n · r of what is opened: 1 GiB of memory.
 COST_MAX: Final = 1 << 23
+#: Everybody writes 8.
+R_MAX: Final = 256
 
 
 class Derivation(msgspec.Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
@@ -32,9 +34,9 @@ class Scrypt(Derivation, frozen=True, tag="scrypt"):
 
     @property
     def payable(self) -> bool:
-        """Are these costs that somebody would write?"""
-        return (self.n > 1 and self.n & (self.n - 1) == 0 and self.r > 0 and self.n * self.r <= COST_MAX
-                and 0 < self.p <= 16)
+        """Are these costs that somebody would write, and that the algorithm can be asked for?"""
+        return (self.n > 1 and self.n & (self.n - 1) == 0 and 0 < self.r <= R_MAX and self.n < 1 << 16 * self.r
+                and self.n * self.r <= COST_MAX and 0 < self.p <= 16)
 
 
 class Hkdf(Derivation, frozen=True, tag="hkdf-sha256"):

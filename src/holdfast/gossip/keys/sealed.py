@@ -27,6 +27,7 @@ import msgspec
 from ..._base import durable
 from ..._base.clock import WallMs
 from ..._base.secret import Secret
+from ..._base.unlock import Hkdf, Scrypt, hkdf, scrypt
 from ...errors import ConfigurationError, KeyringSealed, MissingExtra
 from .key import Key
 from .keyring import KEYS_MAX, Keyring
@@ -39,28 +40,8 @@ FILE_MAX: Final = 64 << 10
 #: Bytes of a key file: 32 random ones at least, and nobody needs more than these.
 KEY_FILE_MIN: Final = 32
 KEY_FILE_MAX: Final = 64 << 10
-#: n · r of a file that is opened: 1 GiB of memory.
-COST_MAX: Final = 1 << 23
 
 Entropy = Callable[[int], bytes]
-
-
-class Derivation(msgspec.Struct, frozen=True, tag_field="name", forbid_unknown_fields=True):
-    """How the passphrase, or the key file, becomes what seals."""
-
-    salt: bytes
-
-
-class Scrypt(Derivation, frozen=True, tag="scrypt"):
-    """n, r, p: its costs (RFC 7914). 128 · n · r bytes of memory."""
-
-    n: int
-    r: int
-    p: int
-
-
-class Hkdf(Derivation, frozen=True, tag="hkdf-sha256"):
-    """For what is random already (RFC 5869)."""
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,11 +88,10 @@ class Passphrase:
     def derived(self, derivation: Scrypt | Hkdf) -> bytes:
         if not isinstance(derivation, Scrypt):
             raise KeyringSealed("the keyring's file was sealed with a key file, and a passphrase was given")
-        n, r, p = derivation.n, derivation.r, derivation.p
-        if not (n > 1 and n & (n - 1) == 0 and r > 0 and n * r <= COST_MAX and 0 < p <= 16):  # guard: costs
-            raise KeyringSealed(f"the keyring's file asks for scrypt with n={n}, r={r}, p={p}, which nobody writes")
-        scrypt = _primitives().Scrypt(salt=derivation.salt, length=64, n=n, r=r, p=p)
-        return bytes(scrypt.derive(self.phrase.reveal().encode()))
+        if not derivation.payable:  # guard: costs
+            raise KeyringSealed(f"the keyring's file asks for scrypt with n={derivation.n}, r={derivation.r}, "
+                                f"p={derivation.p}, which nobody writes")
+        return scrypt(self.phrase.reveal().encode(), derivation, 64)
 
 
 @dataclass(frozen=True)
@@ -134,9 +114,7 @@ class KeyFile:
         if not KEY_FILE_MIN <= len(material) <= KEY_FILE_MAX:
             raise ConfigurationError(f"the key file {self.path} has {len(material)} bytes, and {KEY_FILE_MIN} to "
                                      f"{KEY_FILE_MAX} random ones are wanted")
-        lib = _primitives()
-        hkdf = lib.HKDF(algorithm=lib.SHA256(), length=64, salt=derivation.salt, info=FORMAT.encode())
-        return bytes(hkdf.derive(material))
+        return hkdf(material, derivation.salt, FORMAT.encode(), 64)
 
 
 def write_sealed(path: Path, content: bytes, unlock: Unlock, entropy: Entropy, form: str) -> None:
