@@ -187,7 +187,7 @@ def test_a_pin_that_was_damaged_says_so(tmp_path):
     with new(tmp_path) as vault:
         path = pin_of(tmp_path).path(vault.file.loaded.header.store)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(SecretsDamaged, match="pin"):
+    with pytest.raises(SecretsDamaged, match="^the pin .* is damaged"):
         reopened(tmp_path)
 
 
@@ -298,8 +298,9 @@ def test_a_header_that_was_made_anew_without_the_root_key_is_refused(tmp_path):
     assert not genuine(forged, b"k" * 32)
     assert first_link(forged) != first_link(raw)
     path.write_bytes(forged)
-    with pytest.raises(SecretsDamaged, match="header"):
-        reopened(tmp_path)
+    for pin in (pin_of(tmp_path), FilePin(tmp_path / "never")):
+        with pytest.raises(SecretsDamaged, match="its header was changed"):
+            reopened(tmp_path, pin=pin)
 
 
 @pytest.mark.parametrize("seal", [OTHER, Passphrase(Secret("correct-horse-plante"), n=2),
