@@ -179,6 +179,20 @@ def test_who_is_frozen_holds_it_up_by_name_until_its_lease_is_over(scene):
     assert not scene.counted()[1]
 
 
+def test_who_was_frozen_beyond_its_lease_reads_again_before_it_goes_on(scene):
+    """The rotation takes it for dead. What it was in the middle of may fail; what it begins does not."""
+    user = scene.user()
+    scene.working(user)
+    user.stop()
+    assert scene.rotated(scene.rotator())["stage"] == "finished"
+    fresh, old = scene.values()
+    assert (scene.service.enters(fresh), scene.service.enters(old)) == (True, False)
+    seen = len(user.lines)
+    user.cont()
+    wait_until(lambda: len(user.lines) > seen + 4, 10, "it goes on")
+    assert len(scene.counted()[1]) <= 1, scene.counted()[1]
+
+
 def test_who_reads_goes_on_while_the_store_is_away(scene):
     user = scene.user()
     scene.working(user)

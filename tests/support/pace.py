@@ -29,6 +29,7 @@ SECONDS: Mapping[str, int] = {
     "faults/test_ids_pause.py": 65,
     "contract/test_broker.py": 60,
     "integration/test_once_locked.py": 60,
+    "faults/test_secrets_rotation.py": 50,
     "faults/test_poison.py": 50,
     "faults/test_ids_failover.py": 45,
     "faults/test_ids_churn.py": 40,
