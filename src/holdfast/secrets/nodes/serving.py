@@ -21,6 +21,28 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     node: Node
 
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        """Callers keep theirs open between requests."""
+        with self._lock:
+            for one in self._open:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is the caller's affair; nothing of it is printed."""
 
@@ -66,7 +88,7 @@ class Serving:
 
     def __init__(self, node: Node, host: str = "127.0.0.1", port: int = 0) -> None:
         try:
-            self._server = _Server((host, port), _Handler)
+            self._server = _Server((host, port))
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self._server.node = node
@@ -84,6 +106,7 @@ class Serving:
         """Takes no more requests."""
         self._server.shutdown()
         self._thread.join()
+        self._server.end_connections()
         with contextlib.suppress(OSError):
             self._server.server_close()
         self._node.close()
