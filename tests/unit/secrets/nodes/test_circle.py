@@ -35,7 +35,8 @@ def test_every_read_meets_every_write_and_a_frozen_circle_does_nothing(n, k):
 
 @pytest.mark.parametrize("wrong", [
     {"k": 0}, {"k": 4}, {"holders": (holder(1, 1), holder(1, 2))}, {"callers": (caller("a"), caller("a"))},
-    {"callers": (caller("a", "everything"),)}, {"holders": ()}, {"holders": (holder(0, 1), holder(2, 1), holder(3, 1))}],
+    {"callers": (caller("a", "everything"),)}, {"holders": ()},
+    {"holders": (holder(0, 1), holder(2, 1), holder(3, 1))}],
     ids=["k 0", "k 4", "index twice", "caller twice", "action", "nobody", "index 0"])
 def test_a_circle_that_cannot_be_is_refused(wrong):
     with pytest.raises(ConfigurationError):
