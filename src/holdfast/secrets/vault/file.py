@@ -34,6 +34,7 @@ from ...errors import SecretRefused, SecretsDamaged, SecretsSealed, SecretsUnrea
 from . import entries
 from .form import (
     ENTRY_LEAST,
+    ENTRY_MAX,
     NONCE,
     Head,
     Header,
@@ -294,6 +295,8 @@ class VaultFile:
 
     def _record(self, keys: Keys, entry: entries.Entry, blob: bytes, number: int, link: bytes) -> bytes:
         content = fill(entries.encode(entry), ENTRY_LEAST)
+        if len(content) + TAG > ENTRY_MAX:  # guard: what is written can be read
+            raise SecretRefused(f"this says too much for one record of the vault {self.path}: do it in several steps")
         covered = lengths(len(content) + TAG, len(blob)) + hashlib.sha256(blob).digest()
         nonce = self._entropy(NONCE)
         return write_record(nonce, keys.seal_entry(nonce, content, number, link, covered), blob)

@@ -34,7 +34,7 @@ from ..._base.unlock import Hkdf, Scrypt
 MAGIC: Final = b"hfvault1"
 #: Bytes of a header, and of a sealed entry: nothing larger is written.
 HEADER_MAX: Final = 1 << 16
-ENTRY_MAX: Final = 1 << 16
+ENTRY_MAX: Final = 1 << 20
 BLOB_MAX: Final = (1 << 20) + (1 << 18)
 NONCE: Final = 12
 LENGTHS: Final = 12

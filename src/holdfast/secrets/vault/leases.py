@@ -79,8 +79,7 @@ class Leases:
             now = self._now()
             return Leased(id_, name, version.number, now, now + min(ttl_ms, most_ms), now + most_ms, who)
 
-        self._vault.change(granted)
-        return self._of(id_)
+        return _lease(self._vault.change(granted))
 
     def renew(self, id: str, *, ttl_s: float | None = None) -> Lease:
         """It runs from now on again, up to its most. Raises SecretRefused for one that has run out, SecretNotFound."""
@@ -93,8 +92,7 @@ class Leases:
             return Leased(lease.id, lease.name, lease.version, now, min(now + ttl_ms, lease.most),  # guard: its most
                           lease.most, lease.who)
 
-        self._vault.change(renewed)
-        return self._of(id)
+        return _lease(self._vault.change(renewed))
 
     def revoke(self, id: str) -> None:
         """It is due now, and ``end`` is to follow once what it gave was taken away. Raises SecretNotFound."""
@@ -108,11 +106,14 @@ class Leases:
     def end(self, *ids: str) -> None:
         """They are no more. Those that are not there already are let go."""
 
-        def ended(loaded: Loaded) -> Ended | None:
-            known = tuple(one for one in ids if one in loaded.holding.leases)
-            return Ended(known) if known else None
+        for at in range(0, len(ids), REVOKED_MAX):
+            part = ids[at:at + REVOKED_MAX]
 
-        self._vault.change(ended)
+            def ended(loaded: Loaded, part: tuple[str, ...] = part) -> Ended | None:
+                known = tuple(one for one in part if one in loaded.holding.leases)
+                return Ended(known) if known else None
+
+            self._vault.change(ended)
 
     def due(self) -> tuple[Lease, ...]:
         """What has run out or was revoked, the oldest first."""
@@ -123,25 +124,24 @@ class Leases:
         """Those on a secret, or all, by the time at which they run out."""
         if name is not None:
             check_name(name)
-        found = (_lease(one) for one in self._vault.read().holding.leases.values() if name in (None, one.name))
-        return tuple(sorted(found, key=lambda lease: (lease.until, lease.id)))
+        found = self._vault.read(lambda loaded: [one for one in loaded.holding.leases.values()
+                                                 if name in (None, one.name)])
+        return tuple(sorted(map(_lease, found), key=lambda lease: (lease.until, lease.id)))
 
     def _revoke(self, chosen: Callable[[Loaded], list[Leased]]) -> tuple[Lease, ...]:
-        ids: list[str] = []
+        running: list[Leased] = []
 
         def revoked(loaded: Loaded) -> Revoked | None:
             now = self._now()
-            ids.extend(one.id for one in chosen(loaded) if one.until > now)
-            if len(ids) > REVOKED_MAX:
-                raise SecretRefused(f"{len(ids):,} leases would be revoked, and {REVOKED_MAX:,} at once are the most: "
-                                    "take a longer path")
-            return Revoked(tuple(ids), now) if ids else None
+            running.extend(one for one in chosen(loaded) if one.until > now)
+            if len(running) > REVOKED_MAX:
+                raise SecretRefused(f"{len(running):,} leases would be revoked, and {REVOKED_MAX:,} at once are the "
+                                    "most: take a longer path")
+            return Revoked(tuple(one.id for one in running), now) if running else None
 
-        self._vault.change(revoked)
-        return tuple(self._of(one) for one in ids)
-
-    def _of(self, id: str) -> Lease:
-        return _lease(_known(self._vault.read(), id))
+        done = self._vault.change(revoked)
+        now = done.now if done else 0
+        return tuple(msgspec.structs.replace(_lease(one), until=now, most=now) for one in running)
 
     def _now(self) -> int:
         return self._vault.clock.wall_ms()

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -45,6 +45,9 @@ from .state import Item
 #: Where pins are when nothing else is said.
 PINS: Final = Path(".local") / "state" / "holdfast" / "vaults"
 SLOTS_MAX: Final = 16
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Entry | None)
 
 
 class SealInfo(msgspec.Struct, frozen=True):
@@ -327,17 +330,18 @@ class Vault:
 
     # -- inside
 
-    def read(self) -> Loaded:
-        """What is known of the file, with what others wrote meanwhile: for ``Leases``."""
+    def read(self, asked: Callable[[Loaded], T]) -> T:
+        """What is asked of the file, with what others wrote meanwhile: for ``Leases``."""
         with self._lock:
-            return self.file.refresh()
+            return asked(self.file.refresh())
 
-    def change(self, decide: Callable[[Loaded], Entry | None]) -> None:
-        """One record, or none; decided while nobody else writes."""
+    def change(self, decide: Callable[[Loaded], E]) -> E:
+        """One record, or none; decided while nobody else writes. Returns it once it is on disk."""
         with self._lock, self.file.locked(alone=True):
             entry = decide(self.file.refresh(locked=True))
             if entry is not None:
                 self.file.append(entry)
+            return entry
 
     def _value(self, loaded: Loaded, name: str, item: Item) -> bytes:
         try:

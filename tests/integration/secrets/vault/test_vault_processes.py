@@ -102,6 +102,29 @@ def test_who_may_not_write_reads_and_is_refused(folder):
         assert vault.get("a").value.reveal() == b"one"
 
 
+def test_a_file_that_may_not_grow_is_what_it_was(folder):
+    """A limit of the kernel, which lets the first part of a write through."""
+    with opened(folder) as vault:
+        vault.put("a", Secret(b"one"))
+        before = vault.file.path.read_bytes()
+    code = ("import resource, signal, sys\nfrom pathlib import Path\n"
+            "from holdfast.errors import SecretRefused\nfrom holdfast._base.secret import Secret\n"
+            "from tests.faults.test_secrets_vault import opened\n"
+            "vault = opened(Path(sys.argv[1]))\nsize = vault.file.path.stat().st_size + 5000\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+            "try: vault.put('a', Secret(b'planted' * 10_000))\n"
+            "except SecretRefused as error: print(error)\n"
+            "print(vault.get('a').value.reveal().decode())\n"
+            "print(vault.put('a', Secret(b'two')).number)\n")
+    said = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
+    assert "File too large" in said.splitlines()[0]
+    assert said.splitlines()[1:] == ["one", "2"]
+    with opened(folder) as vault:
+        assert vault.file.path.read_bytes().startswith(before)
+        assert vault.get("a").value.reveal() == b"two"
+        vault.verify()
+
+
 def test_a_vault_that_is_gone_is_one_clear_error(folder):
     with opened(folder) as vault:
         vault.file.path.rename(folder / "moved")

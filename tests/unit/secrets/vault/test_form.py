@@ -157,8 +157,8 @@ def test_the_derivations_are_those_of_their_standards():
     assert made.hex().startswith("7023bdcb3afd7348461c06cd81fd38eb")
 
 
-@pytest.mark.parametrize(("n", "r", "p"), [(3, 8, 1), (1, 8, 1), (1 << 24, 8, 1), (2, 0, 1), (2, 8, 0), (2, 8, 17), (2, 1 << 22, 1),
-                                       (1 << 16, 1, 1)])
+@pytest.mark.parametrize(("n", "r", "p"), [(3, 8, 1), (1, 8, 1), (1 << 24, 8, 1), (2, 0, 1), (2, 8, 0), (2, 8, 17),
+                                           (2, 1 << 22, 1), (1 << 16, 1, 1)])
 def test_costs_that_nobody_writes_are_not_paid(n, r, p):
     assert not Scrypt(b"", n, r, p).payable
 

@@ -107,3 +107,16 @@ def test_a_thousand_leases_are_revoked_in_one_step(vault):
     before = vault.generation
     assert len(leases.revoke_below("db/a")) == 1000
     assert vault.generation == before + 1
+
+
+def test_too_many_to_be_revoked_in_one_step_are_refused_and_none_is(vault, monkeypatch):
+    leases = Leases(vault)
+    for _ in range(3):
+        leases.grant("db/a", "me")
+    monkeypatch.setattr("holdfast.secrets.vault.leases.REVOKED_MAX", 2)
+    with pytest.raises(SecretRefused, match="longer path"):
+        leases.revoke_below("")
+    assert leases.due() == ()
+    monkeypatch.setattr("holdfast.secrets.vault.leases.LEASES_MAX", 3)
+    with pytest.raises(SecretRefused, match="end what is due"):
+        leases.grant("db/a", "me")

@@ -16,6 +16,7 @@ from holdfast.errors import ConfigurationError, HoldfastError, SecretMoved, Secr
 from holdfast.secrets import SecretStore, State
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.vault import KeyFile, OsKeyring, Passphrase, Shares, Vault
+from holdfast.secrets.vault.state import Item
 from tests.unit.secrets.vault.kit import OTHER, PHRASE, ManualClock, new, pin_of, reopened, value
 
 NAMES, LABELS = st.sampled_from(["a", "a/b", "ü"]), st.sampled_from(["current", "pending", "canary"])
@@ -331,6 +332,19 @@ def test_what_was_left_beside_it_by_who_was_killed_does_no_harm(tmp_path):
         vault.compact()
         assert value(vault, "a") == b"one"
     assert not (tmp_path / ".vault.new").exists()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    """One record of all the versions that are deleted."""
+    with new(tmp_path) as vault:
+        vault.put("a", Secret(b"value"))
+        kept = vault.file.loaded.holding.secrets["a"]
+        item, before = kept.items[1], vault.file.path.read_bytes()
+        numbers = range(1 << 18, (1 << 18) + 250_000)
+        kept.items |= {number: Item(number, 0, 1, item.key, 1, State.LIVE, item.place) for number in numbers}
+        with pytest.raises(SecretRefused, match="several steps"):
+            vault.delete("a")
+        assert vault.file.path.read_bytes() == before
 
 
 def test_threads_lose_nothing(tmp_path):
