@@ -105,7 +105,6 @@ class Leases:
 
     def end(self, *ids: str) -> None:
         """They are no more. Those that are not there already are let go."""
-
         for at in range(0, len(ids), REVOKED_MAX):
             part = ids[at:at + REVOKED_MAX]
 
