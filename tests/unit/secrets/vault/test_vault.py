@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 
 import pytest
@@ -12,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast._base.secret import Secret
-from holdfast.errors import ConfigurationError, HoldfastError, SecretMoved, SecretNotFound, SecretRefused, SecretsSealed
+from holdfast.errors import (
+    ConfigurationError,
+    HoldfastError,
+    MissingExtra,
+    SecretMoved,
+    SecretNotFound,
+    SecretRefused,
+    SecretsSealed,
+)
 from holdfast.secrets import SecretStore, State
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.vault import KeyFile, OsKeyring, Passphrase, Shares, Vault
@@ -390,3 +399,12 @@ def test_it_does_not_show_what_it_has(tmp_path):
         vault.put("a", Secret(b"planted-value"))
         assert "planted" not in repr(vault) + repr(vault.seals) + repr(PHRASE) + repr(vault.get("a"))
     assert Vault.scheme == "file"
+
+
+def test_without_the_extra_it_names_it_and_makes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    monkeypatch.delitem(sys.modules, "holdfast.secrets.vault._primitives", raising=False)
+    monkeypatch.delattr("holdfast.secrets.vault._primitives", raising=False)
+    with pytest.raises(MissingExtra, match=r"holdfast\[secrets\]"):
+        new(tmp_path)
+    assert not (tmp_path / "vault").exists()
