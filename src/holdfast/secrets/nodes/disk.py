@@ -20,6 +20,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -41,6 +42,10 @@ class Standing(msgspec.Struct, frozen=True):
     writes: bool = True
 
 
+_STANDINGS: Final = msgspec.msgpack.Decoder(Standing)
+_SLOTS: Final = msgspec.msgpack.Decoder(Slot)
+
+
 class Disk:
     """Opens a folder; one process at a time. Raises ConfigurationError for one that was not made for a node, or is in
     use, SecretsDamaged for one that cannot be read."""
@@ -54,7 +59,7 @@ class Disk:
         try:
             fcntl.flock(self._ledger, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.seed = Secret((folder / "identity").read_bytes())
-            self.standing = msgspec.msgpack.decode((folder / "circle").read_bytes(), type=Standing)
+            self.standing = _STANDINGS.decode((folder / "circle").read_bytes())
         except BlockingIOError:
             os.close(self._ledger)
             raise ConfigurationError(f"another process serves {folder}") from None
@@ -153,7 +158,7 @@ class Disk:
 
     def _slot(self, path: Path) -> Slot:
         try:
-            return msgspec.msgpack.decode(path.read_bytes(), type=Slot)
+            return _SLOTS.decode(path.read_bytes())
         except FileNotFoundError:
             return Slot()
         except (OSError, msgspec.MsgspecError):

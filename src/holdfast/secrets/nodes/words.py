@@ -157,9 +157,17 @@ def pack(message: Any) -> bytes:
     return msgspec.msgpack.encode(message)
 
 
+#: Made when this is imported, by one thread. msgspec learns a struct's fields when it is first decoded, and two threads
+#: that made it learn at once have brought down the process.
+_DECODERS: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Request, Reply, Seen, Redealt, list[Named], list[bytes])}
+
+
 def unpack(raw: bytes, kind: type[S]) -> S:
-    """From bytes. Raises SecretsDamaged."""
+    """From bytes, what is in ``_DECODERS``. Raises SecretsDamaged."""
     try:
-        return msgspec.msgpack.decode(raw, type=kind)
+        found: S = _DECODERS[kind].decode(raw)
+        return found
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise SecretsDamaged("what was sent is nothing that nodes and callers say to each other") from None
