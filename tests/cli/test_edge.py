@@ -20,7 +20,8 @@ FULL = Path("/dev/full")
 
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"], ["gossip"],
           ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
-          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["traces"])
+          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["secrets"], ["secrets", "audit"],
+          ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
             ["gossip", "audit", "verify"], ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"],
@@ -44,6 +45,12 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["logs", "dlq", "edit"], ["logs", "dlq", "replay"], ["logs", "dlq", "purge"], ["logs", "dlq", "export"],
             ["logs", "run"], ["logs", "tail"], ["machine", "show"], ["once", "ls"], ["once", "show"],
             ["once", "doubts"], ["once", "resolve"], ["once", "prune"], ["outbox", "ls"], ["outbox", "relay"],
+            ["secrets", "init"], ["secrets", "put"], ["secrets", "get"], ["secrets", "ls"], ["secrets", "history"],
+            ["secrets", "delete"], ["secrets", "rotate"], ["secrets", "seal", "ls"], ["secrets", "seal", "add"],
+            ["secrets", "seal", "remove"], ["secrets", "unseal"], ["secrets", "rekey"], ["secrets", "shares", "split"],
+            ["secrets", "shares", "join"], ["secrets", "policy", "test"], ["secrets", "policy", "matrix"],
+            ["secrets", "audit", "verify"], ["secrets", "audit", "ls"], ["secrets", "exec"], ["secrets", "scan"],
+            ["secrets", "migrate"],
             ["traces", "report"], ["traces", "critical-path"], ["traces", "graph"], ["traces", "compare"],
             ["traces", "convert"], ["traces", "serve"])
 

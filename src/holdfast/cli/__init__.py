@@ -27,7 +27,7 @@ __all__ = ["main"]
     "console": "console",
     "demo": "demo", "dlq": "dlq", "doctor": "doctor", "gossip": "gossip", "id": "id", "lab": "lab", "lock": "lock",
     "logs": "logs", "machine": "machine", "migrate": "migrate", "once": "once", "outbox": "outbox", "run": "run",
-    "sql": "sql", "streams": "streams", "traces": "traces",
+    "secrets": "secrets", "sql": "sql", "streams": "streams", "traces": "traces",
 })
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @server_options(at_root=True)

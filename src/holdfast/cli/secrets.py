@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast secrets``: a vault in a file. What opens it and who may what is in ``secrets_keys``; what goes out of it,
+and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..errors import ConfigurationError, SecretNotFound, SecretsSealed
+from .context import environment
+from .grouped import InFiles
+from .output import json_option, print_json, print_table, say, show
+
+if TYPE_CHECKING:
+    from .._base.secret import Secret
+    from ..secrets import SecretStore, Version
+    from ..secrets.access import Guarded
+    from ..secrets.access.policy import Asked, Verdict
+    from ..secrets.vault import Seal, Vault
+
+#: Names that are Holdfast's own: the audit's key, records of rotations. Not listed.
+OWN: Final = "holdfast."
+_WANTED: Final = "holdfast.secrets"
+AUDIT_KEY: Final = "holdfast.audit/key"
+PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options of the group said."""
+
+    store: Path | None
+    passphrase_file: Path | None
+    key_file: Path | None
+    shares_file: Path | None
+    keyring: str | None
+    pins: Path | None
+
+    @property
+    def path(self) -> Path:
+        """The vault's file. Raises UsageError."""
+        if self.store is None:
+            raise click.UsageError("say which vault with --store FILE, before the command")
+        return self.store
+
+    @property
+    def audit(self) -> Path:
+        """The folder of its audit."""
+        return self.path.with_name(self.path.name + ".audit")
+
+    @property
+    def users(self) -> Path:
+        """The folder in which processes say that they use a secret."""
+        return self.path.with_name(self.path.name + ".users")
+
+
+class _Everything:
+    """Whoever opens the vault may do all; what is done is recorded."""
+
+    def judge(self, asked: Asked, now: object) -> Verdict:
+        from ..secrets.access.policy import Verdict
+
+        return Verdict(True, "who opens the vault may")
+
+
+@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate"))
+@click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              envvar="HOLDFAST_SECRETS_STORE", help="the vault")
+@click.option("--passphrase-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help=f"its first line opens the vault; without it {PASSPHRASE_VARIABLE}, else it is asked for")
+@click.option("--key-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="32 random bytes or more that open the vault")
+@click.option("--shares-file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True), metavar="FILE",
+              help="shares, a line each, that open the vault together; - for standard input")
+@click.option("--keyring", metavar="ACCOUNT", help="the key of that name in the operating system's keyring opens it")
+@click.option("--pins", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+              help="where it is kept how far vaults had come  [default: in the user's state folder]")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Secrets in one encrypted file, with versions, an audit and rotation.
+
+    Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
+    """
+    ctx.meta[_WANTED] = Wanted(**options)
+
+
+def wanted() -> Wanted:
+    """What was said, for the command that runs now."""
+    found: Wanted = click.get_current_context().meta[_WANTED]
+    return found
+
+
+# -- opening ----------------------------------------------------------------------------------------------------------
+
+def passphrase_in(path: Path) -> Secret[str]:
+    """The first line of a file."""
+    from .._base.secret import Secret
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(4096)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not in UTF-8"
+        raise ConfigurationError(f"the passphrase file {path} cannot be read: {why}") from None
+    phrase = line.rstrip("\r\n")
+    if not phrase:
+        raise ConfigurationError(f"the first line of the passphrase file {path} is empty")
+    return Secret(phrase)
+
+
+def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
+    """What opens the vault, as the options say. new: it is to be made, so a passphrase is asked for twice."""
+    from .._base.secret import Secret
+    from ..secrets.vault import KeyFile, OsKeyring, Passphrase
+
+    given = [asked.passphrase_file, asked.key_file, asked.shares_file, asked.keyring]
+    if sum(one is not None for one in given) > 1:
+        raise click.UsageError("say one thing that opens the vault, not several")
+    if asked.key_file is not None:
+        return KeyFile(asked.key_file)
+    if asked.keyring is not None:
+        return OsKeyring(asked.keyring, os.urandom)
+    if asked.shares_file is not None:
+        from .secrets_keys import shares_in
+
+        return shares_in(asked.shares_file)
+    if asked.passphrase_file is not None:
+        return Passphrase(passphrase_in(asked.passphrase_file))
+    if phrase := environment().get(PASSPHRASE_VARIABLE):
+        return Passphrase(Secret(phrase))
+    if not sys.stdin.isatty():
+        raise SecretsSealed("nothing was said that opens the vault: give --passphrase-file, --key-file, --shares-file "
+                            f"or --keyring, or set {PASSPHRASE_VARIABLE}")
+    return Passphrase(Secret(click.prompt("passphrase", hide_input=True, err=True, confirmation_prompt=new)))
+
+
+@contextmanager
+def vault() -> Iterator[Vault]:
+    """The vault that was asked for, open."""
+    from ..secrets.vault import FilePin, Vault
+
+    asked = wanted()
+    with Vault.open(asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
+        yield found
+
+
+def audit_key(opened: Vault) -> Secret[bytes]:
+    """Of the vault's audit. It is in the vault."""
+    from .._base.secret import Secret
+
+    try:
+        return opened.get(AUDIT_KEY).value
+    except SecretNotFound:
+        opened.put(AUDIT_KEY, Secret(os.urandom(32)), expect=0)
+        return opened.get(AUDIT_KEY).value
+
+
+@contextmanager
+def guarded(opened: Vault) -> Iterator[Guarded]:
+    """The vault in the name of whoever runs this, with an audit."""
+    from .._base.clock import SystemClock
+    from ..secrets.access import AuditLog, Guarded, Holder
+
+    clock = SystemClock()
+    with AuditLog(wanted().audit, audit_key(opened), clock.wall_ms) as audit:
+        yield Guarded(opened, Holder(_user(), frozenset({"owner"})), _Everything(), audit, clock)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        return f"uid {os.getuid()}"
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+name_argument = click.argument("name")
+_version = click.option("--version", type=click.IntRange(1), help="by its number  [default: the one in force]")
+
+
+@command.command("init")
+def init() -> None:
+    """Make a new vault, which is opened by what the options before the command say."""
+    from ..secrets.vault import FilePin, Vault
+
+    asked = wanted()
+    made = Vault.create(asked.path, seal_of(asked, new=True), pin=FilePin(asked.pins) if asked.pins else None)
+    with made:
+        audit_key(made)
+    say(f"{asked.path} is made. Whatever opens it is not in it: keep that elsewhere, or all is lost")
+
+
+@command.command("put")
+@name_argument
+@click.option("--from-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="all bytes of a file; without it, standard input without the newline at its end")
+@click.option("--label", default="current", show_default=True, help="which the new version bears")
+@click.option("--expect", type=click.IntRange(0), help="refuse unless the latest version has this number; 0: none")
+def put(*, name: str, from_file: Path | None, label: str, expect: int | None) -> None:
+    """Write a new version of NAME, which is in force when the command returns. Prints its number."""
+    from ..secrets.names import check_name
+
+    check_name(name)
+    value = _given(name, from_file)
+    with vault() as opened, guarded(opened) as store:
+        show(str(store.put(name, value, label=label, expect=expect).number))
+
+
+def _given(name: str, path: Path | None) -> Secret[bytes]:
+    from .._base.secret import Secret
+    from ..secrets.names import VALUE_MAX, check_value
+
+    if path is None and sys.stdin.isatty():
+        return Secret(check_value(click.prompt(f"value of {name}", hide_input=True, err=True).encode()))
+    try:
+        if path is None:
+            value = sys.stdin.buffer.read(VALUE_MAX + 3).removesuffix(b"\n").removesuffix(b"\r")
+        else:
+            with path.open("rb") as file:
+                value = file.read(VALUE_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"the value of {name} cannot be read from {path}: {error.strerror}") from None
+    return Secret(check_value(value))
+
+
+@command.command("get")
+@name_argument
+@_version
+@click.option("--label", default="current", show_default=True, help="of the version, where no number is given")
+def get(*, name: str, version: int | None, label: str) -> None:
+    """Print the value of NAME: its bytes and nothing else, on a terminal with a newline behind."""
+    with vault() as opened, guarded(opened) as store:
+        found = store.get(name, version=version, label=label)
+    sys.stdout.buffer.write(found.value.reveal())
+    if sys.stdout.isatty():
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+@command.command("ls")
+@click.argument("prefix", default="")
+@json_option
+def ls(*, prefix: str, as_json: bool) -> None:
+    """List secrets, at or below PREFIX: names, versions and labels. No values."""
+    with vault() as opened, guarded(opened) as store:
+        rows = [_row(store, name) for name in store.names(prefix) if not name.startswith(OWN)]
+    if as_json:
+        return print_json(rows)
+    return print_table(("name", "version", "versions", "made"), [
+        (row["name"], row["version"], row["versions"], row["made"]) for row in rows])
+
+
+def _row(store: SecretStore, name: str) -> dict[str, Any]:
+    past = store.history(name)
+    current = next((one for one in past if "current" in one.labels), past[0])
+    return {"name": name, "version": current.number, "versions": len(past), **_said(current)}
+
+
+def _said(version: Version) -> dict[str, Any]:
+    from .._base.letter_text import iso
+
+    return {"made": iso(version.made), "labels": list(version.labels), "state": version.state.value,
+            "size": version.size}
+
+
+@command.command("history")
+@name_argument
+@json_option
+def history(*, name: str, as_json: bool) -> None:
+    """List all versions of NAME, the latest first. No values."""
+    with vault() as opened, guarded(opened) as store:
+        rows = [{"version": one.number, **_said(one)} for one in store.history(name)]
+    if as_json:
+        return print_json(rows)
+    return print_table(("version", "made", "labels", "state", "bytes"), [
+        (row["version"], row["made"], " ".join(row["labels"]), row["state"], row["size"]) for row in rows])
+
+
+@command.command("delete")
+@name_argument
+@_version
+@click.option("--for-good", is_flag=True, help="destroy it: its key is gone as well, and it cannot come back")
+@click.option("--undo", is_flag=True, help="bring back what was deleted")
+def delete(*, name: str, version: int | None, for_good: bool, undo: bool) -> None:
+    """Delete NAME, or one version of it. It can come back, unless it is deleted for good."""
+    if for_good and undo:
+        raise click.UsageError("what is deleted for good is not brought back: say one of the two")
+    with vault() as opened, guarded(opened) as store:
+        (store.destroy if for_good else store.undelete if undo else store.delete)(name, version=version)
