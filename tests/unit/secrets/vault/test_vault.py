@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 import threading
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -408,3 +410,24 @@ def test_without_the_extra_it_names_it_and_makes_nothing(tmp_path, monkeypatch):
     with pytest.raises(MissingExtra, match=r"holdfast\[secrets\]"):
         new(tmp_path)
     assert not (tmp_path / "vault").exists()
+
+
+def test_who_waits_for_the_vault_is_the_next_to_have_it(tmp_path):
+    """And nobody overtakes: the turn is taken while the lock is waited for, and given back with it."""
+    with new(tmp_path) as vault, (tmp_path / ".vault.lock").open() as lock, (tmp_path / ".vault.turn").open() as turn:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=lambda: vault.put("a", Secret(b"one")))
+        waiting.start()
+        deadline, taken = time.monotonic() + 5, False
+        while not taken and time.monotonic() < deadline:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(turn, fcntl.LOCK_UN)
+                time.sleep(0.005)
+            except BlockingIOError:
+                taken = True
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        waiting.join()
+        assert taken
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert value(vault, "a") == b"one"
