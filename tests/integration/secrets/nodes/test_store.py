@@ -376,6 +376,25 @@ def test_a_write_that_was_left_half_done_is_completed_by_who_sees_it(towns):
     assert store.get(NAME).value.reveal() == b"new"
 
 
+def test_what_a_reader_saw_on_enough_nodes_to_read_it_brings_to_enough_to_keep(towns):
+    town = towns(5, 2)
+    store, one = town.store(), town.store()
+    store.put(NAME, Secret(b"old"))
+    honest = one.asking.all
+
+    def only_two(ask, *args, **kwargs):
+        asks = dict.fromkeys(("n1", "n2"), ask) if hasattr(ask, "proposal") else ask
+        return honest(asks, *args, **kwargs)
+
+    one.asking.all = only_two
+    with pytest.raises(QuorumLost):
+        one.put(NAME, Secret(b"new"))
+    assert store.get(NAME).value.reveal() == b"new"
+    for name in ("n1", "n2"):
+        town.kill(name)
+    assert store.get(NAME).value.reveal() == b"new"
+
+
 def test_a_writer_whose_answer_was_lost_does_not_write_twice(towns):
     town = towns(3, 2)
     store, honest = town.store(), []
