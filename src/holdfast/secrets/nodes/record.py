@@ -3,8 +3,9 @@
 
 Each version's value is sealed under a data key of its own, and that key is split. The other way, one root key in shares
 under which all values are sealed, costs as many asks for the first read and none for the others: who rebuilt it once
-reads everything, unasked and unseen. A key for each version makes each read a decision of k nodes. For a vault whose
-root is in shares there is ``root``.
+reads everything, unasked and unseen. A key for each version makes each read a decision of k nodes. Its price,
+on two cores with 3, 5 and 9 node processes at k = 2, 3 and 5: 470, 320 and 150 reads a second, 170, 100 and 47 writes.
+For a vault whose root is in shares there is ``root``.
 
 ::
 
