@@ -199,3 +199,4 @@ def _shares(request: Any, tmp_path: Path) -> Iterator[Bench]:
         yield Bench(store, planted(store), lambda: (town.kill("n1"), town.kill("n2")))
     finally:
         town.close()
+
