@@ -311,7 +311,7 @@ def test_the_audit_log_is_a_chain_that_goes_on_after_a_restart(arun, tmp_path):
 
 @pytest.mark.parametrize(("settings", "match"), [
     ({"key": FIRST, "defences": Defences()}, "amplification"),
-    ({"key": FIRST, "defences": replace(DEFENDED, quorum=Defences().quorum)}, "death certificates"),
+    ({"key": FIRST, "defences": replace(DEFENDED, quorum=Defences().quorum)}, "signed accusation"),
     ({"defences": DEFENDED}, "without a key"),
     ({"key": FIRST, "audit": "x"}, "nothing to audit"),
 ], ids=["not on a network", "certificates", "no key", "audit of nothing"])

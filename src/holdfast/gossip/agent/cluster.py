@@ -235,8 +235,10 @@ class Cluster:
         if self._native is not None and not profile.dead_reclaim_s:
             profile = replace(profile, dead_reclaim_s=RECLAIM_S)
         peering = self._guarding.peering if self._guarding is not None else None
+        burying = self._guarding.burying if self._guarding is not None else None
         core = Core(settings.name, address, weigh=self._voice.weigh, profile=profile, meta=settings.first_meta,
-                    versions=settings.versions, partners=peering.partners if peering is not None else None)
+                    versions=settings.versions, partners=peering.partners if peering is not None else None,
+                    burial=burying.may_bury if burying is not None else None)
         layer = None
         if settings.delegate == "serf":
             layer = Layer(settings.name, self._chance, keyring=settings.keyring, refuse_keys=settings.refuse_keys,

@@ -295,8 +295,10 @@ class Resident:
                 self._shell.blamed(blame.peer.address, blame.reason)
         while voice.released:
             message, source = voice.released.popleft()
-            if self._shell is not None:
-                self._shell.handle(Received((message,), source))
+            shell = self._shell
+            if shell is not None:
+                found = (message,) if shell.guarding is None else tuple(shell.guarding.gated((message,), shell.core))
+                shell.handle(Received(found, source))
 
     async def serve(self, talk: Conversation, shell: Shell) -> None:
         """One stream that somebody opened."""

@@ -39,7 +39,8 @@ from ..serf.layer import Layer
 from ..serf.members import Changed as LayerChanged
 from ..serf.messages import UserEvent
 from ..serf.queries import Asked
-from .address import place
+from .address import host_text, place
+from .burying import OF_DEATHS
 from .courier import Courier
 from .guarding import Guarding, only_at
 from .strangers import Strangers
@@ -103,6 +104,7 @@ class Shell:
             core_effects.Lagged: self._lagged,
             core_effects.Departed: lambda _: self.departed.set(),
             core_effects.Refuted: self._refuted,
+            core_effects.Judged: self._judged,
             core_effects.StreamOnly: self._stream_only,
             core_effects.Refused: lambda _: self._count("exchanges_misfit"),
         }
@@ -187,7 +189,20 @@ class Shell:
         messages = found.messages
         if self.guarding is not None:
             messages = self.guarding.heard(messages, node, self.core)
-        self.handle(Received(tuple(messages), source))
+        self.handle(Received(tuple(one for one in messages if not isinstance(one, OF_DEATHS)), source))
+        for message in messages:
+            if isinstance(message, OF_DEATHS):
+                self._of_death(message, source, node)
+
+    def _of_death(self, message: User, source: Address, node: str) -> None:
+        burying = self.guarding.burying if self.guarding is not None else None
+        try:
+            if burying is not None:
+                burying.heard(message, source, node or f"host {host_text(source[0])}", self)
+            else:
+                self.counts["accusations_ignored"] += 1
+        except BadPacket as error:
+            self.counts[f"messages_refused_{error.why}"] += 1
 
     def _tick(self) -> None:
         self._timer, self._timer_due = None, math.inf
@@ -223,12 +238,19 @@ class Shell:
 
     def _refuted(self, refuted: core_effects.Refuted) -> None:
         self.counts["refuted"] += 1
+        if self.guarding is not None and self.guarding.burying is not None:
+            self.guarding.burying.refuted(self.name, refuted.incarnation)
         self.telling.refuted(refuted.by, refuted.incarnation)
 
-    def _packet(self, packet: Packet) -> None:
-        self._send(packet.address, packet.messages, packet.node)
+    def _judged(self, judged: core_effects.Judged) -> None:
+        if self.guarding is not None and self.guarding.burying is not None:
+            self.guarding.burying.judged(judged, self)
 
-    def _send(self, to: Address, messages: tuple[Any, ...], node: str) -> None:
+    def _packet(self, packet: Packet) -> None:
+        self.send(packet.address, packet.messages, packet.node)
+
+    def send(self, to: Address, messages: tuple[Any, ...], node: str = "") -> None:
+        """In one datagram, or as few as there can be. node: whose address it is."""
         if self._transport is None:
             return
         to = place(to)
@@ -364,13 +386,13 @@ class Shell:
         others = {member.node: member.address for member in self.core.members
                   if member.state is State.ALIVE and member.node != self.name}
         for node in self.guarding.said(event, others, self._chance):
-            self._send(others[node], (User(payload),), node)
+            self.send(others[node], (User(payload),), node)
 
     def _sent(self, send: Send) -> None:
         if send.address == self.own_address:  # an answer to oneself needs no socket
             self._deliver(core_effects.Deliver(User(send.payload), send.address))
         else:
-            self._send(send.address, (User(send.payload),), send.node)
+            self.send(send.address, (User(send.payload),), send.node)
 
     def _decided(self, asked: Asked) -> None:
         self._dispute = None
@@ -433,7 +455,10 @@ class Shell:
                 if not (join or theirs.join or entering):  # to enter is not to miss
                     self.telling.covered(*self.layer.merged)
         if isinstance(theirs, Proved) and theirs.more:
-            self.handle(Received(theirs.more, source))
+            more = theirs.more  # guard: deaths by an exchange
+            if self.guarding is not None:
+                more = tuple(self.guarding.gated(more, self.core))
+            self.handle(Received(more, source))
         return ""
 
     def caller(self, source: Address) -> str:

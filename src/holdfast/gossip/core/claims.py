@@ -103,6 +103,13 @@ def expired(node: Node, name: str) -> None:
         node.timers.set((SUSPICION, name), until)
 
 
+def hasten(node: Node, name: str, incarnation: int) -> None:
+    """Somebody wants to know what this member finds: a suspicion of that incarnation ends now, with its last ping."""
+    member, suspicion = node.members.get(name), node.suspicions.get(name)
+    if member is not None and suspicion is not None and not suspicion.asked and member.incarnation == incarnation:
+        expired(node, name)
+
+
 def _may_bury(node: Node, member: Member) -> bool:
     if node.burial is None:
         return True

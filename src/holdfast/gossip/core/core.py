@@ -31,7 +31,7 @@ from ..messages import (
 from ..profiles import LAN, Profile
 from . import claims, exchange, lag, probing, spreading
 from .effects import Deliver, Departed, Effect, Exchange, Packet
-from .events import Event, Exchanged, Join, Leave, Received, SetMeta, Spread, Start, StreamAcked, Tick
+from .events import Event, Exchanged, Hasten, Join, Leave, Received, SetMeta, Spread, Start, StreamAcked, Tick
 from .members import NOBODY, Live, Member, Roll, States
 from .node import (
     GOSSIP,
@@ -232,5 +232,6 @@ _EVENTS: Final[dict[type, Callable[[Node, Any], None]]] = {
     Join: _join,
     Leave: lambda node, _: claims.leave(node),
     SetMeta: _meta,
+    Hasten: lambda node, event: claims.hasten(node, event.node, event.incarnation),
     Spread: lambda node, event: node.spread_letter(event.message, event.name),
 }

@@ -58,6 +58,14 @@ class SetMeta(msgspec.Struct, frozen=True):
     meta: bytes
 
 
+class Hasten(msgspec.Struct, frozen=True):
+    """A member that is suspected here in this incarnation has the last ping now, and not at the end of its time:
+    somebody waits for what this member finds. Nothing happens where it is not suspected."""
+
+    node: str
+    incarnation: int
+
+
 class Spread(msgspec.Struct, frozen=True):
     """Pass this on to everybody. name: what it is about: it replaces an older one; None: it replaces nothing."""
 
@@ -65,4 +73,5 @@ class Spread(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-Event: TypeAlias = Start | Tick | Received | StreamAcked | Exchanged | Join | Leave | SetMeta | Spread
+Event: TypeAlias = (Start | Tick | Received | StreamAcked | Exchanged | Join | Leave | SetMeta | Hasten
+                    | Spread)

@@ -238,6 +238,14 @@ class Deaths:
         return Certificate(node, incarnation, () if case is None else tuple(
             accusation for accusation, _ in case.of(incarnation)))
 
+    def certified(self, node: str, incarnation: int) -> Certificate | None:
+        """What convinced this member of that death, as long as it is remembered, for who missed it; None: nothing."""
+        case = self._cases.get(node)
+        if case is None or case.certified != incarnation:
+            return None
+        words = case.of(incarnation)[:2 * self.quorum.accusers]  # some may be nobody's whom the other one knows
+        return Certificate(node, incarnation, tuple(accusation for accusation, _ in words))
+
     def refuted(self, node: str, incarnation: int) -> bool:
         """It lives, in that incarnation: accusations of lower ones are void, now and later. Were there any?"""
         if incarnation > self._floors.get(node, 1):  # nobody is below its first one

@@ -297,8 +297,15 @@ class Guard:
         """This member could not reach it, whatever others say: its signed word, for all."""
         if self._deaths is None:
             return ()
-        accusation = self._deaths.accuse(node, incarnation, now)
-        return (Tell("accusation", certificates.encode(Certificate(node, incarnation, (accusation,)))),)
+        own = self._deaths.accuse(node, incarnation, now)
+        others = (one for one in self._deaths.known(node, incarnation).accusations if one.accuser != self.me)
+        told = (own, *others)[:self._deaths.quorum.accusers]
+        return (Tell("accusation", certificates.encode(Certificate(node, incarnation, told))),)
+
+    def certified(self, node: str, incarnation: int) -> bytes | None:
+        """The certificate of a death that is believed here, for who missed it; None: there is none."""
+        found = None if self._deaths is None else self._deaths.certified(node, incarnation)
+        return None if found is None else certificates.encode(found)
 
     def refuted(self, node: str, incarnation: int) -> None:
         """A member showed a higher incarnation: what was said against it was false, or is over."""

@@ -61,6 +61,12 @@ class Evidence:
         except BadPacket:
             return False
 
+    def knows(self, name: str) -> bool:
+        """Is the key of the member of this name known here, and good?"""
+        registry = self._notary.verifier.registry
+        known = registry.find(registry.node_of(name) or b"")
+        return known is not None and known.revoked_ms is None
+
     def sign(self, data: bytes) -> bytes:
         """By this member's key. What is signed begins with what it is for."""
         return self._notary.signer.vouch(data)

@@ -31,10 +31,13 @@ EXCHANGE: Final = 1
 ALONE: Final = 2
 ASIDE: Final = 3
 
-#: Kinds of parts: a message that needs no proof, one that carries it, and a question for a key.
+#: Kinds of parts: a message that needs no proof, one that carries it, a question for a key; accusations, which carry
+#: their accusers' signatures, and the wish that a member look for itself.
 PLAIN: Final = 0
 SIGNED: Final = 1
 ASK: Final = 2
+ACCUSED: Final = 3
+SOLICITED: Final = 4
 
 #: Kinds of streams.
 SEALED: Final = 1

@@ -54,6 +54,7 @@ from .evidence import Evidence
 from .frames import Incoming, KeyWord, Knock, Part
 from .letters import Letters
 from .people import People
+from .verdicts import Accused, Solicited
 
 if TYPE_CHECKING:
     from ..agent.voice import Peer
@@ -159,6 +160,8 @@ class NativeVoice:
     def _part(self, message: Message) -> Part | None:
         if isinstance(message, _OPEN):
             return Part(frames.PLAIN, encode(message))
+        if isinstance(message, Accused | Solicited):
+            return Part(frames.ACCUSED if isinstance(message, Accused) else frames.SOLICITED, message.payload)
         data = None
         if isinstance(message, Alive | Suspect | Dead):
             data = self._notary.proof_of(message, self._wall())
@@ -259,6 +262,8 @@ class NativeVoice:
         if part.kind == frames.ASK:
             self._asked(part.data, source)
             return []
+        if part.kind in (frames.ACCUSED, frames.SOLICITED):
+            return [(Accused if part.kind == frames.ACCUSED else Solicited)(part.data)]
         if part.kind != frames.SIGNED:
             raise BadPacket(f"a part of kind {part.kind}, which nobody knows", why="type")
         return self._told(self._notary.accept(part.data, source, self._wall()))

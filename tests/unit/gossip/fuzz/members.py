@@ -343,6 +343,13 @@ def _():
     return (lambda data: KeyWord(data).word()), (msgspec.msgpack.encode(Word("a" * 32, b"something")),)
 
 
+@decoder("native: wish to look at a member")
+def _():
+    from holdfast.gossip.native.verdicts import Solicited
+
+    return (lambda data: Solicited(data).whom()), (Solicited.of("one", 7).payload, Solicited.of("\udcff" * 9, 1).payload)
+
+
 @decoder("native: what a key is shown with", ValueError)
 def _():
     from holdfast.gossip.native.people import People
