@@ -49,6 +49,7 @@ from ..serf.messages import UserEvent
 from ..serf.queries import Asked
 from ..trust import Status as KeyStatus
 from .address import text
+from .arguments import check
 from .courier import reason, unreachable
 from .feed import Feed
 from .guarding import DEFENDED_NATIVE, AuditTo, Guarding
@@ -128,6 +129,7 @@ class Cluster:
                  native: Native | None = None, defences: Defences | None = None, audit: AuditTo | None = None,
                  room: int = 1024, limits: TransportLimits | None = None, events: Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None) -> None:
+        check(locals())  # guard: types of arguments
         if native is not None:
             if key is not None or keyring is not None or label or compress or voice is not None or refuse_keys:
                 raise ConfigurationError("native= has a way to speak and keys of its own, and the label: leave out "

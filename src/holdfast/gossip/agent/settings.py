@@ -15,6 +15,7 @@ from ..profiles import LAN, LOCAL, WAN, Profile
 from ..wire import Framing
 from ..wire.serf import tags_to_meta
 from .address import host_and_port
+from .arguments import kind
 from .key_changes import as_key
 from .voice import SharedVoice, Voice
 
@@ -120,4 +121,8 @@ def places(join: Sequence[str]) -> tuple[str, ...]:
     """Where to join. Raises ConfigurationError for one text where a list was wanted."""
     if isinstance(join, str):
         raise ConfigurationError(f"join is a list of HOST:PORT: write join=[{join!r}]")
-    return tuple(join)
+    found = tuple(join)
+    for each in found:
+        if not isinstance(each, str):
+            raise ConfigurationError(f"join is a list of HOST:PORT, and one in it is of type {kind(each)}: write text")
+    return found

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import base64
+import inspect
 
 import pytest
 
 from holdfast.errors import ConfigurationError
 from holdfast.gossip import Cluster
-from holdfast.gossip.agent import SharedVoice
+from holdfast.gossip.agent import SharedVoice, arguments
 from holdfast.gossip.keys import Key, Keyring
 from holdfast.gossip.wire import Framing
 
@@ -34,6 +35,37 @@ def test_what_cannot_be_is_said_in_one_sentence(wrong, said):
         Cluster(**{"name": "one", **wrong})
     assert "secret" not in str(refused.value)
     assert "c2VjcmV0" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ({"name": 5}, "name cannot be of type int: give text"), ({"name": b"one"}, "of type bytes: give text"),
+    ({"name": None}, "NoneType: give text"), ({"bind": 7}, "bind cannot be of type int: give HOST:PORT"),
+    ({"advertise": 7}, "advertise .* give HOST:PORT"), ({"join": 7}, "join .* a list of HOST:PORT"),
+    ({"join": b"x"}, "join .* a list of HOST:PORT"), ({"join": [7]}, "one in it is of type int"),
+    ({"join": (each for each in [7])}, "one in it is of type int"),
+    ({"join_within_s": "10"}, "a number of seconds"), ({"join_within_s": float("nan")}, "not finite"),
+    ({"must_join": "no"}, "must_join .* True or False"), ({"key": 7}, "key .* 16, 24 or 32 bytes"),
+    ({"key": ["secret"]}, "key .* 16, 24 or 32 bytes"), ({"keyring": [bytes(16)]}, "keyring .* a Keyring"),
+    ({"label": 7}, "label .* text or bytes"), ({"compress": 1}, "compress .* True or False"),
+    ({"tags": ["a"]}, "tags .* a mapping of texts"), ({"tags": {1: "a"}}, "1 is none"),
+    ({"meta": "x", "delegate": "none"}, "meta .* give bytes"), ({"profile": 7}, "a Profile, or its name"),
+    ({"delegate": ["serf"]}, 'delegate .* "serf" or "none"'), ({"snapshot": 7}, "snapshot .* the path of a file"),
+    ({"native": "x"}, "native .* a Native"), ({"defences": True}, "defences .* DEFENDED"),
+    ({"audit": 7}, "audit .* the path of a file"), ({"room": "9"}, "room .* a whole number"),
+    ({"room": 1.5}, "room .* a whole number"), ({"room": True}, "room .* a whole number"),
+    ({"limits": 7}, "a TransportLimits"),
+], ids=lambda value: None if not isinstance(value, dict) else "-".join(value))
+def test_a_wrong_type_is_said_with_what_to_give_instead(wrong, said):
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        Cluster(**{"name": "one", **wrong})
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_argument_is_checked_or_is_somebody_elses_protocol():
+    taken = set(inspect.signature(Cluster).parameters)
+    assert taken - set(arguments.WANTED) == {"voice", "events", "clock", "chance"}
+    assert set(arguments.WANTED) <= taken
 
 
 def test_a_key_is_not_shown_by_what_holds_it():
