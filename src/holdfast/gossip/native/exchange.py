@@ -22,10 +22,15 @@ from ...errors import BadPacket
 from ..messages import Alive, Dead, Message, NodeState, PushPull, State
 from ..serf.messages import Exchange as Clocks
 from ..signing import Claim
+from ..signing.envelope import ENVELOPE_MIN
 from ..wire import serf as wire
 
-#: Signed messages of one exchange: four about each of a quarter of a million members.
-SIGNED_MAX: Final = 1 << 20
+#: Signed messages of one exchange: of the usual 200 bytes, more than a stream has room for.
+SIGNED_MAX: Final = 1 << 17
+#: So many that no member would have passed on, and the rest is not looked at: each costs a look, or a verification.
+FORGED_MAX: Final = 16
+
+_Signed = Annotated[bytes, msgspec.Meta(min_length=ENVELOPE_MIN)]
 
 
 class Exchange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -33,7 +38,7 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     join: bool
     ltimes: tuple[int, ...]
-    signed: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=SIGNED_MAX)]  # guard: announced. Before they are read
+    signed: Annotated[tuple[_Signed, ...], msgspec.Meta(max_length=SIGNED_MAX)]  # guard: announced. Before any is read
 
 
 class Proved(PushPull, frozen=True):

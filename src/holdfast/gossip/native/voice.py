@@ -36,6 +36,7 @@ from ..signing import (
     Kind,
     Notary,
     Quarantined,
+    Reason,
     Rejected,
     Told,
 )
@@ -68,6 +69,8 @@ WITNESSED_MAX: Final = 4096
 #: Messages that need no proof: they say nothing of anybody.
 _OPEN: Final = (Ping, IndirectPing, Ack, Nack)
 _KEY_ID: Final = 32
+#: What no member passes on, since it verified what it keeps: whoever tells it made it, or is broken.
+_FORGED: Final = frozenset((Reason.MALFORMED, Reason.CLUSTER, Reason.SIGNATURE))
 
 
 class NativeVoice:
@@ -340,13 +343,17 @@ class NativeVoice:
     def _exchanged(self, told: exchange.Exchange, source: Peer) -> exchange.Proved:
         claims: list[Claim] = []
         letters: list[Message] = []
-        for data in told.signed:
+        forged = 0
+        for data in dict.fromkeys(told.signed):  # guard: what is told twice is read once
             if data in self.letters:
                 continue
             try:
                 found = self._told(self._notary.accept(data, source, self._wall()))
             except BadPacket as error:
                 self.counts[f"exchanged_refused_{error.why}"] += 1
+                forged += error.why in _FORGED
+                if forged >= exchange.FORGED_MAX:  # guard: forgeries of one exchange
+                    raise BadPacket(f"an exchange with {forged} messages that nobody signed", why="value") from None
                 continue
             for each in found:
                 if isinstance(each, Alive | Suspect | Dead):

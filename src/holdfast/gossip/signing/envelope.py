@@ -45,6 +45,8 @@ _NUMBERS: Final = Layout(">QQQ")
 #: Bytes of the longest envelope.
 ENVELOPE_MAX: Final = (3 + 2 * (1 + TEXT_MAX) + ID + 1 + ID + _NUMBERS.size + 2 + KEY_MAX + 4 + PAYLOAD_MAX
                        + 2 + SIGNATURE_MAX)
+#: And of the shortest: a cluster of one letter, no topic, key or payload, and a signature of 64 bytes.
+ENVELOPE_MIN: Final = 3 + 1 + 1 + 1 + ID + 1 + _NUMBERS.size + 2 + 4 + 2 + 64
 
 
 class Kind(IntEnum):

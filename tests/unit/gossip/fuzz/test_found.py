@@ -58,7 +58,7 @@ def test_an_exchange_of_too_many_messages_is_refused_before_they_are_read():
     data = b"\x93\xc2\x90\xdd" + struct.pack(">I", many) + b"\xc4\x00" * many
 
     def refused():
-        with pytest.raises(BadPacket, match=r"1048576"):
+        with pytest.raises(BadPacket, match=str(exchange.SIGNED_MAX)):
             exchange.decode(data)
 
     assert peak(refused) < 1 << 20

@@ -24,8 +24,13 @@ from holdfast.gossip.messages import (
     Suspect,
     User,
 )
-from holdfast.gossip.native.frames import KEYS, KeyWord
+from holdfast.gossip.native.exchange import FORGED_MAX, SIGNED_MAX
+from holdfast.gossip.native.exchange import decode as decode_exchange
+from holdfast.gossip.native.exchange import encode as encode_exchange
+from holdfast.gossip.native.frames import EXCHANGE, KEYS, SEALED, KeyWord
 from holdfast.gossip.serf.messages import Exchange, Query, QueryResponse, Relay, UserEvent
+from holdfast.gossip.signing import Algorithm, Notary, PrivateKey, envelope
+from holdfast.gossip.signing.envelope import ENVELOPE_MIN
 from holdfast.gossip.trust.policy import Unreadable
 from holdfast.gossip.trust.revocations import revoke
 from holdfast.gossip.wire import serf as wire
@@ -121,6 +126,57 @@ def test_an_exchange_brings_claims_with_their_proofs_and_letters_that_were_misse
     assert wire.decode(told.user_state) == Exchange(7, {}, (), 8, (), 9)  # of the rest nothing is proved
     again = one.stream(two, PushPull((state_of(one), state_of(three)), clocks, False))
     assert again.more == (Suspect(1, "three", "one"),)
+
+
+@pytest.mark.parametrize("signed", [
+    (b"",) * 1000, (bytes(ENVELOPE_MIN - 1),), (bytes(ENVELOPE_MIN),) * (SIGNED_MAX + 1),
+], ids=["empty", "short", "many"])
+def test_an_exchange_that_can_be_none_is_refused_before_anything_in_it_is_looked_at(signed):
+    with pytest.raises(BadPacket, match="not an exchange"):
+        decode_exchange(encode_exchange(False, b"", signed))
+
+
+@pytest.mark.parametrize("forge", [
+    lambda data, number: bytes(len(data) - 2) + number.to_bytes(2, "big"),
+    lambda data, number: data[:-2] + number.to_bytes(2, "big"),
+], ids=["malformed", "signature"])
+def test_an_exchange_of_forgeries_is_given_up_after_a_few(forge):
+    one, two = Hamlet().of("one", "two")
+    one.voice.weigh(one.life())
+    true = one.notary.proof_of(one.life(), one.hamlet.now)
+    false = [each for each in (forge(true, number) for number in range(1000)) if each != true]
+    inner = bytes([EXCHANGE]) + encode_exchange(False, b"", false)
+    body = one.voice.sealer.seal(one.trust.epochs.current, inner)
+    with pytest.raises(BadPacket, match="nobody signed"):
+        two.voice.read(SEALED, body, one.peer)
+    assert sum(two.voice.counts.values()) <= 2 * FORGED_MAX
+    few = one.voice.sealer.seal(one.trust.epochs.current,
+                                bytes([EXCHANGE]) + encode_exchange(False, b"", false[:FORGED_MAX - 1]))
+    assert two.voice.read(SEALED, few, one.peer).states == ()
+
+
+def test_what_an_exchange_tells_twice_is_looked_at_once(monkeypatch):
+    one, two = Hamlet().of("one", "two")
+    one.voice.weigh(one.life())
+    told = encode_exchange(False, b"", [one.notary.proof_of(one.life(), one.hamlet.now)] * 1000)
+    looked_at = []
+    accept = Notary.accept
+
+    def counted(notary, data, peer, now):
+        looked_at.append(data)
+        return accept(notary, data, peer, now)
+
+    monkeypatch.setattr(Notary, "accept", counted)
+    body = one.voice.sealer.seal(one.trust.epochs.current, bytes([EXCHANGE]) + told)
+    assert [state.node for state in two.voice.read(SEALED, body, one.peer).states] == ["one"]
+    assert len(looked_at) == 1
+
+
+def test_no_signed_message_is_shorter_than_the_shortest():
+    key = PrivateKey(Algorithm.ED25519, bytes(32))
+    shortest = envelope.encode(envelope.Envelope(envelope.Kind.USER, Algorithm.ED25519, "x", "", bytes(32), bytes(32),
+                                                 1, 1, 1, b"", b"", key.sign(b"")))
+    assert len(shortest) == ENVELOPE_MIN
 
 
 def test_whose_death_is_proved_does_not_live_by_an_exchange():
