@@ -322,7 +322,7 @@ def _():
 
     _, (speaker, listener) = _native()
     epoch = speaker._trust.epochs.current
-    inner = (b"\x01" + exchange.encode(True, exchanges()[0], [b"signed"]), b"\x02\x00\x0d\x81\xa5Error\xa1x")
+    inner = (b"\x01" + exchange.encode(True, exchanges()[0], [b"signed".ljust(200)]), b"\x02\x00\x0d\x81\xa5Error\xa1x")
     return (lambda data: listener.read(1, speaker.sealer.seal(epoch, data), Peer((bytes(4), 1)))), inner
 
 
@@ -330,7 +330,7 @@ def _():
 def _():
     from holdfast.gossip.native import exchange
 
-    return exchange.decode, (exchange.encode(True, exchanges()[0], [b"signed", bytes(100)]),
+    return exchange.decode, (exchange.encode(True, exchanges()[0], [b"signed".ljust(200), bytes(200)]),
                              exchange.encode(False, b"", []))
 
 
