@@ -347,7 +347,8 @@ def _():
 def _():
     from holdfast.gossip.native.verdicts import Solicited
 
-    return (lambda data: Solicited(data).whom()), (Solicited.of("one", 7).payload, Solicited.of("\udcff" * 9, 1).payload)
+    said = (Solicited.of("one", 7), Solicited.of("\udcff" * 9, 1))
+    return (lambda data: Solicited(data).whom()), tuple(each.payload for each in said)
 
 
 @decoder("native: what a key is shown with", ValueError)
