@@ -38,7 +38,8 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
     with vault() as opened, guarded(opened) as store:
         values = {name: store.get(name).value for name in names}
     with Handed(values) as handed:
-        base = {name: value for name, value in environment().items() if name not in (PASSPHRASE_VARIABLE,)}
+        base = dict(environment())
+        base.pop(PASSPHRASE_VARIABLE, None)
         replace_process(handed.arguments(program), handed.environment(told, base), handed)
 
 
