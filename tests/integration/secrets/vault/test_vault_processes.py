@@ -92,7 +92,7 @@ def test_who_may_not_write_reads_and_is_refused(folder):
     for path in (folder / "vault", *(folder / "pins").glob("*.pin"), folder / ".vault.lock", folder / ".vault.turn"):
         path.chmod(0o444)
     for parent in folder.parents:
-        if parent.name.startswith(("pytest-", "test_")):
+        if parent.name.startswith(("pytest-", "popen-", "test_")):
             parent.chmod(0o755)
     said = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
     assert said.startswith("one\n")
