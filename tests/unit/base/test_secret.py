@@ -9,11 +9,13 @@ import gc
 import json
 import logging
 import pickle
+import threading
 import traceback
 
 import msgspec
 import pytest
 
+from holdfast._base import secret as secret_module
 from holdfast._base.secret import FromFiles, FromMapping, Secret, SecretRef, known_values, resolve
 from holdfast.errors import ConfigurationError, SecretUnavailable
 
@@ -167,3 +169,35 @@ def test_mounted_files_are_read_anew_and_lose_one_newline(tmp_path):
     assert resolve("secret://db", files).reveal() == " second \n"
     with pytest.raises(SecretUnavailable, match="secret://gone"):
         resolve("secret://gone", files)
+
+
+def test_a_secret_that_is_gone_is_in_no_list():
+    kept = Secret("gone-with-the-wind")
+    gc.collect()
+    assert "gone-with-the-wind" in known_values()
+    assert known_values() is known_values()  # put together once
+    del kept
+    gc.collect()
+    assert "gone-with-the-wind" not in known_values()
+    assert "gone-with-the-wind" not in (secret_module._living._texts or [])
+
+
+def test_threads_that_make_secrets_while_others_look_miss_none():
+    made, stop, missed = [], threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            there = list(made)
+            known = set(known_values())
+            missed.extend(one for one in there if one.reveal() not in known)
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    for number in range(300):
+        made.append(Secret(f"thread-made-{number}"))
+        Secret(f"soon-gone-{number}")
+    stop.set()
+    for looker in lookers:
+        looker.join()
+    assert missed == []
