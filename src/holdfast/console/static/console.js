@@ -132,9 +132,6 @@
     };
     begin();
     addEventListener("pagehide", () => source.close());
-    addEventListener("pageshow", (event) => {
-      if (event.persisted) begin();
-    });
   }
 
   const live = main.dataset.live;
@@ -190,8 +187,12 @@
       });
     });
   }
+
+  // -- back ------------------------------------------------------------------------------------------------------
+
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
-    for (const field of document.querySelectorAll("form :disabled")) field.disabled = false;
+    document.documentElement.hidden = true;  // guard: a page that was kept shows nothing before the server is asked
+    location.reload();
   });
 })();

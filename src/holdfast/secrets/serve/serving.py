@@ -56,9 +56,6 @@ async def serve(app: Any, listening: socket.socket, tls: Tls, stop: asyncio.Even
 
     Raises MissingExtra without uvicorn, ConfigurationError for certificates that are none.
     """
-    # Connections inherit it. asyncio sets it only where a socket says that its protocol is TCP, and this one says 0:
-    # over TLS a head and a body written one after the other would wait for each other, 40 ms a request.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     await serve_until(_server(app, tls, drain_s), listening, stop, started)
 
 
