@@ -294,6 +294,7 @@ PURE = [
     "secrets/access/policy.py",
     "secrets/access/reading.py",
     "secrets/contract.py",
+    "secrets/labels.py",
     "secrets/names.py",
     "secrets/nodes/circle.py",
     "secrets/nodes/keys.py",

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ..errors import ConfigurationError, HoldfastError
+
+#: Bytes of a key file: 32 random ones at least, and nobody needs more than these.
+KEY_FILE_MIN: Final = 32
+KEY_FILE_MAX: Final = 64 << 10
 #: n · r of what is opened: 1 GiB of memory.
 COST_MAX: Final = 1 << 23
 #: Everybody writes 8.
@@ -47,6 +53,19 @@ def scrypt(phrase: bytes, how: Scrypt, length: int) -> bytes:
     """RFC 7914. The costs are to be ``payable``."""
     return hashlib.scrypt(phrase, salt=how.salt, n=how.n, r=how.r, p=how.p, dklen=length,
                           maxmem=128 * how.r * (how.n + how.p) + (1 << 20))
+
+
+def key_in(path: Path, refused: type[HoldfastError]) -> bytes:
+    """The bytes of a key file. Raises ``refused`` when it cannot be read, ConfigurationError for one that is no key."""
+    try:
+        with path.open("rb") as file:
+            material = file.read(KEY_FILE_MAX + 1)
+    except OSError as error:
+        raise refused(f"the key file {path} cannot be read: {error.strerror}") from error
+    if not KEY_FILE_MIN <= len(material) <= KEY_FILE_MAX:
+        raise ConfigurationError(f"the key file {path} has {len(material)} bytes, and {KEY_FILE_MIN} to {KEY_FILE_MAX} "
+                                 "random ones are wanted")
+    return material
 
 
 def hkdf(material: bytes, salt: bytes, info: bytes, length: int) -> bytes:

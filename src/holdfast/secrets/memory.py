@@ -12,9 +12,10 @@ import msgspec
 
 from .._base.clock import WallMs
 from .._base.secret import Secret
-from ..errors import ConfigurationError, SecretMoved, SecretNotFound
+from ..errors import SecretNotFound
 from .contract import Ability, Found, State, Version
-from .names import CURRENT, PREVIOUS, below, check_label, check_name, check_prefix, check_value
+from .labels import check_latest, check_move, not_there, of_version, pointed
+from .names import CURRENT, below, check_label, check_name, check_prefix, check_value
 
 
 @dataclass
@@ -43,8 +44,7 @@ class MemoryStore:
             kept = self._of(name)
             number = kept.labels.get(check_label(label)) if version is None else version
             if number is None or number not in kept.versions:
-                wanted = f"version {version}" if version is not None else f"version labelled {label!r}"
-                raise SecretNotFound(f"{name} has no {wanted}")
+                raise not_there(name, version, label)
             found, value = kept.versions[number]
             if found.state is not State.LIVE or value is None:
                 raise SecretNotFound(f"version {number} of {name} was {found.state.value}")
@@ -55,13 +55,12 @@ class MemoryStore:
         check_name(name), check_label(label), check_value(value.reveal())
         with self._lock:
             kept = self._kept.get(name) or _Kept()
-            if expect is not None and expect != kept.made:
-                raise SecretMoved(f"{name} is at version {kept.made}, and {expect} was expected")
+            check_latest(name, kept.made, expect)
             self._kept[name] = kept
             kept.made += 1
             made = Version(kept.made, self._wall(), size=len(value.reveal()))
             kept.versions[kept.made] = made, Secret(value.reveal())
-            self._point(kept, label, kept.made)
+            kept.labels = pointed(kept.labels, label, kept.made)
             return self._labelled(kept, made)
 
     def label(self, name: str, label: str, version: int | None, *, expect: int | None = None) -> None:
@@ -69,17 +68,12 @@ class MemoryStore:
         check_label(label)
         with self._lock:
             kept = self._of(name)
-            held = kept.labels.get(label, 0)
-            if expect is not None and expect != held:
-                raise SecretMoved(f"{label!r} of {name} is at version {held}, and {expect} was expected")
+            check_move(name, label, version, held=kept.labels.get(label, 0), expect=expect, live=lambda number: (
+                number in kept.versions and kept.versions[number][0].state is State.LIVE))
             if version is None:
-                if label == CURRENT:
-                    raise ConfigurationError(f"a version of {name} is always {CURRENT}: move the label, or delete it")
                 kept.labels.pop(label, None)
-                return
-            if version not in kept.versions or kept.versions[version][0].state is not State.LIVE:
-                raise SecretNotFound(f"{name} has no version {version} that a label could be moved to")
-            self._point(kept, label, version)
+            else:
+                kept.labels = pointed(kept.labels, label, version)
 
     def names(self, prefix: str = "") -> tuple[str, ...]:
         """See ``SecretStore``."""
@@ -138,13 +132,5 @@ class MemoryStore:
         return list(kept.versions) if version is None else [version]
 
     @staticmethod
-    def _point(kept: _Kept, label: str, version: int) -> None:
-        before = kept.labels.get(label)
-        kept.labels[label] = version
-        if label == CURRENT and before is not None and before != version:
-            kept.labels[PREVIOUS] = before
-
-    @staticmethod
     def _labelled(kept: _Kept, version: Version) -> Version:
-        labels = tuple(sorted(label for label, at in kept.labels.items() if at == version.number))
-        return msgspec.structs.replace(version, labels=labels)
+        return msgspec.structs.replace(version, labels=of_version(kept.labels, version.number))

@@ -5,27 +5,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from .._base.events import Event, SecretAsked, SecretsDamageFound
 from .._base.secret import Secret
-from ..errors import (
-    HoldfastError,
-    SecretDenied,
-    SecretMoved,
-    SecretNotFound,
-    SecretsDamaged,
-    SecretsSealed,
-    SecretsUnreachable,
-)
+from ..errors import HoldfastError, SecretsDamaged
 from .contract import Ability, Found, SecretStore, Version
 from .names import CURRENT
+from .outcomes import OUTCOMES, outcome_of
+
+__all__ = ["OUTCOMES", "WatchedStore"]
 
 T = TypeVar("T")
-
-#: What an error is called in events. All others: refused.
-OUTCOMES: Final = ((SecretNotFound, "missing"), (SecretDenied, "denied"), (SecretsSealed, "sealed"),
-                   (SecretsDamaged, "damaged"), (SecretMoved, "moved"), (SecretsUnreachable, "unreachable"))
 
 
 class WatchedStore:
@@ -86,7 +77,7 @@ class WatchedStore:
         try:
             return call()
         except HoldfastError as error:
-            outcome = next((said for kind, said in OUTCOMES if isinstance(error, kind)), "refused")
+            outcome = outcome_of(error) or "refused"
             if isinstance(error, SecretsDamaged):
                 self._tell(SecretsDamageFound(scheme=self.scheme, what=str(error)))
             raise

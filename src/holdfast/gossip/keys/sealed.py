@@ -27,7 +27,7 @@ import msgspec
 from ..._base import durable
 from ..._base.clock import WallMs
 from ..._base.secret import Secret
-from ..._base.unlock import Hkdf, Scrypt, hkdf, scrypt
+from ..._base.unlock import Hkdf, Scrypt, hkdf, key_in, scrypt
 from ...errors import ConfigurationError, KeyringSealed, MissingExtra
 from .key import Key
 from .keyring import KEYS_MAX, Keyring
@@ -37,9 +37,6 @@ SALT: Final = 16
 NONCE: Final = 12
 #: Bytes that a file may have: 64 keys take 4 kB.
 FILE_MAX: Final = 64 << 10
-#: Bytes of a key file: 32 random ones at least, and nobody needs more than these.
-KEY_FILE_MIN: Final = 32
-KEY_FILE_MAX: Final = 64 << 10
 
 Entropy = Callable[[int], bytes]
 
@@ -106,15 +103,7 @@ class KeyFile:
     def derived(self, derivation: Scrypt | Hkdf) -> bytes:
         if not isinstance(derivation, Hkdf):
             raise KeyringSealed("the keyring's file was sealed with a passphrase, and a key file was given")
-        try:
-            with self.path.open("rb") as file:
-                material = file.read(KEY_FILE_MAX + 1)
-        except OSError as error:
-            raise KeyringSealed(f"the key file {self.path} cannot be read: {error.strerror}") from error
-        if not KEY_FILE_MIN <= len(material) <= KEY_FILE_MAX:
-            raise ConfigurationError(f"the key file {self.path} has {len(material)} bytes, and {KEY_FILE_MIN} to "
-                                     f"{KEY_FILE_MAX} random ones are wanted")
-        return hkdf(material, derivation.salt, FORMAT.encode(), 64)
+        return hkdf(key_in(self.path, KeyringSealed), derivation.salt, FORMAT.encode(), 64)
 
 
 def write_sealed(path: Path, content: bytes, unlock: Unlock, entropy: Entropy, form: str) -> None:

@@ -18,30 +18,16 @@ from typing import Protocol, TypeVar
 
 from ..._base.clock import Clock, WallMs
 from ..._base.secret import Secret
-from ...errors import (
-    ConfigurationError,
-    HoldfastError,
-    SecretDenied,
-    SecretMoved,
-    SecretNotFound,
-    SecretsDamaged,
-    SecretsSealed,
-    SecretsUnreachable,
-    SecretUnavailable,
-)
+from ...errors import ConfigurationError, HoldfastError, SecretDenied, SecretUnavailable
 from ..contract import Ability, Found, SecretStore, Version
 from ..names import CURRENT, below, check_name, check_prefix
+from ..outcomes import outcome_of
 from .approvals import Approvals
 from .audit import Entry, Keys, Said
 from .policy import Action, Asked, Verdict
 from .tokens import Holder
 
 T = TypeVar("T")
-
-#: What an error is called in an entry. All others: failed.
-OUTCOMES = ((SecretNotFound, "missing"), (SecretDenied, "denied"), (SecretsSealed, "sealed"),
-            (SecretsDamaged, "damaged"), (SecretMoved, "moved"), (SecretsUnreachable, "unreachable"),
-            (ConfigurationError, "refused"))
 
 
 class Judge(Protocol):
@@ -164,7 +150,8 @@ class Guarded:
         try:
             return call()
         except HoldfastError as error:
-            self._record(action, name, outcome_of(error), verdict.why)
+            asked_wrongly = isinstance(error, ConfigurationError)
+            self._record(action, name, outcome_of(error) or ("refused" if asked_wrongly else "failed"), verdict.why)
             raise
 
     def _changed(self, action: Action, name: str, call: Callable[[], T], number: Callable[[T], int], *,
@@ -184,8 +171,3 @@ class Guarded:
     def _record(self, action: Action, name: str, outcome: str, why: str, *, version: int = 0,
                 value: str = "") -> None:
         self._audit.write(Said(self._who.who, self._who.roles, action.value, name, outcome, why, version, value))
-
-
-def outcome_of(error: HoldfastError) -> str:
-    """What an entry calls it."""
-    return next((word for kind, word in OUTCOMES if isinstance(error, kind)), "failed")

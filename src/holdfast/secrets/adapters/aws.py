@@ -32,6 +32,7 @@ from ...errors import (
     SecretUnavailable,
 )
 from ..contract import Ability, Found, State, Version
+from ..labels import check_latest, check_move
 from ..names import CURRENT, PENDING, PREVIOUS, below, check_label, check_name, check_prefix, check_value
 
 #: Bytes of a value, by the service.
@@ -80,14 +81,13 @@ class AwsStore:
                                     len(value)), Secret(value))
 
     def put(self, name: str, value: Secret[bytes], *, label: str = CURRENT, expect: int | None = None) -> Version:
-        """See ``SecretStore``. Two requests: what there is, and the write."""
+        """See ``SecretStore``. Three requests: whether there is one, its versions, and the write."""
         shown = check_value(value.reveal())
         if len(shown) > AWS_VALUE_MAX:
             raise ConfigurationError(f"{check_name(name)} has {len(shown):,} bytes, and AWS keeps {AWS_VALUE_MAX:,}")
         while True:
             latest = max((one.number for one in self._versions(name, missing_ok=True)), default=0)
-            if expect is not None and expect != latest:
-                raise SecretMoved(f"{name} is at version {latest}, and {expect} was expected")
+            check_latest(name, latest, expect)
             try:
                 return self._write(name, shown, check_label(label), latest + 1)
             except SecretMoved:
@@ -99,14 +99,9 @@ class AwsStore:
         stage = _stage(check_label(label))
         held = self._ask(name, "describe_secret").get("VersionIdsToStages", {})
         before = next((id_ for id_, stages in held.items() if stage in stages), None)
-        number = 0 if before is None else _number(before)
-        if expect is not None and expect != number:
-            raise SecretMoved(f"{label!r} of {name} is at version {number}, and {expect} was expected")
-        if version is None and label == CURRENT:
-            raise ConfigurationError(f"a version of {name} is always {CURRENT}: move the label, or delete it")
-        if version is not None and (wanted := _id(version)) not in held:
-            raise SecretNotFound(f"{name} has no version {version} that a label could be moved to")
-        moved = {} if version is None else {"MoveToVersionId": wanted}
+        check_move(name, label, version, held=0 if before is None else _number(before), expect=expect,
+                   live=lambda number: _id(number) in held)
+        moved = {} if version is None else {"MoveToVersionId": _id(version)}
         if before is not None and before != moved.get("MoveToVersionId"):
             moved["RemoveFromVersionId"] = before
         if before != moved.get("MoveToVersionId"):

@@ -23,8 +23,9 @@ import msgspec
 
 from ..._base.clock import Clock, WallMs
 from ..._base.secret import Secret
-from ...errors import ConfigurationError, SecretMoved, SecretNotFound, SecretUnavailable
+from ...errors import SecretMoved, SecretNotFound, SecretUnavailable
 from ..contract import Ability, Found, State, Version
+from ..labels import check_latest, check_move
 from ..names import CURRENT, PREVIOUS, below, check_label, check_name, check_prefix, check_value
 from .kv2_session import Login, Session, Words, path_of
 
@@ -104,9 +105,8 @@ class Kv2Store:
         except UnicodeDecodeError:
             data = {f"{self._field}_base64": base64.b64encode(shown).decode()}
         while True:
-            latest, marks = self._marks(name)
-            if expect is not None and expect != latest:
-                raise SecretMoved(f"{name} is at version {latest}, and {expect} was expected")
+            latest, marks = _marks(self._meta(name))
+            check_latest(name, latest, expect)
             number, before = latest + 1, marks.current(latest)
             if label != CURRENT:
                 # guard: held before it is there
@@ -125,16 +125,13 @@ class Kv2Store:
     def label(self, name: str, label: str, version: int | None, *, expect: int | None = None) -> None:
         """See ``SecretStore``; with ``expect`` it is looked at first, not compared in the same step."""
         check_label(label)
-        past, (latest, marks) = self.history(name), self._marks(name)
+        meta = self._meta(name)
+        past, (latest, marks) = _versions(name, meta), _marks(meta)
         held = marks.at(label, latest)
-        if expect is not None and expect != held:
-            raise SecretMoved(f"{label!r} of {name} is at version {held}, and {expect} was expected")
+        check_move(name, label, version, held=held, expect=expect, live=lambda number: any(
+            one.number == number and one.state is State.LIVE for one in past))
         if version is None:
-            if label == CURRENT:
-                raise ConfigurationError(f"a version of {name} is always {CURRENT}: move the label, or delete it")
             return self._mark(name, marks, {label: 0})
-        if not any(one.number == version and one.state is State.LIVE for one in past):
-            raise SecretNotFound(f"{name} has no version {version} that a label could be moved to")
         if label != CURRENT:
             return self._mark(name, marks, {label: version})
         moved = {CURRENT: version} | ({PREVIOUS: held} if held not in (0, version) else {})
@@ -148,13 +145,7 @@ class Kv2Store:
 
     def history(self, name: str) -> tuple[Version, ...]:
         """See ``SecretStore``. Those that the server still keeps."""
-        meta = self._session.ask(name, "GET", self._path("metadata", check_name(name))).get("data") or {}
-        latest, marks = _count(meta.get("current_version")), Marks.of(meta.get("custom_metadata"))
-        found = [Version(int(number), _ms(one.get("created_time")), marks.of_version(int(number), latest), _state(one))
-                 for number, one in (meta.get("versions") or {}).items()]
-        if not found:
-            raise SecretNotFound(f"there is no secret {name}")
-        return tuple(sorted(found, key=lambda one: one.number, reverse=True))
+        return _versions(name, self._meta(check_name(name)))
 
     def delete(self, name: str, *, version: int | None = None) -> None:
         """See ``SecretStore``."""
@@ -195,9 +186,10 @@ class Kv2Store:
             raise SecretUnavailable(f"{self._field}_base64 of {name} is no base64") from None
         raise SecretNotFound(f"{name} has no text in a field {self._field!r}: say which field is meant, with field=")
 
-    def _marks(self, name: str) -> tuple[int, Marks]:
-        meta = self._session.ask(name, "GET", self._path("metadata", name), missing_ok=True).get("data") or {}
-        return _count(meta.get("current_version")), Marks.of(meta.get("custom_metadata"))
+    def _meta(self, name: str) -> Words:
+        """What is kept beside the versions; empty where there is nothing of that name."""
+        found = self._session.ask(name, "GET", self._path("metadata", name), missing_ok=True).get("data")
+        return found if isinstance(found, dict) else {}
 
     def _mark(self, name: str, marks: Marks, labels: Mapping[str, int], *, hold: Iterable[int] = (),
               free: Iterable[int] = ()) -> None:
@@ -233,6 +225,21 @@ class Kv2Store:
 
     def _path(self, what: str, name: str) -> str:
         return path_of(self._mount, what, name)
+
+
+def _marks(meta: Words) -> tuple[int, Marks]:
+    """The latest version's number, and what is marked."""
+    return _count(meta.get("current_version")), Marks.of(meta.get("custom_metadata"))
+
+
+def _versions(name: str, meta: Words) -> tuple[Version, ...]:
+    """The latest first. Raises SecretNotFound where there are none."""
+    latest, marks = _marks(meta)
+    found = [Version(int(number), _ms(one.get("created_time")), marks.of_version(int(number), latest), _state(one))
+             for number, one in (meta.get("versions") or {}).items()]
+    if not found:
+        raise SecretNotFound(f"there is no secret {name}")
+    return tuple(sorted(found, key=lambda one: one.number, reverse=True))
 
 
 def _count(value: Any) -> int:

@@ -28,9 +28,9 @@ from typing import Final
 import msgspec
 
 from ..._base.clock import WallMs
-from ...errors import ConfigurationError, SecretMoved, SecretNotFound
+from ...errors import ConfigurationError, SecretNotFound
 from ..contract import State, Version
-from ..names import CURRENT, PREVIOUS
+from ..labels import check_latest, check_move, not_there, of_version, pointed
 
 #: Bytes of one secret's record, all versions together.
 RECORD_MAX: Final = 8 << 20
@@ -114,8 +114,7 @@ def find(record: Record | None, name: str, version: int | None, label: str) -> E
     number = record.labels.get(label) if version is None else version
     entry = next((entry for entry in record.entries if entry.number == number), None)
     if entry is None:
-        wanted = f"version {version}" if version is not None else f"version labelled {label!r}"
-        raise SecretNotFound(f"{name} has no {wanted}")
+        raise not_there(name, version, label)
     if entry.state is not State.LIVE:
         raise SecretNotFound(f"version {number} of {name} was {entry.state.value}")
     return entry
@@ -123,8 +122,7 @@ def find(record: Record | None, name: str, version: int | None, label: str) -> E
 
 def shown(record: Record, entry: Entry) -> Version:
     """A version as the contract shows it."""
-    labels = tuple(sorted(label for label, at in record.labels.items() if at == entry.number))
-    return Version(entry.number, WallMs(entry.made), labels, entry.state, entry.size)
+    return Version(entry.number, WallMs(entry.made), of_version(record.labels, entry.number), entry.state, entry.size)
 
 
 def live(record: Record) -> bool:
@@ -134,27 +132,21 @@ def live(record: Record) -> bool:
 
 def with_entry(record: Record, entry: Entry, label: str, expect: int | None) -> Record:
     """A new version. Raises SecretMoved, and ConfigurationError for a record that grew too long."""
-    if expect is not None and expect != record.made:
-        raise SecretMoved(f"{record.name} is at version {record.made}, and {expect} was expected")
+    check_latest(record.name, record.made, expect)
     if sum(len(one.sealed) for one in record.entries) + len(entry.sealed) > RECORD_MAX:
         raise ConfigurationError(f"the versions of {record.name} are together longer than {RECORD_MAX:,} bytes: "
                                  "destroy those that nobody needs")
-    return Record(record.name, entry.number, (*record.entries, entry), _pointed(record.labels, label, entry.number))
+    return Record(record.name, entry.number, (*record.entries, entry), pointed(record.labels, label, entry.number))
 
 
 def with_label(record: Record, label: str, version: int | None, expect: int | None) -> Record:
     """A label moved, or taken away. Raises SecretMoved, SecretNotFound, ConfigurationError."""
-    held = record.labels.get(label, 0)
-    if expect is not None and expect != held:
-        raise SecretMoved(f"{label!r} of {record.name} is at version {held}, and {expect} was expected")
+    check_move(record.name, label, version, held=record.labels.get(label, 0), expect=expect, live=lambda number: any(
+        entry.number == number and entry.state is State.LIVE for entry in record.entries))
     if version is None:
-        if label == CURRENT:
-            raise ConfigurationError(f"a version of {record.name} is always {CURRENT}: move the label, or delete it")
         labels = {name: at for name, at in record.labels.items() if name != label}
     else:
-        if not any(entry.number == version and entry.state is State.LIVE for entry in record.entries):
-            raise SecretNotFound(f"{record.name} has no version {version} that a label could be moved to")
-        labels = _pointed(record.labels, label, version)
+        labels = pointed(record.labels, label, version)
     return msgspec.structs.replace(record, labels=labels)
 
 
@@ -175,12 +167,6 @@ def _turned(entry: Entry, after: State) -> Entry:
     if after is State.DESTROYED:
         return msgspec.structs.replace(entry, state=after, sealed=b"", deals=())
     return entry if entry.state is State.DESTROYED else msgspec.structs.replace(entry, state=after)
-
-
-def _pointed(labels: dict[str, int], label: str, version: int) -> dict[str, int]:
-    before = labels.get(label)
-    moved = labels | {label: version}
-    return moved | {PREVIOUS: before} if label == CURRENT and before not in (None, version) else moved
 
 
 def destroys(before: Record | None, after: Record) -> bool:

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..._base.secret import Secret
-from ..._base.unlock import Hkdf, Scrypt, hkdf, scrypt
+from ..._base.unlock import KEY_FILE_MIN, Hkdf, Scrypt, hkdf, key_in, scrypt
 from ...errors import ConfigurationError, MissingExtra, SecretsSealed
 
-#: Bytes of a key file: 32 random ones at least, and nobody needs more than these.
-KEY_MIN: Final = 32
-KEY_MAX: Final = 64 << 10
 _INFO: Final = b"holdfast vault 1 seal"
 _SIZE: Final = 64
 
@@ -82,15 +79,7 @@ class KeyFile:
 
     def derived(self, how: Scrypt | Hkdf) -> bytes:
         """See ``Seal``."""
-        try:
-            with self.path.open("rb") as file:
-                material = file.read(KEY_MAX + 1)
-        except OSError as error:
-            raise SecretsSealed(f"the key file {self.path} cannot be read: {error.strerror}") from error
-        if not KEY_MIN <= len(material) <= KEY_MAX:
-            raise ConfigurationError(f"the key file {self.path} has {len(material)} bytes, and {KEY_MIN} to {KEY_MAX} "
-                                     "random ones are wanted")
-        return _of_random(material, how)
+        return _of_random(key_in(self.path, SecretsSealed), how)
 
 
 @dataclass(frozen=True)
@@ -108,8 +97,8 @@ class Shares:
     def derived(self, how: Scrypt | Hkdf) -> bytes:
         """See ``Seal``."""
         material = self.rebuilt().reveal()
-        if len(material) < KEY_MIN:
-            raise ConfigurationError(f"a key in shares has {KEY_MIN} random bytes at least, and this one "
+        if len(material) < KEY_FILE_MIN:
+            raise ConfigurationError(f"a key in shares has {KEY_FILE_MIN} random bytes at least, and this one "
                                      f"{len(material)}")
         return _of_random(material, how)
 
@@ -143,7 +132,7 @@ class OsKeyring:
     def derivation(self, salt: bytes) -> Hkdf:
         """See ``Seal``. Draws the key where there is none."""
         if self._ask(lambda ring: ring.get_password(self.service, self.account)) is None:
-            drawn = base64.b64encode(self.entropy(KEY_MIN)).decode()
+            drawn = base64.b64encode(self.entropy(KEY_FILE_MIN)).decode()
             self._ask(lambda ring: ring.set_password(self.service, self.account, drawn))
         return Hkdf(salt)
 
@@ -156,7 +145,7 @@ class OsKeyring:
             material = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             material = b""
-        if len(material) < KEY_MIN:
+        if len(material) < KEY_FILE_MIN:
             raise SecretsSealed(f"what the keyring has as {self.account!r} of {self.service!r} is no key of a vault")
         return _of_random(material, how)
 

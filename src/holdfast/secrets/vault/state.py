@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..._base.clock import WallMs
-from ...errors import ConfigurationError, SecretMoved, SecretNotFound
+from ...errors import SecretNotFound
 from ..contract import State, Version
-from ..names import CURRENT, PREVIOUS, below, check_label, check_name, check_prefix
+from ..labels import check_latest, check_move, not_there, of_version, pointed
+from ..names import below, check_label, check_name, check_prefix
 from .entries import Ended, Entry, Kept, Labelled, Leased, Named, Revoked, Turned, Written
 
 
@@ -58,8 +59,7 @@ class Holding:
         number = kept.labels.get(check_label(label)) if version is None else version
         item = kept.items.get(number) if number is not None else None
         if item is None:
-            wanted = f"version {version}" if version is not None else f"version labelled {label!r}"
-            raise SecretNotFound(f"{name} has no {wanted}")
+            raise not_there(name, version, label)
         if item.state is not State.LIVE:
             raise SecretNotFound(f"version {item.number} of {name} was {item.state.value}")
         return item, _version(kept, item)
@@ -86,8 +86,7 @@ class Holding:
         """Of the version that is to be written. Raises SecretMoved."""
         kept = self.secrets.get(name)
         made = kept.made if kept else 0
-        if expect is not None and expect != made:
-            raise SecretMoved(f"{name} is at version {made}, and {expect} was expected")
+        check_latest(name, made, expect)
         return made + 1
 
     def labelling(self, name: str, label: str, version: int | None, expect: int | None) -> Labelled | None:
@@ -95,15 +94,9 @@ class Holding:
         check_label(label)
         kept = self._of(name)
         held = kept.labels.get(label, 0)
-        if expect is not None and expect != held:
-            raise SecretMoved(f"{label!r} of {name} is at version {held}, and {expect} was expected")
-        if version is None:
-            if label == CURRENT:
-                raise ConfigurationError(f"a version of {name} is always {CURRENT}: move the label, or delete it")
-            return Labelled(name, label, 0) if held else None
-        if version not in kept.items or kept.items[version].state is not State.LIVE:
-            raise SecretNotFound(f"{name} has no version {version} that a label could be moved to")
-        return Labelled(name, label, version) if held != version else None
+        check_move(name, label, version, held=held, expect=expect, live=lambda number: (
+            number in kept.items and kept.items[number].state is State.LIVE))
+        return Labelled(name, label, version or 0) if held != (version or 0) else None
 
     def turning(self, name: str, version: int | None, before: State, after: State) -> Turned | None:
         """None: nothing is to be written. Raises SecretNotFound."""
@@ -129,11 +122,11 @@ class Holding:
                 kept = self.secrets.setdefault(name, Secrets())
                 kept.items[number] = Item(number, made, size, key, epoch, State.LIVE, place)
                 kept.made = number
-                _point(kept, label, number)
+                kept.labels = pointed(kept.labels, label, number)
             case Labelled(name, label, version):
                 kept = self.secrets[name]
                 if version:
-                    _point(kept, label, version)
+                    kept.labels = pointed(kept.labels, label, version)
                 else:
                     kept.labels.pop(label, None)
             case Turned(name, versions, state):
@@ -187,13 +180,5 @@ class Holding:
         return item
 
 
-def _point(kept: Secrets, label: str, version: int) -> None:
-    before = kept.labels.get(label)
-    kept.labels[label] = version
-    if label == CURRENT and before is not None and before != version:
-        kept.labels[PREVIOUS] = before
-
-
 def _version(kept: Secrets, item: Item) -> Version:
-    labels = tuple(sorted(label for label, at in kept.labels.items() if at == item.number))
-    return Version(item.number, WallMs(item.made), labels, item.state, item.size)
+    return Version(item.number, WallMs(item.made), of_version(kept.labels, item.number), item.state, item.size)

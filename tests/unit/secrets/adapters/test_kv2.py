@@ -159,14 +159,14 @@ def test_a_version_that_waits_is_in_force_at_no_moment(store, there):
 
 def test_an_expected_version_is_compared_by_the_server(store, there):
     store.put("a", Secret(b"one"))
-    original = store._marks
+    original = store._meta
 
     def slow(name):
         found = original(name)
         others(there, name, "theirs")
         return found
 
-    store._marks = slow
+    store._meta = slow
     with pytest.raises(SecretMoved, match="a"):
         store.put("a", Secret(b"ours"), expect=1)
     assert store.get("a").value.reveal() == b"theirs"
