@@ -79,6 +79,8 @@ def test_a_service_tells_people_and_says_when_it_is_over(  # noqa: PLR0917
         assert (incident["logical"], incident["told"][0]["via"]) == (stream, "pager")
         assert at("dlq", "notify", "ack", incident["id"], "--by", "ana", "--desk", desk).code == 0
         assert at("dlq", "notify", "ack", "nothing", "--desk", desk).code == 1
+        # An incident that is over before anybody was told that somebody is at it is only told to be over.
+        wait_until(lambda: len(providers.taken["pagerduty"]) == 2, 60, "somebody is at it")
         for case in at("dlq", "cases", "--desk", desk, "--state", "manual", "--json").json:
             assert at("dlq", "throw-away", case["letter_id"], "--desk", desk).code == 0
         wait_until(lambda: len(providers.taken["pagerduty"]) == 3, 60, "it is over")
