@@ -22,6 +22,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from .typed import json_decoder
+
 #: What the first record follows on.
 GENESIS: Final = "0" * 64
 #: Bytes of a record's line: what is longer is none.
@@ -73,7 +75,7 @@ class Chain(Generic[R]):
     __slots__ = ("_decoder", "_domain")
 
     def __init__(self, kind: type[R], domain: str) -> None:
-        self._decoder = msgspec.json.Decoder(kind)
+        self._decoder = json_decoder(kind)
         self._domain = domain.encode() + b"\0"
 
     def sealed(self, bare: R) -> R:

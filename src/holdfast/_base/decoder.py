@@ -20,6 +20,7 @@ import msgspec
 
 from ..errors import ConfigurationError, DecodeError, MessageError, ValidationFailed
 from .message import BYTES, JSON, MSGPACK
+from .typed import converted, json_decoder, msgpack_decoder
 
 TEXT = "text/plain"
 
@@ -128,10 +129,10 @@ def _msgspec_decoder(wanted: Any) -> Decoder:
     try:
         if isinstance(msgspec.inspect.type_info(wanted), msgspec.inspect.CustomType):
             raise TypeError("it is neither a msgspec, dataclass, TypedDict, NamedTuple or Pydantic type, nor a builtin")
-        json, pack = msgspec.json.Decoder(wanted).decode, msgspec.msgpack.Decoder(wanted).decode
+        json, pack = json_decoder(wanted).decode, msgpack_decoder(wanted).decode
     except (TypeError, NameError) as error:
         raise ConfigurationError(f"no message can become a {_name(wanted)}: {error}") from error
-    return Decoder(wanted, json, pack, lambda plain: msgspec.convert(plain, wanted, str_keys=True))
+    return Decoder(wanted, json, pack, lambda plain: converted(plain, wanted, str_keys=True))
 
 
 def _name(wanted: Any) -> str:

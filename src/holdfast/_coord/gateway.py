@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .._base.typed import from_json
 from ..errors import ConfigurationError, MissingExtra, NotAuthorized, ServerError, ServerRefused, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ async def _lines(answer: httpx2.Response) -> AsyncIterator[Words]:
 def _parsed(line: bytes, status: int) -> Words:
     """The answer, out of the envelope that streams have; raises what it says went wrong."""
     try:
-        answer: Words = msgspec.json.decode(line, type=dict[str, Any])
+        answer: Words = from_json(line, dict[str, Any])
     except msgspec.DecodeError as error:
         raise ServerRefused(f"this is no etcd v3 JSON gateway: HTTP {status}, {line[:80]!r}", code="HTTP") from error
     if "error" in answer:

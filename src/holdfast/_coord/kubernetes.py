@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .._base.typed import from_json
 from ..errors import MissingExtra, NotAuthorized, ServerError, ServerRefused, ServerUnreachable
 from .kubernetes_words import API_VERSION, Lease, Words, lease_of
 
@@ -124,7 +125,7 @@ class Leases:
 
     def _parsed(self, answer: httpx2.Response) -> Words:
         try:
-            return msgspec.json.decode(answer.content, type=dict[str, Any])
+            return from_json(answer.content, dict[str, Any])
         except msgspec.DecodeError as error:
             raise ServerRefused(f"this is no API server: HTTP {answer.status_code} from {self._access.base_url}, "
                                 f"{answer.content[:80]!r}", code="HTTP") from error
@@ -132,7 +133,7 @@ class Leases:
     def _refused(self, verb: str, answer: httpx2.Response) -> ServerError:
         status, where = answer.status_code, f"the API server at {self._access.base_url}"
         try:
-            told = msgspec.json.decode(answer.content, type=dict[str, Any])
+            told = from_json(answer.content, dict[str, Any])
         except msgspec.DecodeError:
             told = {}
         said = told.get("message") or f"HTTP {status}"

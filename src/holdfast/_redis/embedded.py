@@ -35,6 +35,7 @@ from pathlib import Path
 import msgspec
 
 from .._base.chance import Chance
+from .._base.typed import from_json
 from ..errors import ServerError, ServerUnreachable
 from .binary import find_binary
 from .endpoint import Access, Endpoint
@@ -132,7 +133,7 @@ class Home:
     def _address(self) -> Address | None:
         """The address written last. There always is one when a server runs: it is written first."""
         try:
-            return msgspec.json.decode(self._state.read_bytes(), type=Address)
+            return from_json(self._state.read_bytes(), Address)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .._base.typed import from_json
 from .edge import exit_code
 from .plan import Plan, find
 from .work import Life, with_loop
@@ -34,7 +35,7 @@ def main() -> int:
     os.dup2(nowhere, 0)  # a handler that reads its input must not swallow the lifeline
     os.close(nowhere)
     with os.fdopen(lifeline, "rb", buffering=0, closefd=False) as pipe:
-        plan = msgspec.json.decode(_line(pipe.read), type=Plan)
+        plan = from_json(_line(pipe.read), Plan)
     return exit_code(lambda: _work(plan, lifeline, *map(int, sys.argv[1:3])), debug=lambda: plan.debug)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from .._base.typed import from_json
 from .context import desk_option, run, server_options, settings, sql_option
 from .dlq import letters_of, shelf
 from .dlq_act import effects, who
@@ -87,7 +88,7 @@ def _options(said: str, name: str) -> dict[str, Any]:
         return {}
     try:
         if said.startswith("{"):
-            return msgspec.json.decode(said, type=dict[str, Any])
+            return from_json(said, dict[str, Any])
         pairs = [part.partition("=") for part in said.split(",")]
         if not all(equals for _, equals, _ in pairs):
             raise ValueError

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from .._base.typed import from_json
 from ..errors import ConfigurationError, HoldfastError, NotAuthorized
 from .health import Page
 from .plan import Address
@@ -134,7 +135,7 @@ class JsonServer:
         given = None
         if route.wants is not None:
             try:
-                given = msgspec.json.decode(body or b"{}", type=route.wants)
+                given = from_json(body or b"{}", route.wants)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
                 raise Refused(400, f"the request's JSON is not what is wanted: {error}") from None
         answer = route.handler(given)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from .._base.typed import from_json
 from .child import GRACE_S, TELL_S
 from .health import Page, Readiness, live, ready, serve
 from .output import say
@@ -181,7 +182,7 @@ class Supervisor:
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(mine, "rb"))
         try:
             while line := await reader.readline():
-                worker.state, worker.told_at = msgspec.json.decode(line, type=Readiness), time.monotonic()
+                worker.state, worker.told_at = from_json(line, Readiness), time.monotonic()
         finally:
             transport.close()
 

@@ -16,6 +16,7 @@ import msgspec
 from .._base.letter_lineage import resent
 from .._base.letter_text import utf8
 from .._base.message import F_IDENTITY, F_NOTE
+from .._base.typed import from_json
 from .._redis.scripts import load_script
 from ..consume.contract import Note
 from ..streams.notes import pack
@@ -50,7 +51,7 @@ def entry_of(letter: LetterInfo, *, by: str, at_ms: int, prefix: str, job: str =
 def links_of(trace_links: str | bytes) -> list[str]:
     """Places of the attempts that led to a letter: of its ``trace-links``."""
     try:
-        return msgspec.json.decode(trace_links or "[]", type=list[str])
+        return from_json(trace_links or "[]", list[str])
     except msgspec.MsgspecError:  # written by somebody else; a trace is no reason to refuse a replay
         return []
 

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .._base.typed import converted
 from ..errors import ConfigurationError, DecodeError, ValidationFailed
 
 Format = Literal["csv", "jsonl"]
@@ -74,7 +75,7 @@ def parse_line(line: bytes, format: Format = "jsonl", header: Sequence[str] = ()
     if found.get("parent_id") == "root":
         found = {**found, "parent_id": None}
     try:
-        span = msgspec.convert(found, Span)
+        span = converted(found, Span)
     except msgspec.ValidationError as error:
         raise ValidationFailed(str(error)) from None  # names the field and the rule, never the value
     if span.end_time_unix_nano < span.start_time_unix_nano:

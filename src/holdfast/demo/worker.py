@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from .._base.typed import from_json
 from ..app import Holdfast
 from ..consume.contract import Delivery
 from ..streams.settings import StreamSettings
@@ -72,7 +73,7 @@ async def work(assignment: Assignment) -> None:
 
 def main(path: str) -> None:
     """Reads the assignment and works."""
-    assignment = msgspec.json.decode(Path(path).read_bytes(), type=Assignment)
+    assignment = from_json(Path(path).read_bytes(), Assignment)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work(assignment))
 

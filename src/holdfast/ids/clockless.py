@@ -28,6 +28,7 @@ from typing import NamedTuple
 import msgspec
 
 from .._base.clock import Clock
+from .._base.typed import from_json
 from ..errors import IdsRefused, ServerRefused
 from .scheme import Owner
 from .term import Window
@@ -140,7 +141,7 @@ def to_bytes(record: Record) -> bytes:
 def from_bytes(worker: int, raw: bytes, where: str) -> Record:
     """A record. ServerRefused when it is none: what cannot be read is never free."""
     try:
-        kept = msgspec.json.decode(raw, type=_Kept)
+        kept = from_json(raw, _Kept)
     except msgspec.DecodeError as error:
         raise ServerRefused(f"what lies at {where} is no record of worker id {worker}: {error}. Remove it once nobody "
                             "has used that id for the length of a window", code="RECORD") from error

@@ -37,6 +37,7 @@ import msgspec
 from .._base.boot import boot_id
 from .._base.clock import Clock, SystemClock
 from .._base.durable import replace, sync_folder
+from .._base.typed import from_json
 from ..errors import ConfigurationError, WorkerIdTaken
 from .process_lock import ProcessLock
 from .term import Held, Maker, Window
@@ -103,7 +104,7 @@ def read(path: Path, boot: str) -> Hold | str:
     except OSError as error:
         return f"{path} cannot be read ({error.strerror}): its holder has not begun, or has ended"
     try:
-        hold = msgspec.json.decode(text, type=Hold)
+        hold = from_json(text, Hold)
     except msgspec.DecodeError as error:
         return f"{path} is no worker id of `holdfast id hold` ({error})"
     if not boot or hold.boot_id != boot:  # guard: boot id

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from .._base.durable import replace
+from .._base.typed import from_json
 from ..errors import ConfigurationError, ServerRefused, WorkerIdTaken
 from .memory import Memory
 from .process_lock import ProcessLock
@@ -104,7 +105,7 @@ def _opened(text: bytes) -> _Sealed:
     line, digest, end = text.split(b"\n")
     if end or digest.decode("ascii") != hashlib.sha256(line).hexdigest():
         raise ValueError("another digest")
-    return msgspec.json.decode(line, type=_Sealed)
+    return from_json(line, _Sealed)
 
 
 def _is_itself(sealed: _Sealed, stat: os.stat_result) -> bool:

@@ -9,9 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-import msgspec
-
 from .._base.serving import address_of, listen
+from .._base.typed import from_json
 from ..ids.layout import LAYOUTS
 from ..ids.schemes.redis import RedisWorkers
 from ..ids.service import ClaimedIds, Desk, Tag, create_app
@@ -41,4 +40,4 @@ async def work(at: At, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=At), int(sys.argv[2])))
+    asyncio.run(work(from_json(Path(sys.argv[1]).read_bytes(), At), int(sys.argv[2])))

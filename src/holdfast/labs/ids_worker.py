@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from .._base.typed import from_json
 from ..errors import HoldfastError, ServerUnreachable
 from .ids_count import Call, packed, unpacked
 from .ids_families import FAMILIES, At, Draw, Drawing, Family
@@ -154,4 +155,4 @@ def _say(**what: Any) -> None:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    work(msgspec.json.decode(place.read_bytes(), type=Assignment), place.parent, int(sys.argv[2]))
+    work(from_json(place.read_bytes(), Assignment), place.parent, int(sys.argv[2]))

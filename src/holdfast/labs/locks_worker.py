@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .._base.typed import from_json
 from .._redis.open import open_server
 from ..errors import FenceRejected, LeaseLost
 from ..locks.guards import RedisGuard
@@ -137,7 +138,7 @@ async def work(assignment: Assignment) -> None:
 
 def main(path: str) -> None:
     """Reads the assignment and works."""
-    asyncio.run(work(msgspec.json.decode(Path(path).read_bytes(), type=Assignment)))
+    asyncio.run(work(from_json(Path(path).read_bytes(), Assignment)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import msgspec
 
 from .._base.chance import system_chance
 from .._base.events import ConsumerStarted, Event
+from .._base.typed import from_json
 from ..streams.settings import StreamSettings
 from .once_schemes import World
 from .place import Place
@@ -68,7 +69,7 @@ async def work(assignment: Assignment) -> None:
 
 def main(path: str) -> None:
     """Reads the assignment and works."""
-    asyncio.run(work(msgspec.json.decode(Path(path).read_bytes(), type=Assignment)))
+    asyncio.run(work(from_json(Path(path).read_bytes(), Assignment)))
 
 
 if __name__ == "__main__":

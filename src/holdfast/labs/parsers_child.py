@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar, cast
 
 import msgspec
 
+from .._base.typed import converted
 from ..errors import HoldfastError
 from ..testing.processes import Worker
 from .parsers_worker import Asked
@@ -63,7 +64,7 @@ class Child(Worker):
         except OSError as error:  # not to be taken for a reader of the report who has gone
             raise HoldfastError(f"the process of {self.scheme} has ended: {self._last_words()}") from error
         answer = await self.said(bound_s)
-        return None if answer is None else msgspec.convert(answer, kind)
+        return None if answer is None else converted(answer, kind)
 
     async def answer(self, asked: Asked, kind: type[T], patience_s: float) -> T:
         """The same, where an answer is owed. HoldfastError without one."""

@@ -30,6 +30,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from .._base.typed import json_decoder
 from ..errors import MissingExtra
 from .parsers_lines import DIGITS, HEX, LEVELS, SERVICE, SPAN, TIME, TOOK, TRACE, WORD, Parsed
 from .parsers_states import Table
@@ -180,7 +181,7 @@ def _is_unicode(found: dict[str, Any]) -> bool:
 
 def by_msgspec() -> Parse:
     """With msgspec, which checks types as it reads."""
-    decode = msgspec.json.Decoder(Parsed).decode
+    decode = json_decoder(Parsed).decode
 
     def parse(line: bytes) -> Parsed | None:
         try:

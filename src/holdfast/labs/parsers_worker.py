@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
+from .._base.typed import from_json, from_msgpack
 from ..errors import HoldfastError, MissingExtra
 from .parsers_dirt import Line
 from .parsers_duckdb import Files
@@ -72,7 +73,7 @@ class Loop:
 
     def dirt(self, kind: Kind) -> Dirt:
         """Line by line against what is right."""
-        lines = msgspec.msgpack.decode(dirt_of(self.folder, kind).read_bytes(), type=list[Line])
+        lines = from_msgpack(dirt_of(self.folder, kind).read_bytes(), list[Line])
         found = [self.parse(line.raw) for line in lines]
         wrong = [line for line, one in zip(lines, found, strict=True) if one != line.right]
         return Dirt(sum(line.right is None for line in lines), sum(one is None for one in found), len(wrong),
@@ -102,7 +103,7 @@ class Whole:
 
     def dirt(self, kind: Kind) -> Dirt:
         """Rows without a name: which line they were is not to be had."""
-        lines = msgspec.msgpack.decode(dirt_of(self.folder, kind).read_bytes(), type=list[Line])
+        lines = from_msgpack(dirt_of(self.folder, kind).read_bytes(), list[Line])
         lines = [line for line in lines if b"\n" not in line.raw]  # in a file they would be two
         path = self.folder / f"{kind}.{DUCKDB}"
         path.write_bytes(b"".join(line.raw + b"\n" for line in lines))
@@ -155,7 +156,7 @@ def work(folder: Path, scheme: str, questions: IO[bytes], say: Callable[[bytes],
         return
     say(b'{"missing":""}')
     for line in questions:
-        say(msgspec.json.encode(_answered(able, msgspec.json.decode(line, type=Asked))))
+        say(msgspec.json.encode(_answered(able, from_json(line, Asked))))
 
 
 def _answered(able: Loop | Whole, asked: Asked) -> Any:

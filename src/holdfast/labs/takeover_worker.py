@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .._base.typed import from_json
 from ..streams.settings import StreamSettings
 from .once_schemes import GROUP, POLICY, Order
 from .place import Place
@@ -129,7 +130,7 @@ async def work(a: Assignment) -> None:
 
 def main(path: str) -> None:
     """Reads the assignment and works."""
-    asyncio.run(work(msgspec.json.decode(Path(path).read_bytes(), type=Assignment)))
+    asyncio.run(work(from_json(Path(path).read_bytes(), Assignment)))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 import msgspec
 
+from .._base.typed import from_json
 from ..errors import ConfigurationError, HoldfastError
 from ..ids.generator import Generator
 from ..ids.layout import Layout
@@ -180,4 +181,4 @@ def _await(gate: str, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    work(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Assignment))
+    work(from_json(Path(sys.argv[1]).read_bytes(), Assignment))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .._base.typed import from_json
 from .line import MUTEX, READ, WRITE, Place
 
 
@@ -39,6 +40,6 @@ def standing(name: str, line: str, places: Sequence[tuple[Place, bytes]]) -> lis
 
 def _who(about: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(about, type=dict[str, Any])
+        return from_json(about, dict[str, Any])
     except msgspec.DecodeError:
         return {}

@@ -30,6 +30,7 @@ import msgspec
 from .._base.chance import Chance, new_id, system_chance
 from .._base.durable import replace
 from .._base.points import reached
+from .._base.typed import from_json
 from ..errors import ConfigurationError
 from .mark import State
 
@@ -124,6 +125,6 @@ def _read(path: Path) -> State | str | None:
     if hashlib.sha256(body).hexdigest().encode() != told:  # guard: a damaged checkpoint is not believed
         return "damaged"
     try:
-        return msgspec.json.decode(body, type=State)
+        return from_json(body, State)
     except (msgspec.DecodeError, ValueError) as error:
         return str(error)

@@ -15,6 +15,7 @@ import msgspec
 
 from .._base.durable import sync_folder
 from .._base.points import reached
+from .._base.typed import from_json
 from .dead_lines import DeadLine
 
 __all__ = ["Emergency"]
@@ -71,7 +72,7 @@ class Emergency:
         if not self.bytes:
             return []
         with self.path.open("rb") as file:
-            return [msgspec.json.decode(line, type=DeadLine) for line in file]
+            return [from_json(line, DeadLine) for line in file]
 
     def clear(self) -> None:
         """It all lies where it belongs."""

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .._base.typed import msgpack_decoder
 from .line import Line, Source
 from .record import Record
 
@@ -47,7 +48,7 @@ class _Body(msgspec.Struct, array_like=True):
     rows: list[_Row]
 
 
-_DECODER: Final = msgspec.msgpack.Decoder(_Body)
+_DECODER: Final = msgpack_decoder(_Body)
 
 
 class Damaged(ValueError):

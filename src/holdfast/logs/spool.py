@@ -25,6 +25,7 @@ import msgspec
 from .._base.clock import Clock, SystemClock
 from .._base.durable import replace, sync_folder
 from .._base.points import reached
+from .._base.typed import from_json
 from ..errors import ConfigurationError
 from .frames import HEADER, Damaged, body_of, frame_of, records_of
 from .record import Record
@@ -129,7 +130,7 @@ class Spool:
 
     def _read_mark(self) -> _Delivered:
         try:
-            return msgspec.json.decode((self._folder / "delivered").read_bytes(), type=_Delivered)
+            return from_json((self._folder / "delivered").read_bytes(), _Delivered)
         except (OSError, msgspec.DecodeError, ValueError):
             return _Delivered()  # delivered again from the start: twice rather than never
 

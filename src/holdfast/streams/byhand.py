@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from .._base.typed import converted
 from .._redis.keys import PARKED, GroupKeys, StreamKeys
 from .._redis.scripts import load_script
 from .names import OURS
@@ -142,4 +143,4 @@ def _kind(consumer: bytes) -> str:
 def _claimed(stream: str, entry_id: bytes, fate: bytes, owner: bytes, *rest: int) -> Claimed:
     deliveries, idle_ms = rest
     told = {"stream": stream, "id": entry_id.decode(), "fate": fate.decode(), "consumer": owner.decode()}
-    return msgspec.convert({**told, "deliveries": deliveries, "idle_s": idle_ms / 1000}, Claimed)
+    return converted({**told, "deliveries": deliveries, "idle_s": idle_ms / 1000}, Claimed)

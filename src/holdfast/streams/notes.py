@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from .._base.typed import msgpack_decoder
 from ..consume.contract import Note
 
 _DEATHS_MAX = 8
@@ -27,7 +28,7 @@ class _Packed(msgspec.Struct, omit_defaults=True):
     k: list[str] | dict[str, Any] = []
 
 
-_decoder = msgspec.msgpack.Decoder(_Packed, strict=False)
+_decoder = msgpack_decoder(_Packed, strict=False)
 _encoder = msgspec.msgpack.Encoder()
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec.structs import astuple
 
+from .._base.typed import json_decoder
 from ..errors import ConfigurationError, MissingExtra
 from .assemble import Trace, assembled
 from .formats import Bad, Part
@@ -160,7 +161,7 @@ class SpanTable:
         """All that could not be read, from the file beside the table."""
         path = self.folder / "bad.jsonl"
         if path.exists():
-            decoder = msgspec.json.Decoder(Bad)
+            decoder = json_decoder(Bad)
             with path.open("rb") as file:
                 for line in file:
                     yield decoder.decode(line)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ..letter import BY_NAME
+from ..typed import from_json
 from .form import Form, text_of
 
 
@@ -59,6 +60,6 @@ class OneField(Form):
 
 def _object(value: Any) -> dict[str, str]:
     try:
-        return msgspec.json.decode(value, type=dict[str, str])
+        return from_json(value, dict[str, str])
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return {}

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ..._base.typed import from_json
 from ..._sql.steps import clock_ms
 from ..._sql.tables import fit
 from . import tables
@@ -30,7 +31,7 @@ def changed(connection: Connection, name: str, kind: type[V], change: Callable[[
     # So that there is a row to lock.
     connection.execute(insert_new(connection, tables.mark), {"name": name, "value": "{}"})
     query = sa.select(mark.value).where(mark.name == name).with_for_update()
-    before = msgspec.json.decode(connection.execute(query).scalar_one(), type=kind)
+    before = from_json(connection.execute(query).scalar_one(), kind)
     after, answer = change(before, clock_ms(connection))
     if after != before:
         connection.execute(tables.mark.update().where(mark.name == name),
@@ -48,7 +49,7 @@ async def values(desk: Desk, before: str, kind: type[V]) -> dict[str, V]:
     query = sa.select(tables.mark).where(tables.mark.c.name.startswith(before, autoescape=True))
 
     def work(connection: Connection) -> dict[str, V]:
-        return {row.name[len(before):]: msgspec.json.decode(row.value, type=kind)
+        return {row.name[len(before):]: from_json(row.value, kind)
                 for row in connection.execute(query)}
 
     return await desk.step(work)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ..._base.letter_text import utf8
+from ..._base.typed import from_json
 from ..._base.ulid import UlidFactory
 from ..._sql.steps import clock_ms
 from ..._sql.tables import fit
@@ -151,7 +152,7 @@ def _job_row(job: Job) -> dict[str, Any]:
 def _job_of(row: Any) -> Job:
     values = dict(row)
     return Job(**{**{name: value for name, value in values.items() if name != "grp"}, "group": values["grp"],
-                  "plan": msgspec.json.decode(values["plan"], type=Plan)})
+                  "plan": from_json(values["plan"], Plan)})
 
 
 def _item_row(item: Item) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..._base.redact import DEFAULT_REDACTOR
 from ..._base.secret import MASK
+from ..._base.typed import from_toml
 from ..handling.payload import ABSENT, path_of, value_of
 
 #: What stands where something is hidden.
@@ -34,7 +35,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def rules_of(text: str) -> list[FieldRule]:
     """The rules of a TOML file with ``[[fields]]``. Raises ValueError for what is none."""
-    return msgspec.toml.decode(text, type=_File).fields
+    return from_toml(text, _File).fields
 
 
 def shown(body: bytes, content_type: str, role: str, rules: Sequence[FieldRule]) -> str:

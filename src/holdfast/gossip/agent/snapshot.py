@@ -24,6 +24,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from ..._base import durable
+from ..._base.typed import from_json
 from ...errors import ConfigurationError
 
 log = logging.getLogger("holdfast")
@@ -80,7 +81,7 @@ def _parsed(line: bytes) -> _Line:
     checksum, body = line[:8], line[9:-1]
     if line[-1:] != b"\n" or f"{zlib.crc32(body):08x}".encode() != checksum:
         raise ValueError("torn, or another checksum")
-    said: _Line = msgspec.json.decode(body, type=_Line)
+    said: _Line = from_json(body, _Line)
     return said
 
 

@@ -30,6 +30,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket, ConfigurationError, MissingExtra
 from .framing import decoded, encoded, framed
 
@@ -120,7 +121,7 @@ def _inside(plain: bytes | None, name: str, count: int) -> Opened:
     if plain is None:
         raise BadPacket("a box whose body does not open with its own key", why="key")
     try:
-        inside = msgspec.msgpack.decode(plain.rstrip(b"\0")[:-1], type=_Inside)
+        inside = from_msgpack(plain.rstrip(b"\0")[:-1], _Inside)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # guard: nesting. What nobody knows is entered
         raise BadPacket(f"what is in the box is not written as boxes are: {error}") from None
     names = tuple(decoded(each) for each in inside.recipients)

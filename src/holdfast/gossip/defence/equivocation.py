@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import ConfigurationError
 from .framing import read
 
@@ -147,4 +148,4 @@ def decode(data: bytes, watching: Watching) -> Proof:
 
 def first_of(data: bytes) -> bytes:
     """The first of the two signed statements of a proof that was encoded here."""
-    return msgspec.msgpack.decode(data, type=Proof).first
+    return from_msgpack(data, Proof).first

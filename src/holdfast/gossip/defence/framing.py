@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ def read(data: bytes, kind: type[T], most: int, what: str) -> T:
     if len(data) > most:
         raise BadPacket(f"{what} has {most} bytes at most; this has {len(data)}", why="large")
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        return from_msgpack(data, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # text that is none; arrays without end
         raise BadPacket(f"this is no {what.removeprefix('a ')}: {error}") from None
 

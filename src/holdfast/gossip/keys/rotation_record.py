@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from ..._base.clock import Instant, WallMs
+from ..._base.typed import from_json
 from ...errors import ConfigurationError
 from .key import Key
 
@@ -67,7 +68,7 @@ def ledger_to_json(ledger: Ledger) -> bytes:
 def json_to_ledger(data: bytes) -> Ledger:
     """Raises ConfigurationError for what is none."""
     try:
-        return msgspec.json.decode(data, type=Ledger)
+        return from_json(data, Ledger)
     except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise ConfigurationError(f"the record of key rotations cannot be read: {error}; without it the keys stay as "
                                  "they are, and `holdfast gossip keys list` says how that is") from None

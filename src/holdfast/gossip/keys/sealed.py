@@ -27,6 +27,7 @@ import msgspec
 from ..._base import durable
 from ..._base.clock import WallMs
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ..._base.unlock import Hkdf, Scrypt, hkdf, key_in, scrypt
 from ...errors import ConfigurationError, KeyringSealed, MissingExtra
 from .key import Key
@@ -130,7 +131,7 @@ def read_sealed(path: Path, unlock: Unlock, form: str, most: int) -> bytes:
     if len(data) > most:
         raise KeyringSealed(f"{path} has more than {most} bytes and is no keyring")
     try:
-        found = msgspec.json.decode(data, type=_File)
+        found = from_json(data, _File)
     except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise KeyringSealed(f"{path} is no {form}: {error}") from None
     if found.head.format != form:  # guard: forms. A file of other keys is not taken for this one
@@ -156,7 +157,7 @@ def load(path: Path, unlock: Unlock) -> tuple[Key, ...]:
     """The keys, the primary one first. Raises KeyringSealed, which never says a key; OSError when it is not there."""
     content = read_sealed(path, unlock, FORMAT, FILE_MAX)
     try:
-        kept = msgspec.json.decode(content, type=list[_Kept])
+        kept = from_json(content, list[_Kept])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _damaged(path) from None
     if not 1 <= len(kept) <= KEYS_MAX:

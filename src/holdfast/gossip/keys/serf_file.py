@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ..._base import durable
+from ..._base.typed import from_json
 from ...errors import ConfigurationError
 from .key import Key
 from .keyring import KEYS_MAX, Keyring
@@ -24,7 +25,7 @@ def read_serf(path: Path) -> tuple[Key, ...]:
     with path.open("rb") as file:
         data = file.read(FILE_MAX + 1)
     try:
-        texts = msgspec.json.decode(data, type=list[str])
+        texts = from_json(data, list[str])
     except (msgspec.MsgspecError, ValueError):  # ValueError: text that is no UTF-8
         raise ConfigurationError(f"{path} is no keyring of Serf's: a JSON list of keys in Base64") from None
     if not 1 <= len(texts) <= KEYS_MAX:

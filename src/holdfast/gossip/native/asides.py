@@ -17,6 +17,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket
 from ..defence.views import BUCKETS
 from ..messages import User
@@ -99,7 +100,7 @@ class Aside(User, frozen=True):
     def word(self) -> Word:
         """What it says. Raises BadPacket."""
         try:
-            found: Word = msgspec.msgpack.decode(self.payload, type=Word)
+            found: Word = from_msgpack(self.payload, Word)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadPacket(f"not a word between defences: {error}", why="type") from None
         return found

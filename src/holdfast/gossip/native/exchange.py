@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket
 from ..messages import Alive, Dead, Message, NodeState, PushPull, State
 from ..serf.messages import Exchange as Clocks
@@ -60,7 +61,7 @@ def encode(join: bool, user_state: bytes, signed: Iterable[bytes]) -> bytes:
 def decode(data: bytes) -> Exchange:
     """Raises BadPacket."""
     try:
-        found = msgspec.msgpack.decode(data, type=Exchange)
+        found = from_msgpack(data, Exchange)
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadPacket(f"not an exchange: {error}") from None
     if len(found.ltimes) not in (0, 3) or any(not 0 <= each < 1 << 64 for each in found.ltimes):

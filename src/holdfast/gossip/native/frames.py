@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket
 from ..messages import User
 from ..wire import label as labels
@@ -74,7 +75,7 @@ class KeyWord(User, frozen=True):
     def word(self) -> Word:
         """What it says. Raises BadPacket."""
         try:
-            return msgspec.msgpack.decode(self.payload, type=Word)
+            return from_msgpack(self.payload, Word)
         except (msgspec.MsgspecError, ValueError) as error:
             raise BadPacket(f"not a word about keys: {error}") from None
 

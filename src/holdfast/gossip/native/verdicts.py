@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket
 from ..messages import User
 
@@ -38,7 +39,7 @@ class Solicited(User, frozen=True):
     def whom(self) -> tuple[str, int]:
         """Member and incarnation. Raises BadPacket."""
         try:
-            found = msgspec.msgpack.decode(self.payload, type=_Whom)
+            found = from_msgpack(self.payload, _Whom)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadPacket(f"not a wish to look at a member: {error}", why="type") from None
         return found.node.decode("utf-8", "surrogateescape"), found.incarnation

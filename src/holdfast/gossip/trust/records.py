@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ...errors import BadPacket, NotTrusted
 
 DOMAIN: Final = b"holdfast gossip trust 1\0"
@@ -57,7 +58,7 @@ def decode(data: bytes, kind: Any, most: int = RECORD_MAX) -> Any:
     if len(data) > most:  # guard: size
         raise BadPacket(f"a record of more than {most} bytes", why="large")
     try:
-        record = msgspec.msgpack.decode(data, type=kind)
+        record = from_msgpack(data, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadPacket(f"not a record of this kind: {error}") from None
     if msgspec.msgpack.encode(record) != data:  # guard: one form. Or a record could have many hashes

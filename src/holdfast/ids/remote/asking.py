@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..._base.secret import Secret
+from ..._base.typed import json_decoder
 from ...errors import ConfigurationError, HoldfastError, IdsRefused, MissingExtra, NotAuthorized, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class _Problem(msgspec.Struct):
     retry_after_s: float | None = None
 
 
-_BATCH = msgspec.json.Decoder(_Batch, strict=False)  # ids are strings, and numbers to us
-_PROBLEM = msgspec.json.Decoder(_Problem)
+_BATCH = json_decoder(_Batch, strict=False)  # ids are strings, and numbers to us
+_PROBLEM = json_decoder(_Problem)
 
 
 def library() -> Any:

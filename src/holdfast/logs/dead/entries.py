@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from ..._base.typed import from_json
 from ..dead_lines import DeadLine, letter_of
 
 LINE = b"hf:line"
@@ -29,6 +30,6 @@ def line_of(fields: Sequence[bytes]) -> DeadLine | None:
     if LINE not in found or _BODY not in found:
         return None
     try:
-        return replace(msgspec.json.decode(found[LINE], type=DeadLine), raw=found[_BODY])
+        return replace(from_json(found[LINE], DeadLine), raw=found[_BODY])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from ..._base.typed import converted
 from ...errors import LetterInvalid
 from ..dead_lines import DeadLine
 
@@ -39,7 +40,7 @@ def read(text: bytes) -> DeadLine:
 def of_builtins(said: Any) -> DeadLine:
     """The dead line of an object as ``written`` writes it. Raises LetterInvalid."""
     try:
-        return msgspec.convert({**said, "raw": _bytes(said["raw"])}, DeadLine)
+        return converted({**said, "raw": _bytes(said["raw"])}, DeadLine)
     except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
         raise LetterInvalid(f"not a dead line: {error}") from error
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, ServerUnreachable
 from ..dead_lines import DeadChoice, DeadLine, DeadStock
 from ..sink import SinkDown
@@ -147,4 +148,4 @@ def _row(line: DeadLine) -> dict[str, Any]:
 
 
 def _line(row: Any) -> DeadLine:
-    return replace(msgspec.json.decode(row.line, type=DeadLine), raw=bytes(row.raw))
+    return replace(from_json(row.line, DeadLine), raw=bytes(row.raw))

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from ..._base.typed import from_json
 from ...errors import ConfigurationError
 from ..record import Record
 from ..sink import Refused, SinkDown
@@ -64,7 +65,7 @@ class FileSink:
         self._file.open()
         for line in _tail(self._file.path):
             try:
-                self._remember(msgspec.json.decode(line, type=_Id).id)
+                self._remember(from_json(line, _Id).id)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # a line of somebody else's
 

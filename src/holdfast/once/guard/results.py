@@ -16,6 +16,7 @@ import msgspec
 from ..._base.codec import encode
 from ..._base.decoder import decoder_for
 from ..._base.message import JSON
+from ..._base.typed import json_decoder
 from ...errors import EffectError, MessageError, PublishError
 
 #: What is stored for a result that could not be written. No JSON text is empty.
@@ -37,7 +38,7 @@ def written(value: Any) -> bytes:
 def reader_for(wanted: Any) -> Reader:
     """Reads results of the type ``wanted``. Raises ConfigurationError when no JSON can become one."""
     if wanted in (str, bytes):
-        return msgspec.json.Decoder(wanted).decode
+        return json_decoder(wanted).decode
     decoder = decoder_for(wanted)
     return lambda stored: decoder.decode(stored, JSON)
 

@@ -19,6 +19,7 @@ import msgspec
 
 from ..._base.chain import Chain, Head
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, SecretsDamaged
 from ..names import NAME_MAX
 
@@ -105,7 +106,7 @@ class Keys:
     def read_mark(self, raw: bytes, source: str) -> Mark:
         """A mark that was kept. Raises SecretsDamaged for one that another key made, or none."""
         try:
-            mark = msgspec.json.decode(raw, type=Mark)
+            mark = from_json(raw, Mark)
         except (msgspec.MsgspecError, ValueError):
             raise SecretsDamaged(f"{source} is no mark of an audit: take the newest one that was kept elsewhere"
                                  ) from None

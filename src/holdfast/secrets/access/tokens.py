@@ -30,6 +30,7 @@ import msgspec
 from ..._base.clock import WallMs
 from ..._base.durable import replace
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, SecretDenied, SecretsDamaged, SecretUnavailable
 
 PREFIX: Final = "hfs"
@@ -183,7 +184,7 @@ class Tokens:
 
     def _read(self) -> tuple[Kept, ...]:
         try:
-            book = msgspec.json.decode(self._path.read_bytes(), type=_Book)
+            book = from_json(self._path.read_bytes(), _Book)
         except (msgspec.MsgspecError, ValueError):
             raise SecretsDamaged(f"{self._path} is no file of tokens: put back the last one that was") from None
         if book.version != 1:

@@ -28,6 +28,7 @@ from ..._base import durable
 from ..._base.chain import Head
 from ..._base.points import reached
 from ..._base.secret import Secret
+from ..._base.typed import msgpack_decoder
 from ...errors import ConfigurationError, SecretsDamaged
 from .circle import Circle
 from .ledger import CHAIN, Line
@@ -42,8 +43,8 @@ class Standing(msgspec.Struct, frozen=True):
     writes: bool = True
 
 
-_STANDINGS: Final = msgspec.msgpack.Decoder(Standing)
-_SLOTS: Final = msgspec.msgpack.Decoder(Slot)
+_STANDINGS: Final = msgpack_decoder(Standing)
+_SLOTS: Final = msgpack_decoder(Slot)
 
 
 class Disk:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ..._base.typed import msgpack_decoder
 from ...errors import SecretsDamaged
 from .circle import Circle
 from .ledger import Receipt
@@ -160,7 +161,7 @@ def pack(message: Any) -> bytes:
 #: Made when this is imported, by one thread. msgspec learns a struct's fields when it is first decoded, and two threads
 #: that made it learn at once have brought down the process.
 _DECODERS: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgspec.msgpack.Decoder(kind)
+    kind: msgpack_decoder(kind)
     for kind in (Request, Reply, Seen, Redealt, list[Named], list[bytes])}
 
 

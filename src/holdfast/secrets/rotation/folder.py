@@ -18,6 +18,7 @@ import msgspec
 
 from ..._base.boot import boot_id
 from ..._base.clock import Clock, SystemClock
+from ..._base.typed import from_json
 from ...errors import SecretsUnreachable
 from .machine import Subscriber
 
@@ -78,7 +79,7 @@ class FolderRegistry:
             paths = sorted(self._of(name).glob("[!.]*.json"))
             for path in paths:
                 try:
-                    entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
+                    entry = from_json(path.read_bytes(), _Entry)
                 except FileNotFoundError:
                     continue  # it left between the two
                 except msgspec.DecodeError:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, RotationFailed, SecretMoved, SecretNotFound, SecretsDamaged
 from ..contract import Ability, SecretStore
 from .machine import Record
@@ -47,7 +48,7 @@ class Records:
         except SecretNotFound:
             return None, 0
         try:
-            return msgspec.json.decode(found.value.reveal(), type=Record), found.version.number
+            return from_json(found.value.reveal(), Record), found.version.number
         except msgspec.DecodeError:
             raise SecretsDamaged(f"{self.name_of(name)} is no record of a rotation: somebody else wrote it") from None
 

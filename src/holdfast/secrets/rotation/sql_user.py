@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, RotationFailed
 from ..contract import Found
 from .rotators import password
@@ -50,7 +51,7 @@ class DatabaseLogin(msgspec.Struct, frozen=True):
     def of(cls, found: Found) -> DatabaseLogin:
         """Out of a version that was read. Raises RotationFailed for one that is something else."""
         try:
-            return msgspec.json.decode(found.value.reveal(), type=cls)
+            return from_json(found.value.reveal(), cls)
         except msgspec.DecodeError:
             raise RotationFailed(f"version {found.version.number} of {found.name} is no JSON object with username and "
                                  "password") from None
@@ -78,7 +79,7 @@ class PostgresUsers:
         user = first
         if current is not None:
             try:
-                held = msgspec.json.decode(current.reveal(), type=DatabaseLogin).username
+                held = from_json(current.reveal(), DatabaseLogin).username
             except msgspec.DecodeError:
                 raise RotationFailed("the version in force is no JSON object with username and password") from None
             if held not in self._users:

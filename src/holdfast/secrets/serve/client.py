@@ -11,6 +11,7 @@ import msgspec
 
 from ..._base.clock import Clock
 from ..._base.secret import Resolver, Secret, SecretRef, resolve
+from ..._base.typed import from_json
 from ...errors import SecretUnavailable
 from ..access import Action
 from ..contract import Ability, Found, Version
@@ -107,7 +108,7 @@ class ServerStore:
 
 def _told(raw: bytes, kind: type[T], about: str) -> T:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return from_json(raw, kind)
     except (msgspec.MsgspecError, ValueError):
         raise _strange(about) from None
 

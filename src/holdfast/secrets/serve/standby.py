@@ -27,6 +27,7 @@ from ..._base.clock import Clock, Instant, SystemClock
 from ..._base.durable import replace, sync_folder
 from ..._base.events import Event, SecretsDamageFound, StandbyStood
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, HoldfastError, SecretsDamaged, SecretsUnreachable
 from ..contract import Ability, Found, SecretStore, Version
 from ..names import CURRENT
@@ -260,7 +261,7 @@ class Follower:
     def _piece(self, file: str, since: int) -> Piece:
         answer = self._wire.ask("the sealed file", "GET", "/v1/feed", {"file": file, "since": since})
         try:
-            place, began = msgspec.json.decode(answer.headers.get(PLACE_HEADER, ""), type=tuple[Place, int])
+            place, began = from_json(answer.headers.get(PLACE_HEADER, ""), tuple[Place, int])
         except (msgspec.MsgspecError, ValueError):
             raise SecretsUnreachable("what answers in the primary's place is no store that can be followed") from None
         self._terms.heard(self._wire.term)
@@ -319,7 +320,7 @@ def _hold(folder: Path) -> int:
 
 def _place(raw: bytes, source: str) -> Place:
     try:
-        return msgspec.json.decode(raw, type=Place)
+        return from_json(raw, Place)
     except (msgspec.MsgspecError, ValueError):
         raise SecretsDamaged(f"{source} does not say how far the copy had come: give the standby an empty folder"
                              ) from None

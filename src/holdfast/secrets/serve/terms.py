@@ -28,6 +28,7 @@ import msgspec
 
 from ..._base.durable import replace
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, SecretsDamaged
 from .words import NotPrimary, term_number
 
@@ -60,7 +61,7 @@ class Terms:
                                      f"{len(key.reveal())}")
         self._path, self._key, self._lock = path, key, threading.Lock()
         try:
-            self._now = msgspec.json.decode(path.read_bytes(), type=Standing)
+            self._now = from_json(path.read_bytes(), Standing)
         except FileNotFoundError:
             self._now = Standing(1, role)
             self._keep(self._now)

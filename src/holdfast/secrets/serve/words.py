@@ -24,6 +24,7 @@ from urllib.parse import quote
 import msgspec
 
 from ... import errors
+from ..._base.typed import from_json
 from ...errors import HoldfastError, QuorumLost, SecretsUnreachable, SecretUnavailable
 from ..contract import Version
 
@@ -75,7 +76,7 @@ def problem_of(error: Exception) -> tuple[int, Problem]:
 def error_of(raw: bytes, status: int, about: str) -> HoldfastError:
     """What to raise for an answer."""
     try:
-        problem = msgspec.json.decode(raw, type=Problem)
+        problem = from_json(raw, Problem)
         kind = KNOWN[problem.error]
     except (msgspec.MsgspecError, ValueError, KeyError):
         return SecretUnavailable(f"what answers for {about} is no store of secrets: it said {status}")
@@ -104,4 +105,4 @@ def version_text(version: Version) -> str:
 
 def version_of(text: str) -> Version:
     """Back. Raises ValueError for what is none."""
-    return msgspec.json.decode(text, type=Version)
+    return from_json(text, Version)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..._base.typed import msgpack_decoder
 from ..contract import State
 from .form import Unfit
 
@@ -87,7 +88,7 @@ class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked"):
 
 Entry = Written | Labelled | Turned | Kept | Named | Leased | Ended | Revoked
 
-_DECODER: Final = msgspec.msgpack.Decoder(Entry)
+_DECODER: Final = msgpack_decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:

@@ -29,6 +29,7 @@ from typing import Final
 
 import msgspec
 
+from ..._base.typed import from_msgpack
 from ..._base.unlock import Hkdf, Scrypt
 
 MAGIC: Final = b"hfvault1"
@@ -123,7 +124,7 @@ def read_header(data: bytes) -> tuple[Header, bytes]:
     if not hmac.compare_digest(hashlib.sha256(data[:end]).digest(), data[end:end + 32]):
         raise Unfit("its header was changed")
     try:
-        return msgspec.msgpack.decode(data[12:end], type=Header), data[:end + 64]
+        return from_msgpack(data[12:end], Header), data[:end + 64]
     except (msgspec.MsgspecError, ValueError):
         raise Unfit("its header is not of this format") from None
 

@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from ..._base.durable import replace
+from ..._base.typed import from_json
 from ...errors import SecretsDamaged
 from .form import Head
 
@@ -53,7 +54,7 @@ class FilePin:
         except FileNotFoundError:
             return None
         try:
-            return msgspec.json.decode(data, type=Head)
+            return from_json(data, Head)
         except (msgspec.MsgspecError, ValueError):
             raise SecretsDamaged(f"the pin {path} is damaged: see by a backup that the vault is the newest, and take "
                                  "the pin away") from None

@@ -31,6 +31,7 @@ import msgspec
 from ..._base.clock import Clock, SystemClock
 from ..._base.durable import replace
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, SecretRefused, SecretsDamaged, SecretsSealed, SecretsUnreachable
 from ..contract import Ability, Found, State, Version
 from ..names import CURRENT, check_label, check_name, check_value
@@ -416,7 +417,7 @@ class _Beside:
 
     def read(self, store: bytes) -> Head | None:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Head)
+            return from_json(self._path.read_bytes(), Head)
         except FileNotFoundError:
             raise SecretsUnreachable(f"the backup has no {self._path.name} beside it, which says what it has to "
                                      "be") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..._base.typed import from_json
 from ...errors import ConfigurationError
 from ..paths.path import Mode
 from ..span import Span
@@ -145,7 +146,7 @@ def saved(state: Aggregate) -> bytes:
 def loaded(text: bytes) -> Aggregate:
     """What ``saved`` wrote. Raises ConfigurationError when it is something else, or of another version."""
     try:
-        state = msgspec.json.decode(text, type=Aggregate)
+        state = from_json(text, Aggregate)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"this is no saved state of traces ({error}); name another file, or remove it and "
                                  "count from the beginning") from error

@@ -20,6 +20,7 @@ from typing import IO, Self
 
 import msgspec
 
+from ..._base.typed import msgpack_decoder
 from .ranges import Found, Range
 
 #: Bytes from which on a helper is worth its start.
@@ -125,7 +126,7 @@ def _next(waiting: deque[Range]) -> Range | None:
 def _feed(process: subprocess.Popen[bytes], waiting: deque[Range], failed: deque[Range],
           kept: Callable[[Range, Found], None]) -> None:
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - it was started with both
-    decoder = msgspec.msgpack.Decoder(Found)
+    decoder = msgpack_decoder(Found)
     try:
         if not got(process.stdout):  # it says when it is ready, so that nothing waits for one that is not
             return

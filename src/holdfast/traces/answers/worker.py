@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from ..._base.typed import from_msgpack, msgpack_decoder
 from .helpers import got, put
 from .operations import ways_of
 from .ranges import Range, Ways, counted
@@ -17,12 +18,12 @@ def main() -> None:
     """Answers each range with what it holds. Whoever asked takes an end without an answer for a refusal."""
     @lru_cache(16)
     def ways(path: str, format: str, columns: bytes) -> Ways:
-        found = ways_of(path, format, msgspec.msgpack.decode(columns, type=dict[str, str] | None))
+        found = ways_of(path, format, from_msgpack(columns, dict[str, str] | None))
         if found is None:
             sys.exit(1)  # the file is another one by now
         return found
 
-    decoder = msgspec.msgpack.Decoder(Range)
+    decoder = msgpack_decoder(Range)
     put(sys.stdout.buffer, b"ready")
     while text := got(sys.stdin.buffer):
         some = decoder.decode(text)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from ..._base.typed import json_decoder
 from ..span import Kind, Span
 from .bad import Bad, Refused
 from .part import Part
@@ -78,9 +79,9 @@ class _Outer(msgspec.Struct):
     spanID: str | None = None  # noqa: N815
 
 
-_decoder = msgspec.json.Decoder(_File)
-_outer = msgspec.json.Decoder(_Outer)
-_span_decoder = msgspec.json.Decoder(_Span)
+_decoder = json_decoder(_File)
+_outer = json_decoder(_Outer)
+_span_decoder = json_decoder(_Span)
 
 def sniff(head: bytes) -> bool:
     """Whether the beginning names a Jaeger span's keys."""

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import astuple
 
+from ..._base.typed import json_decoder
 from ..span import Span
 from .bad import Bad, Refused
 from .part import Part
@@ -137,10 +138,10 @@ def _camel(made: dict[type, Any], kind: Any) -> Any:
     return found
 
 
-_snake = msgspec.json.Decoder(Message)
-_usual: msgspec.json.Decoder[Message] = msgspec.json.Decoder(_camel({}, Message))
-_resource = msgspec.json.Decoder(list[Attribute])
-_resource_camel: msgspec.json.Decoder[list[Attribute]] = msgspec.json.Decoder(
+_snake = json_decoder(Message)
+_usual: msgspec.json.Decoder[Message] = json_decoder(_camel({}, Message))
+_resource = json_decoder(list[Attribute])
+_resource_camel: msgspec.json.Decoder[list[Attribute]] = json_decoder(
     list[_camel({}, Attribute)])  # type: ignore[misc]
 
 

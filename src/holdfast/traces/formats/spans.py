@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from ..._base.typed import json_decoder
 from ..span import Span
 from .bad import Refused
 from .strict import INT_MAX, decoded, unique, whole
@@ -55,7 +56,7 @@ _FIELD = {name: field for field, names in FIELDS.items() for name in names}
 _MARK = b'":'
 #: Shapes that are remembered of one file.
 _SHAPES_MAX = 16
-_raw = msgspec.json.Decoder(msgspec.Raw)
+_raw = json_decoder(msgspec.Raw)
 
 
 def sniff(head: bytes) -> bool:
@@ -201,7 +202,7 @@ class Shape:
         names = {f"f{n}": name for n, name in enumerate(record)}
         made = msgspec.defstruct("Shape", [(f"f{n}", _type_of(*item)) for n, item in enumerate(record.items())],
                                  rename=names, gc=False)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(made).decode
+        self._decode: Callable[[bytes], Any] = json_decoder(made).decode
         self._said = {field: next((name for name in names if name in record), "") for field, names in FIELDS.items()}
         places = {name: n for n, name in enumerate(record)}
         self._pick = itemgetter(*(places.get(self._said[field], -1) for field in FIELDS))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..._base.typed import json_decoder
 from .bad import Refused
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ INT_MAX = 2**63 - 1
 
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*?)`")
-_raw = msgspec.json.Decoder(msgspec.Raw)
+_raw = json_decoder(msgspec.Raw)
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:

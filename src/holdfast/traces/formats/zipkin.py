@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from ..._base.typed import json_decoder
 from ..span import Span
 from .bad import Bad, Refused
 from .part import Part
@@ -46,8 +47,8 @@ class _Span(msgspec.Struct):
     shared: bool | None = None
 
 
-_span_decoder = msgspec.json.Decoder(_Span)
-_outer = msgspec.json.Decoder(list[msgspec.Raw])
+_span_decoder = json_decoder(_Span)
+_outer = json_decoder(list[msgspec.Raw])
 
 
 def sniff(head: bytes) -> bool:

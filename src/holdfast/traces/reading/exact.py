@@ -13,6 +13,7 @@ from types import ModuleType
 
 import msgspec
 
+from ..._base.typed import json_decoder
 from ..formats import Bad, Part, Refused, detected, named
 from ..formats.part import Document, Lines
 from ..formats.strict import BOM
@@ -22,7 +23,7 @@ from .source import Source
 
 #: How much of the beginning is looked at to tell the format.
 HEAD = 1 << 16
-_json = msgspec.json.Decoder(msgspec.Raw)
+_json = json_decoder(msgspec.Raw)
 
 
 def parts(source: Source, format: str | None = None, columns: Mapping[str, str] | None = None) -> Iterator[Part | Bad]:

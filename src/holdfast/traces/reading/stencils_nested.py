@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from ..._base.typed import json_decoder
 from ..formats import otlp
 from ..formats.bad import Refused
 from ..formats.words import has_failed
@@ -66,7 +67,7 @@ class _Line(msgspec.Struct, rename="camel"):
     resource_spans: list[_Process] = []
 
 
-_line = msgspec.json.Decoder(_Line)
+_line = json_decoder(_Line)
 
 
 def stencils_of(lines: Iterable[bytes], numpy: Any) -> StencilsNested | None:

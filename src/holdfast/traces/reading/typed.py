@@ -24,13 +24,14 @@ from typing import Annotated, Any, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
+from ..._base.typed import json_decoder
 from ..formats.strict import INT_MAX
 
 _BETWEEN = re.compile(rb"\}\n\{")
 _PLACE = re.compile(r"\(byte (\d+)\)$")
 #: A text that may be a number of 64 bits.
 DIGITS = Annotated[str, Meta(min_length=1, max_length=19)]
-_numbers = msgspec.json.Decoder(list[int])
+_numbers = json_decoder(list[int])
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: A value that is no object and no list.
 Scalar = str | int | float | bool | None

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Union
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ..._base.typed import json_decoder
 from ..formats.bad import Refused
 from ..formats.spans import FIELDS, pairs, span_of, unit_of
 from ..formats.strict import INT_MAX
@@ -105,7 +106,7 @@ class TypedFlat:
         made: Any = msgspec.defstruct(
             "Line", fields,
             rename={name: key.name for name, key in names.items()}, kw_only=True, gc=False)
-        self._decode = msgspec.json.Decoder(made).decode_lines
+        self._decode = json_decoder(made).decode_lines
         #: Fields whose values are what they are to be.
         self._plain = {key.field for key in keys if key.in_all and key.kinds == (
             {bool} if key.field in ("error", "status") else {str})}

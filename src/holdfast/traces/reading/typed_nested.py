@@ -12,9 +12,9 @@ from itertools import chain
 from operator import sub
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, Raw
 
+from ..._base.typed import json_decoder
 from ..formats import otlp
 from ..formats.bad import Refused
 from ..formats.strict import INT_MAX, unique
@@ -74,7 +74,7 @@ class TypedNested:
         types |= {f"{_SPAN}.traceId": _ID, f"{_SPAN}.spanId": _ID}
         types |= {f"{_SPAN}.{name}": DIGITS if self._are_texts else _TIME for name in _STARTS}
         self._level = Level(records, types)
-        self._decode = msgspec.json.Decoder(self._level.type).decode_lines
+        self._decode = json_decoder(self._level.type).decode_lines
         processes = _list_in(self._level, "resourceSpans", _ONLY[""])
         libraries = _list_in(processes.below, "scopeSpans", _ONLY[_PROCESS])
         spans = _list_in(libraries.below, "spans", _ONLY[_LIBRARY])

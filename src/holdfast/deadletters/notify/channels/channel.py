@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from ...._base.secret import Secret, SecretRef
+from ...._base.typed import from_json
 from ..words import Said
 
 #: What came of a message. limited: the provider wants none for a while; refused: trying again changes nothing.
@@ -93,7 +94,7 @@ def by_code(reply: Reply, limited: Mapping[int, float], passing: tuple[int, ...]
     if answer.outcome != "sent":
         return answer
     try:
-        code = msgspec.json.decode(reply.body, type=dict[str, Any]).get("errcode")
+        code = from_json(reply.body, dict[str, Any]).get("errcode")
     except msgspec.MsgspecError:
         return Answer("refused", "this is not the robot's answer")
     if code == 0:

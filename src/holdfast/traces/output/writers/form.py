@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from ...._base.typed import json_decoder
 from ...span import Span
 
 
@@ -20,8 +21,8 @@ class _Entry(msgspec.Struct):
     value: dict[str, Any] | None = None
 
 
-_objects = msgspec.json.Decoder(dict[str, Any])
-_entries = msgspec.json.Decoder(list[_Entry])
+_objects = json_decoder(dict[str, Any])
+_entries = json_decoder(list[_Entry])
 
 
 @dataclass(frozen=True, slots=True)
