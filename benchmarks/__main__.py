@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, TRACES
+from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, SECRETS, TRACES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -30,6 +30,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "letters": tuple(LETTERS),
     "traces": tuple(TRACES),
     "gossip": tuple(GOSSIP),
+    "secrets": tuple(SECRETS),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -42,11 +43,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n", type=int, help="messages: of the drain and of once (50,000), of memory (see --full); "
                         "letters (100,000); traces: MB of each file (500)")
     parser.add_argument("--runs", type=int, help="rounds of drain, once, traces (5), latency, kills, letters (3), "
-                        "ids (7), of each simulated cluster (9)")
+                        "ids, secrets (7), of each simulated cluster (9)")
     parser.add_argument("--series", choices=["none", "everysec"], action="append",
                         help="persistence of the drain and of once (both)")
-    parser.add_argument("--quick", action="store_true", help="locks, ids, letters, traces, gossip: little of "
-                        "everything, in one round")
+    parser.add_argument("--quick", action="store_true", help="locks, ids, letters, traces, gossip, secrets: "
+                        "little of everything, in one round")
     parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
     parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
@@ -203,10 +204,21 @@ def ask_gossip(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
     return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": gossip.spoiled(figures)}
 
 
+def ask_secrets(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import secrets  # what starts servers and nodes is nobody else's business
+
+    effort = secrets.QUICK if asked.quick else secrets.Effort()
+    effort = replace(effort, rounds=asked.runs or effort.rounds)
+    figures = secrets.measure(effort, tell)
+    return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": secrets.spoiled(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
     "once": ask_once, "locks": ask_locks, "ids": ask_ids, "letters": ask_letters,
-    "traces": ask_traces, "gossip": ask_gossip}
+    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets}
 
 
 @contextmanager

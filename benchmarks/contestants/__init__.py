@@ -258,5 +258,15 @@ GOSSIP: dict[str, Contestant] = {c.name: c for c in (
         "wire": "MessagePack as memberlist's members write it, AES-256-GCM",
         "beside it": "the C library msgpack over the map of one message, the cipher of cryptography alone"}),
 )}
+#: Secrets: in files, and elsewhere.
+SECRETS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("secrets-holdfast", "Holdfast's secrets", "secrets_files",
+               ("holdfast", "cryptography", "msgspec", "fastapi", "uvicorn"), {
+        "vault": "AES-256-GCM, a data key a version, names sealed too; each put on disk, and its pin",
+        "fernet": "cryptography's MultiFernet of two keys: one JSON file replaced as a whole, or a file a token; "
+                  "fsync, rename, fsync of the folder",
+        "aead": "AES-256-GCM of one key over the value; one append, one fsync",
+        "served": "uvicorn over TLS, a token, audit on disk", "nodes": "each a process; shares and ledger on disk"}),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS
