@@ -19,6 +19,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,7 @@ from . import entries
 from .form import (
     ENTRY_LEAST,
     ENTRY_MAX,
+    HEADER_MAX,
     NONCE,
     Head,
     Header,
@@ -51,7 +53,7 @@ from .form import (
 )
 from .keys import Keys, header_key
 from .pin import Pin
-from .replay import End, head_of, replay, unfit
+from .replay import End, Tail, head_of, replay, unfit
 from .state import Holding, Item
 
 #: Bytes of a file. It is read into memory once, as it is opened and written anew.
@@ -123,18 +125,25 @@ class VaultFile:
 
     def head_bytes(self) -> tuple[Header, bytes]:
         """The header as it stands there. Raises SecretsDamaged, SecretsUnreachable."""
-        with self._reading():
-            data = self.path.read_bytes()
+        descriptor = self._open()
         try:
-            return read_header(data)
+            with self._reading():
+                return read_header(_pread(descriptor, HEADER_MAX + 128, 0))  # guard: no more than a header has
         except Unfit as error:
             raise self._damaged(str(error)) from None
+        finally:
+            os.close(descriptor)
+
+    def store_there(self) -> bytes | None:
+        """Which vault is in this place; None: none, or none that can be told any more."""
+        try:
+            return self.head_bytes()[0].store
+        except (SecretsDamaged, SecretsUnreachable):
+            return None
 
     def load(self, root: bytes) -> None:
         """Reads all of it; the lock is held. Raises SecretsDamaged."""
-        before = self._loaded
-        with self._reading():
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        before, descriptor = self._loaded, self._open()
         try:
             loaded = self._read(descriptor, root, before)
         except BaseException:
@@ -159,7 +168,7 @@ class VaultFile:
     def append(self, entry: entries.Entry, blob: bytes = b"") -> None:
         """One more record; the lock is held alone. It is on disk, and pinned, when the call returns.
 
-        Raises SecretRefused; the file is then what it was.
+        Raises SecretRefused, SecretsDamaged; the file is then what it was.
         """
         loaded = self.loaded
         end, number = loaded.end, loaded.end.number + 1
@@ -178,11 +187,13 @@ class VaultFile:
             self._written(descriptor, raw, end.offset)
             self._pinned(loaded, head_of(loaded.header, after))
             found = os.fstat(descriptor)
-        except OSError as error:
+        except (OSError, SecretsDamaged) as error:  # guard: what is refused is not in the file
             with suppress(OSError):
                 os.ftruncate(descriptor, end.offset)
                 os.fsync(descriptor)
-            raise self._refused(error) from error
+            if isinstance(error, OSError):
+                raise self._refused(error) from error
+            raise
         finally:
             os.close(descriptor)
         loaded.holding.apply(entry, (record.offset, record.size))
@@ -204,6 +215,7 @@ class VaultFile:
         for number, (entry, blob) in enumerate(listed, 1):
             parts.append(self._record(keys, entry, blob, number, link))
             link = next_link(link, whole_record(parts[-1], 0))
+        self._pin_of(header.store)  # one that cannot be read is said before anything is done
         points.reached("secrets.vault.rewrite.before")
         try:
             replace(self.path, lambda _: self._spare(parts))
@@ -278,10 +290,10 @@ class VaultFile:
         with self._reading():
             data = _pread(self._descriptor, seen[2] - loaded.end.offset, loaded.end.offset)
         end = replay(memoryview(data), loaded.header, loaded.keys, loaded.holding, loaded.end)
-        why = unfit(loaded.header, end, loaded.head if end.number == loaded.end.number else None)
-        if why:
-            loaded.seen = (0, 0, 0, 0)  # the next call reads all of it
-            raise self._damaged(why)
+        if end.tail is not Tail.NONE:  # guard: whether anybody was told of what does not open, the pin says
+            loaded.seen = (0, 0, 0, 0)  # if that fails, the next call reads all of it, too
+            self.load(bytes(loaded.root))
+            return
         loaded.end, loaded.seen = end, seen
 
     def _stat(self) -> _Seen:
@@ -314,13 +326,15 @@ class VaultFile:
         points.reached("secrets.vault.append.synced")
 
     def _pinned(self, loaded: Loaded, head: Head) -> None:
-        """Raises OSError only when the pin is not there."""
+        """Raises OSError only when the pin is not there; SecretsDamaged when it is another one."""
+        failed: OSError | None = None
         try:
             self._pin.write(loaded.header.store, head)
-        except OSError:
-            there = self._pin.read(loaded.header.store)
-            if there is None or not there.same(head):
-                raise
+        except OSError as error:
+            failed = error
+        there = self._pin.read(loaded.header.store)
+        if there is None or not there.same(head):  # guard: nobody is told of what is not pinned
+            raise failed or self._damaged("its pin is of another history, or of a later state")
         points.reached("secrets.vault.append.pinned")
 
     def _pin_later(self, store: bytes, head: Head) -> None:
@@ -347,12 +361,12 @@ class VaultFile:
         writes without a pause keeps the others from it. −1: it can be had by nobody."""
         path = self.path.with_name(f".{self.path.name}.{what}")
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if alone:
                 raise self._refused(error) from error
             with suppress(OSError):
-                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             return -1  # a folder that nobody can write to has no writers
 
     def _wait(self, lock: int, how: int, until: float) -> None:
@@ -370,6 +384,15 @@ class VaultFile:
                                          "s: see what it does, and try again")
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.002)
+
+    def _open(self) -> int:
+        """For reading. Raises SecretsUnreachable, also for what is no file: nobody waits at a pipe."""
+        with self._reading():
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise SecretsUnreachable(f"{self.path} is no file, and so no vault")
+        return descriptor
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

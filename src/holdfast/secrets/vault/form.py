@@ -38,6 +38,8 @@ HEADER_MAX: Final = 1 << 16
 ENTRY_MAX: Final = 1 << 20
 BLOB_MAX: Final = (1 << 20) + (1 << 18)
 NONCE: Final = 12
+#: Ways to open a vault. Each that is tried may cost what scrypt costs.
+SLOTS_MAX: Final = 16
 LENGTHS: Final = 12
 #: Every entry that is shorter looks alike: all names of up to some 120 bytes.
 ENTRY_LEAST: Final = 256
@@ -124,9 +126,12 @@ def read_header(data: bytes) -> tuple[Header, bytes]:
     if not hmac.compare_digest(hashlib.sha256(data[:end]).digest(), data[end:end + 32]):
         raise Unfit("its header was changed")
     try:
-        return from_msgpack(data[12:end], Header), data[:end + 64]
+        header = from_msgpack(data[12:end], Header)
     except (msgspec.MsgspecError, ValueError):
         raise Unfit("its header is not of this format") from None
+    if len(header.slots) > SLOTS_MAX:  # guard: seals that nobody wrote are not paid for
+        raise Unfit("its header has more seals than a vault can have")
+    return header, data[:end + 64]
 
 
 def genuine(raw: bytes, key: bytes) -> bool:

@@ -11,7 +11,7 @@ keep it. What was given for a time only, a database's user for instance, is take
 then ends the lease; a process that is killed in between finds it due again.
 
 Times are of the machine's wall clock, since leases outlive a process. A clock that was set back makes leases longer by
-that much.
+that much; what was revoked stays so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REVOKED_MAX: Final = 2_000
 
 class Lease(msgspec.Struct, frozen=True):
     """version: of the secret when it was given. Times in ms since 1970. until: it has run out then; most: no renewal
-    goes beyond."""
+    goes beyond; 0: it was revoked."""
 
     id: str
     name: str
@@ -87,7 +87,7 @@ class Leases:
 
         def renewed(loaded: Loaded) -> Leased:
             lease, now = _known(loaded, id), self._now()
-            if now >= lease.until:  # guard: what has run out does not come back
+            if _over(lease, now):  # guard: what has run out does not come back
                 raise SecretRefused(f"the lease {id} on {lease.name} has run out: ask for another one")
             return Leased(lease.id, lease.name, lease.version, now, min(now + ttl_ms, lease.most),  # guard: its most
                           lease.most, lease.who)
@@ -117,7 +117,7 @@ class Leases:
     def due(self) -> tuple[Lease, ...]:
         """What has run out or was revoked, the oldest first."""
         now = self._now()
-        return tuple(lease for lease in self.all() if lease.until <= now)
+        return tuple(lease for lease in self.all() if _over(lease, now))
 
     def all(self, name: str | None = None) -> tuple[Lease, ...]:
         """Those on a secret, or all, by the time at which they run out."""
@@ -132,7 +132,7 @@ class Leases:
 
         def revoked(loaded: Loaded) -> Revoked | None:
             now = self._now()
-            running.extend(one for one in chosen(loaded) if one.until > now)
+            running.extend(one for one in chosen(loaded) if not _over(one, now))
             if len(running) > REVOKED_MAX:
                 raise SecretRefused(f"{len(running):,} leases would be revoked, and {REVOKED_MAX:,} at once are the "
                                     "most: take a longer path")
@@ -140,7 +140,7 @@ class Leases:
 
         done = self._vault.change(revoked)
         now = done.now if done else 0
-        return tuple(msgspec.structs.replace(_lease(one), until=now, most=now) for one in running)
+        return tuple(msgspec.structs.replace(_lease(one), until=now, most=0) for one in running)
 
     def _now(self) -> int:
         return self._vault.clock.wall_ms()
@@ -151,6 +151,11 @@ def _known(loaded: Loaded, id: str) -> Leased:
     if found is None:
         raise SecretNotFound(f"there is no lease {ascii(id)[:40]}: it was ended")
     return found
+
+
+def _over(lease: Lease | Leased, now: int) -> bool:
+    """Has it run out? What was revoked has, whatever the clock says later."""
+    return now >= lease.until or not lease.most  # guard: revoked for good
 
 
 def _lease(entry: Leased) -> Lease:

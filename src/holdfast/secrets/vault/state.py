@@ -150,7 +150,7 @@ class Holding:
                     self.leases.pop(one, None)
             case Revoked(ids, now):
                 for one in ids:
-                    self.leases[one] = msgspec.structs.replace(self.leases[one], until=now, most=now)
+                    self.leases[one] = msgspec.structs.replace(self.leases[one], until=now, most=0)
 
     def entries(self, gone: frozenset[tuple[str, int]] = frozenset()) -> Iterator[tuple[Entry, Item | None]]:
         """All that a new file has to say, and whose sealed value goes with it. gone: versions to be destroyed."""

@@ -37,7 +37,7 @@ from ..contract import Ability, Found, State, Version
 from ..names import CURRENT, check_label, check_name, check_value
 from .entries import Entry, Kept, Written
 from .file import Entropy, Loaded, VaultFile
-from .form import NONCE, Head, Header, Slot, Unfit
+from .form import NONCE, SLOTS_MAX, Head, Header, Slot, Unfit
 from .keys import KEY, open_slot, seal_slot
 from .pin import FilePin, Pin
 from .seals import Seal
@@ -45,7 +45,6 @@ from .state import Item
 
 #: Where pins are when nothing else is said.
 PINS: Final = Path(".local") / "state" / "holdfast" / "vaults"
-SLOTS_MAX: Final = 16
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Entry | None)
@@ -317,6 +316,8 @@ class Vault:
         vault = cls._of(path, pin, clock, entropy)
         file = vault.file
         with file.locked(alone=True):
+            if file.store_there() not in (None, header.store):  # guard: nothing is restored over another vault
+                raise SecretRefused(f"there is another vault at {file.path}: take another path, or move it away")
             there = pin.read(header.store)
             if there is not None and not there.same(head) and not adopt:  # guard: restored on purpose only
                 raise SecretRefused(f"the vault had come to generation {there.generation} on this machine, and the "
