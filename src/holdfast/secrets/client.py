@@ -39,12 +39,13 @@ import msgspec
 
 from .._base.chance import Chance, new_id, system_chance
 from .._base.clock import Clock, Instant, SystemClock
-from .._base.events import log
+from .._base.events import Events, SecretStale, log
 from .._base.secret import Resolver, Secret, SecretRef
 from ..errors import HoldfastError, SecretDenied, SecretNotFound, SecretUnavailable
 from .contract import Found, SecretStore
 from .names import check_name
 from .rotation.registry import LEASE_S, Heart, Registry
+from .watched import WatchedStore
 
 __all__ = ["Known", "Secrets"]
 
@@ -106,12 +107,17 @@ class Secrets:
     stale_s_max: a store that is away for longer makes reads fail with what it said; None: never.
     linger_s: a value that ``get`` or ``resolver`` gave out counts as used for so long; longer than a log-in takes.
     lease_s: see ``Registry``.
+    events: hear of each call that the store is asked, and of each time that it is away and the last known value stands.
     """
 
     def __init__(self, store: SecretStore, *, registry: Registry | None = None, who: str | None = None,
                  fresh_s: float = 5.0, stale_s_max: float | None = None, linger_s: float = 5.0,
-                 lease_s: float = LEASE_S, clock: Clock | None = None, chance: Chance | None = None) -> None:
-        self._store, self._clock = store, clock or SystemClock()
+                 lease_s: float = LEASE_S, clock: Clock | None = None, chance: Chance | None = None,
+                 events: Events | None = None) -> None:
+        self._events = events or Events()
+        watched = events is None or isinstance(store, WatchedStore)
+        self._store: SecretStore = store if watched else WatchedStore(store, self._events.emit)
+        self._clock = clock or SystemClock()
         self._fresh_s, self._stale_s_max, self._linger_s = fresh_s, stale_s_max, linger_s
         self.who = who or f"{socket.gethostname()}-{os.getpid()}-{new_id(chance or system_chance())[:8]}"
         self._heart = Heart(registry, self.who, self._clock, lease_s=lease_s, lost=self._lost) if registry else None
@@ -283,6 +289,7 @@ class Secrets:
         if use.found is None or (self._stale_s_max is not None and age_s > self._stale_s_max):
             raise error
         log.debug("secrets: %s is given out as it was %.0f s ago: %s", use.name, age_s, use.away)
+        self._events.emit(SecretStale(scheme=self._store.scheme, secret=use.name, age_s=age_s))  # guard: away is told
         return use.found
 
     def _resolved(self, ref: SecretRef, /) -> Secret[str]:

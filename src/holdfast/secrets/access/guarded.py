@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from ..._base.clock import Clock, WallMs
+from ..._base.events import Event, SecretAsked
 from ..._base.secret import Secret
 from ...errors import ConfigurationError, HoldfastError, SecretDenied, SecretUnavailable
 from ..contract import Ability, Found, SecretStore, Version
@@ -28,6 +29,9 @@ from .policy import Action, Asked, Verdict
 from .tokens import Holder
 
 T = TypeVar("T")
+
+#: Of actions the words of ``SecretAsked``; what changes a policy, or who may what, is a write.
+_TOLD = {Action.READ: "read", Action.LIST: "list", Action.ROTATE: "label", Action.DESTROY: "destroy"}
 
 
 class Judge(Protocol):
@@ -57,12 +61,15 @@ class Guarded:
     policy: says what may be done. audit: where it is recorded. approvals: those that are open, for rules that want
     some; None: there are none. Raises SecretDenied for what is not allowed, also for names that there are not: who may
     not read a path does not learn what is in it. Lists leave out what may not be listed.
+
+    tell: hears of each denial, for who asks this store directly; a ``WatchedStore`` around it tells them as well, so
+    give one of the two.
     """
 
     def __init__(self, store: SecretStore, who: Holder, policy: Judge, audit: Recorder, clock: Clock, *,
-                 approvals: Approvals | None = None) -> None:
+                 approvals: Approvals | None = None, tell: Callable[[Event], None] = lambda _: None) -> None:
         self._store, self._who, self._policy, self._audit = store, who, policy, audit
-        self._clock, self._approvals = clock, approvals
+        self._clock, self._approvals, self._tell = clock, approvals, tell
 
     @property
     def scheme(self) -> str:
@@ -142,6 +149,8 @@ class Guarded:
                 self._approvals is None or not self._approvals.spend(asked, verdict.wanted, self._clock.now())):
             verdict = Verdict(False, "its approvals were spent meanwhile", verdict.wanted)
         if not verdict.allowed:
+            self._tell(SecretAsked(scheme=self.scheme, action=_TOLD.get(action, "write"), outcome="denied", secret=name,
+                                   who=self._who.who, seconds=0.0))
             self._record(action, name, "denied", verdict.why)
             raise SecretDenied(f"{self._who.who} may not {action.value} {name}: {verdict.why}")
         return verdict

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ..._base.clock import Clock, Instant, SystemClock, WallMs
-from ..._base.events import log
+from ..._base.events import Events, SecretSubscribersStood, log
 from ...errors import HoldfastError
 from ..contract import SecretStore
 from .runner import Report, Rotation
@@ -46,12 +46,16 @@ class _State:
 
 
 class Keeper:
-    """Tends secrets. rotations: by name, with their schedules. told: called with each report, finished or not."""
+    """Tends secrets. rotations: by name, with their schedules. told: called with each report, finished or not.
+    events: after each round hear of the open rotation that waits for most processes; what the rotations tell is for
+    those that they were given.
+    """
 
     def __init__(self, store: SecretStore, rotations: Mapping[str, tuple[Rotation, Schedule]], *,
-                 told: Callable[[Report], None] | None = None, clock: Clock | None = None) -> None:
+                 told: Callable[[Report], None] | None = None, clock: Clock | None = None,
+                 events: Events | None = None) -> None:
         self._store, self._rotations, self._told = store, dict(rotations), told
-        self._clock = clock or SystemClock()
+        self._clock, self._events = clock or SystemClock(), events or Events()
         self._states = {name: _State() for name in self._rotations}
 
     def run(self, ending: threading.Event, *, every_s: float = 10.0) -> None:
@@ -76,6 +80,23 @@ class Keeper:
                 log.exception("secrets: %s was not rotated, try %d", name, state.failures)
             else:
                 self._states[name] = _State()
+        self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        """One event a round, of the worst: the gauge has no names, and one that waits for nobody would hide another."""
+        worst: Report | None = None
+        for name, (rotation, _) in self._rotations.items():
+            try:
+                report = rotation.report(name)
+            except HoldfastError as error:
+                log.debug("secrets: whom the rotation of %s waits for cannot be seen: %s", name, error)
+                continue
+            if report is not None and (worst is None or len(report.stragglers) > len(worst.stragglers)):
+                worst = report  # guard: the worst is told
+        if worst is not None:
+            live = sum(one.live for one in worst.subscribers)
+            self._events.emit(SecretSubscribersStood(scheme=self._store.scheme, secret=worst.name, live=live,
+                                                     behind=len(worst.stragglers)))
 
     def inspect(self) -> tuple[Kept, ...]:
         """When each is due. Raises a SecretUnavailable."""

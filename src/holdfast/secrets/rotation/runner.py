@@ -22,7 +22,7 @@ import msgspec
 
 from ..._base.chance import Chance, new_id, system_chance
 from ..._base.clock import Clock, SystemClock, WallMs
-from ..._base.events import log
+from ..._base.events import Events, SecretRotated, SecretRotationStage, log
 from ..._base.points import reached
 from ..._base.secret import Secret
 from ...errors import HoldfastError, RotationFailed, SecretMoved, SecretNotFound
@@ -85,16 +85,17 @@ class Rotation:
     poll_s: between two looks at the register. tries: of a step that a service does not answer, ``poll_s`` apart and
     doubling. lease_s: of who works on a rotation: so long after its death another one may resume it.
     keep: the old version stays in the store as ``previous``; else it is destroyed at the end.
+    events: hear of each stage, and of each end: finished, returned, or failed.
     """
 
     def __init__(self, store: SecretStore, rotator: Rotator, registry: Registry, *, grace_s: float = 0.0,
                  wait_s: float = 60.0, poll_s: float = 0.5, tries: int = 3, lease_s: float = LEASE_S, keep: bool = True,
                  clock: Clock | None = None, chance: Chance | None = None,
-                 sleep: Callable[[float], None] = time.sleep) -> None:
+                 sleep: Callable[[float], None] = time.sleep, events: Events | None = None) -> None:
         self._store, self._rotator, self._registry = store, rotator, registry
         self._records = Records(store)
         self._grace_s, self._wait_s, self._poll_s, self._tries = grace_s, wait_s, poll_s, tries
-        self._keep = keep
+        self._keep, self._events = keep, events or Events()
         self._clock, self._chance, self._sleep = clock or SystemClock(), chance or system_chance(), sleep
         self.who = f"rotator-{os.getpid()}-{new_id(self._chance)[:8]}"
         self._heart = Heart(registry, self.who, self._clock, lease_s=lease_s)
@@ -112,7 +113,7 @@ class Rotation:
         record = begun(last, Record(id=new_id(self._chance), before=labels.get(CURRENT, 0), latest=latest,
                                     previous=labels.get(PREVIOUS, 0), begun_ms=now, since_ms=now, holder=self.who))
         with self._at_work(name):
-            return self._drive(name, record, self._records.write(name, record, at))
+            return self._told(name, record, self._records.write(name, record, at))
 
     def resume(self, name: str) -> Report | None:
         """Goes on with a rotation whose rotator died, or gave up waiting; None: there is none.
@@ -125,7 +126,7 @@ class Rotation:
         self._refuse_another(name, record)
         with self._at_work(name):
             taken = msgspec.structs.replace(record, holder=self.who)
-            return self._drive(name, taken, self._records.write(name, taken, at))
+            return self._told(name, taken, self._records.write(name, taken, at))
 
     def abort(self, name: str, why: str = "it was aborted") -> Report:
         """Brings the old value into force again and revokes the new one; whoever works on the rotation stops.
@@ -137,7 +138,7 @@ class Rotation:
             raise RotationFailed(f"no rotation of {name} is under way")
         back = msgspec.structs.replace(returned(record, why, self._clock.wall_ms()), holder=self.who)
         with self._at_work(name):
-            return self._drive(name, back, self._records.write(name, back, at))
+            return self._told(name, back, self._records.write(name, back, at))
 
     def report(self, name: str) -> Report | None:
         """How the latest rotation stands; None: there was none."""
@@ -149,6 +150,31 @@ class Rotation:
         self._heart.close()
 
     # -- through the stages
+
+    def _told(self, name: str, record: Record, at: int) -> Report:
+        """As ``_drive``, and its end is told, once however it came."""
+        try:
+            report = self._drive(name, record, at)
+        except HoldfastError:
+            self._failed(name, record)
+            raise
+        if step_of(msgspec.structs.replace(record, stage=report.stage)) is None:
+            self._ended(name, record, "finished" if report.finished else "returned")
+        return report
+
+    def _failed(self, name: str, record: Record) -> None:
+        """It went back, or stands where it did; where somebody else goes on with it, he tells."""
+        try:
+            kept, _ = self._records.read(name)
+        except HoldfastError:
+            kept = None
+        if kept is None or (kept.id, kept.holder) == (record.id, self.who):
+            back = kept is not None and kept.stage is Stage.ROLLED_BACK
+            self._ended(name, record, "returned" if back else "failed")  # guard: a rotation that failed is told
+
+    def _ended(self, name: str, record: Record, outcome: str) -> None:
+        seconds = max(0, self._clock.wall_ms() - record.begun_ms) / 1000
+        self._events.emit(SecretRotated(scheme=self._store.scheme, secret=name, outcome=outcome, seconds=seconds))
 
     def _drive(self, name: str, record: Record, at: int) -> Report:
         until = self._clock.now() + self._wait_s
@@ -171,6 +197,7 @@ class Rotation:
                 log.warning("secrets: the rotation of %s goes back, since %s", name, said)
                 back = returned(record, f"{step.value}: {said}", self._clock.wall_ms())
                 at = self._records.write(name, back, at)
+                self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=back.stage.value))
                 try:
                     outcome = _went_back(self._drive(name, back, at))  # guard: a failed stage goes back
                 except HoldfastError as error:
@@ -179,6 +206,7 @@ class Rotation:
                                      + outcome) from cause
             record = further(record, self._clock.wall_ms(), after=after)
             at = self._records.write(name, record, at)
+            self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=record.stage.value))
         return self._report(name, record)
 
     def _create(self, name: str, record: Record) -> int:

@@ -234,3 +234,15 @@ def test_the_audit_of_all_that_holds(as_, folder, log):
     found = verify(folder, Secret(KEY))
     assert found.broken is None
     assert found.entries > 60
+
+
+def test_a_denial_is_told_and_what_is_allowed_is_not(as_):
+    told = []
+    store = as_("reader", tell=told.append)
+    store.get("shop/db")
+    for denied in (lambda: store.get("bank/db"), lambda: store.destroy("shop/db")):
+        with pytest.raises(SecretDenied):
+            denied()
+    assert [(one.action, one.outcome, one.secret, one.who) for one in told] == [
+        ("read", "denied", "bank/db", "me"), ("destroy", "denied", "shop/db", "me")]
+    assert PLANTED.decode() not in repr(told)

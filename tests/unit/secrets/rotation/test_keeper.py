@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from holdfast._base.events import Events
+from holdfast._base.secret import Secret
 from holdfast.errors import RotationFailed
 from holdfast.secrets.rotation import Stage
 from holdfast.secrets.rotation.keeper import Keeper
@@ -115,3 +117,21 @@ def test_it_runs_until_it_is_told_to_end(world, made):
     ending.set()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_of_rotations_that_wait_the_worst_is_told_whichever_is_tended_last(world):
+    told = []
+    for name in ("a", "z"):
+        world.store.put(name, Secret(b"planted"))
+    for who in ("web-1", "web-2"):
+        world.uses(who, 1, lease_s=DAY_S * 2)
+    rotations = {name: (world.rotation(), Schedule(age_s=DAY_S)) for name in ("a", NAME, "z")}
+    keeper = Keeper(world.store, rotations, clock=world.clock, events=Events(told.append))
+    keeper.tend()
+    assert told == []  # nothing was rotated yet
+    world.clock.advance(DAY_S)
+    keeper.tend()
+    assert [(one.secret, one.live, one.behind) for one in told] == [(NAME, 2, 2)]
+    world.uses("web-1", 2), world.uses("web-2", 2)
+    keeper.tend()
+    assert told[-1].behind == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast._base.events import Events, SecretRotated
 from holdfast._base.secret import Secret
 from holdfast.errors import (
     ConfigurationError,
@@ -388,3 +389,51 @@ def test_records_are_not_rotated_and_what_cannot_compare_keeps_none(world):
         world.rotation().rotate("holdfast.rotation/db/app")
     with pytest.raises(ConfigurationError, match="cannot be rotated"):
         Rotation(EnvironmentStore(environ={}), world.service, world.registry)
+
+
+def ends(told):
+    return [one.outcome for one in told if isinstance(one, SecretRotated)]
+
+
+def stages(told):
+    return [one.stage for one in told if not isinstance(one, SecretRotated)]
+
+
+def test_each_stage_and_the_end_are_told(world):
+    told = []
+    world.rotation(events=Events(told.append)).rotate(NAME)
+    assert stages(told) == ["created", "set", "tested", "current", "drained", "disabled", "finished"]
+    assert ends(told) == ["finished"]
+    assert "planted" not in repr(told)
+
+
+def test_one_that_went_back_is_told_once_and_one_that_waits_has_not_ended(world):
+    told = []
+    world.service.failing["test"] = [RotationFailed("no")]
+    rotation = world.rotation(events=Events(told.append))
+    with pytest.raises(RotationFailed):
+        rotation.rotate(NAME)
+    assert (stages(told), ends(told)) == (["created", "set", "back", "returned", "rolled-back"], ["returned"])
+    world.uses("web-1", 1)
+    told.clear()
+    assert not rotation.rotate(NAME).finished
+    assert ends(told) == []
+    rotation.abort(NAME)
+    assert ends(told) == ["returned"]
+
+
+def test_one_that_stays_in_its_stage_failed_and_one_that_another_goes_on_with_did_not(world):
+    told = []
+    world.service.failing["disable"] = [RotationFailed("no")]
+    rotation = world.rotation(events=Events(told.append))
+    with pytest.raises(RotationFailed, match="stays in stage"):
+        rotation.rotate(NAME)
+    assert ends(told) == ["failed"]
+    rotation.resume(NAME)
+    assert ends(told) == ["failed", "finished"]
+    world.uses("web-1", 2)
+    told.clear()
+    world.slept = lambda: (setattr(world, "slept", lambda: None), world.rotation().abort(NAME))
+    with pytest.raises(RotationFailed, match="another rotator goes on"):
+        rotation.rotate(NAME)
+    assert ends(told) == []
