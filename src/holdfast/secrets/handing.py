@@ -102,18 +102,31 @@ def _held(name: str, value: Secret[bytes]) -> int:
     shown = value.reveal()
     if _in_memory():
         descriptor = os.memfd_create("holdfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.write(descriptor, shown)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        fcntl.fcntl(descriptor, _ADD_SEALS, _SEALS)  # nobody changes it any more
+        try:
+            _write(descriptor, shown)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            fcntl.fcntl(descriptor, _ADD_SEALS, _SEALS)  # nobody changes it any more
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
     if len(shown) > PIPE_MAX:
         raise ConfigurationError(f"{name} has {len(shown):,} bytes, and {PIPE_MAX:,} can be handed on by a pipe")
     reading, writing = os.pipe()
     try:
-        os.write(writing, shown)
+        _write(writing, shown)
+    except BaseException:
+        os.close(reading)
+        raise
     finally:
         os.close(writing)
     return reading
+
+
+def _write(descriptor: int, shown: bytes) -> None:
+    rest = memoryview(shown)
+    while rest:  # guard: handed on whole
+        rest = rest[os.write(descriptor, rest):]
 
 
 def _in_memory() -> bool:

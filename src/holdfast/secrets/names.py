@@ -40,6 +40,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Can it be one? For names that others gave."""
+    return not _wrong(name)
+
+
 def check_prefix(prefix: str) -> str:
     """The beginning of names, whole parts only; empty for all of them. A slash at its end is let go."""
     bare = prefix.removesuffix("/")

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
@@ -111,7 +112,7 @@ def scan(root: Path, known: Known | None = None, *, skip: Collection[str] = SKIP
     """What lies about at or below ``root``, in order of path. skip: names, or patterns of paths, that are left out.
     ignored: fingerprints. unread: told of files that cannot be read. Links are not followed."""
     held, left_out = known or Known({}), frozenset(ignored)
-    for path in _files(root, tuple(skip)):
+    for path in _files(root, tuple(skip), unread):
         shown = path.relative_to(root).as_posix() if path != root else path.name
         try:
             with path.open("rb") as file:
@@ -132,16 +133,25 @@ def scan_bytes(path: str, data: bytes, known: Known | None = None) -> list[Leak]
     return list(_of_file(path, read, known or Known({})))
 
 
-def _files(root: Path, skip: tuple[str, ...]) -> Iterator[Path]:
+def _files(root: Path, skip: tuple[str, ...], unread: Callable[[Unread], None]) -> Iterator[Path]:
     if root.is_file():
         yield root
         return
-    for folder, folders, files in os.walk(root):
+
+    def shut(error: OSError) -> None:
+        unread(Unread(os.path.relpath(error.filename, root), error.strerror or type(error).__name__))
+
+    for folder, folders, files in os.walk(root, onerror=shut):  # guard: what was not looked into is said
         at = Path(folder)
         folders[:] = sorted(name for name in folders if not _skipped(at / name, root, skip))
         for name in sorted(files):
             path = at / name
-            if path.is_file() and not path.is_symlink() and not _skipped(path, root, skip):
+            try:
+                wanted = stat.S_ISREG(path.lstat().st_mode)
+            except OSError as error:
+                shut(error)
+                continue
+            if wanted and not _skipped(path, root, skip):
                 yield path
 
 

@@ -79,3 +79,28 @@ def test_without_files_in_memory_there_are_pipes_that_take_so_much(monkeypatch):
                      descriptors=handed.descriptors) == b"planted\n"
     with pytest.raises(ConfigurationError, match="by a pipe"):
         Handed(VALUES)
+
+
+@linux
+def test_a_secret_that_is_taken_in_parts_is_handed_on_whole(monkeypatch):
+    original = os.write
+    monkeypatch.setattr("os.write", lambda descriptor, data: original(descriptor, bytes(data)[:1000]))
+    with Handed({"a": Secret(b"k" * 5_500)}) as handed:
+        assert Path(handed.path("a")).read_bytes() == b"k" * 5_500
+
+
+@linux
+def test_where_one_cannot_be_held_none_is_left_open(monkeypatch):
+    before, made = set(Path("/proc/self/fd").iterdir()), []
+    original = os.write
+
+    def failing(descriptor, data):
+        made.append(descriptor)
+        if len(made) > 1:
+            raise OSError(28, "No space left on device")
+        return original(descriptor, data)
+
+    monkeypatch.setattr("os.write", failing)
+    with pytest.raises(OSError, match="space"):
+        Handed({"a": Secret(b"one"), "b": Secret(b"two")})
+    assert set(Path("/proc/self/fd").iterdir()) == before

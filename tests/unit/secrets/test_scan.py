@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -118,3 +120,19 @@ def test_time_is_linear_in_what_is_hostile(text):
 
     small = max(seconds(text[:len(text) // 4]), 0.005)
     assert seconds(text) < 20 * small
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_and_not_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "shut").mkdir()
+    original = os.scandir
+
+    def listed(path):
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr("os.scandir", listed)
+    unread = []
+    assert list(scan(tmp_path, unread=unread.append)) == []
+    assert [(one.path, one.why) for one in unread] == [("shut", "Permission denied")]

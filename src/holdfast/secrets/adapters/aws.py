@@ -33,10 +33,12 @@ from ...errors import (
 )
 from ..contract import Ability, Found, State, Version
 from ..labels import check_latest, check_move
-from ..names import CURRENT, PENDING, PREVIOUS, below, check_label, check_name, check_prefix, check_value
+from ..names import CURRENT, PENDING, PREVIOUS, below, check_label, check_name, check_prefix, check_value, is_name
 
 #: Bytes of a value, by the service.
 AWS_VALUE_MAX: Final = 65_536
+#: Times that a version is written whose number somebody else took meanwhile.
+TRIES: Final = 8
 #: Days for which a deleted secret can come back.
 RECOVERY_DAYS: Final = 7
 
@@ -85,14 +87,15 @@ class AwsStore:
         shown = check_value(value.reveal())
         if len(shown) > AWS_VALUE_MAX:
             raise ConfigurationError(f"{check_name(name)} has {len(shown):,} bytes, and AWS keeps {AWS_VALUE_MAX:,}")
-        while True:
+        for left in reversed(range(TRIES)):
             latest = max((one.number for one in self._versions(name, missing_ok=True)), default=0)
             check_latest(name, latest, expect)
             try:
                 return self._write(name, shown, check_label(label), latest + 1)
             except SecretMoved:
-                if expect is not None:
+                if expect is not None or not left:
                     raise
+        raise AssertionError("the last try returns or raises")
 
     def label(self, name: str, label: str, version: int | None, *, expect: int | None = None) -> None:
         """See ``SecretStore``."""
@@ -115,7 +118,7 @@ class AwsStore:
         while True:
             page = self._called(prefix or "secrets", partial(self._client.list_secrets, **asked))
             found += [name for one in page["SecretList"] if "DeletedDate" not in one
-                      and (name := self._bare(one["Name"])) is not None and below(name, prefix)]
+                      and (name := self._bare(one["Name"])) is not None and below(name, prefix) and is_name(name)]
             if not page.get("NextToken"):
                 return tuple(sorted(found))
             asked = {"NextToken": page["NextToken"]}

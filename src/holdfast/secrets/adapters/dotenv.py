@@ -7,6 +7,7 @@ The file is read anew when it changed. It is not encrypted: whoever reads the fi
 from __future__ import annotations
 
 import io
+import os
 import threading
 from pathlib import Path
 from typing import ClassVar, Final
@@ -46,7 +47,7 @@ class DotenvStore(EnvironmentStore):
     def _refresh(self, name: str) -> None:
         try:
             with self._path.open("rb") as file:
-                at = self._path.stat()
+                at = os.fstat(file.fileno())  # guard: of what is read
                 seen = (at.st_ino, at.st_mtime_ns, at.st_size)
                 if seen == self._seen:
                     return

@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from ..._base.clock import Clock, WallMs
+from ..._base.clock import Clock, SystemClock, WallMs
 from ..._base.secret import Secret
 from ...errors import SecretMoved, SecretNotFound, SecretUnavailable
 from ..contract import Ability, Found, State, Version
 from ..labels import check_latest, check_move
-from ..names import CURRENT, PREVIOUS, below, check_label, check_name, check_prefix, check_value
+from ..names import CURRENT, PREVIOUS, check_label, check_name, check_prefix, check_value, is_name
 from .kv2_session import Login, Session, Words, path_of
 
 _LABEL: Final = "holdfast_"
@@ -74,7 +74,7 @@ class Kv2Store:
 
     def __init__(self, address: str, login: Login, *, mount: str = "secret", field: str = "value", namespace: str = "",
                  ca: str | None = None, timeout_s: float = 5.0, clock: Clock | None = None) -> None:
-        self._mount, self._field = mount, field
+        self._mount, self._field, self._wall = mount, field, (clock or SystemClock()).wall_ms
         self._session = Session(address, login, namespace=namespace, ca=ca, timeout_s=timeout_s, clock=clock)
 
     def get(self, name: str, *, version: int | None = None, label: str = CURRENT) -> Found:
@@ -126,7 +126,7 @@ class Kv2Store:
         """See ``SecretStore``; with ``expect`` it is looked at first, not compared in the same step."""
         check_label(label)
         meta = self._meta(name)
-        past, (latest, marks) = _versions(name, meta), _marks(meta)
+        past, (latest, marks) = _versions(name, meta, self._wall()), _marks(meta)
         held = marks.at(label, latest)
         check_move(name, label, version, held=held, expect=expect, live=lambda number: any(
             one.number == number and one.state is State.LIVE for one in past))
@@ -140,12 +140,12 @@ class Kv2Store:
     def names(self, prefix: str = "") -> tuple[str, ...]:
         """See ``SecretStore``. A request for each folder, and one for each name."""
         prefix = check_prefix(prefix)
-        return tuple(sorted(name for name in self._listed("") if below(name, prefix) and any(
-            one.state is State.LIVE for one in self.history(name))))
+        found = {prefix, *self._listed(prefix)}  # what is called as the folder is not listed in it
+        return tuple(sorted(name for name in found if is_name(name) and self._alive(name)))
 
     def history(self, name: str) -> tuple[Version, ...]:
         """See ``SecretStore``. Those that the server still keeps."""
-        return _versions(name, self._meta(check_name(name)))
+        return _versions(name, self._meta(check_name(name)), self._wall())
 
     def delete(self, name: str, *, version: int | None = None) -> None:
         """See ``SecretStore``."""
@@ -162,6 +162,12 @@ class Kv2Store:
     def close(self) -> None:
         """See ``SecretStore``."""
         self._session.close()
+
+    def _alive(self, name: str) -> bool:
+        try:
+            return any(one.state is State.LIVE for one in self.history(name))
+        except SecretNotFound:
+            return False
 
     def _data(self, name: str, version: int | None) -> Words:
         path = self._path("data", name) + (f"?version={version}" if version is not None else "")
@@ -232,10 +238,10 @@ def _marks(meta: Words) -> tuple[int, Marks]:
     return _count(meta.get("current_version")), Marks.of(meta.get("custom_metadata"))
 
 
-def _versions(name: str, meta: Words) -> tuple[Version, ...]:
+def _versions(name: str, meta: Words, now: WallMs) -> tuple[Version, ...]:
     """The latest first. Raises SecretNotFound where there are none."""
     latest, marks = _marks(meta)
-    found = [Version(int(number), _ms(one.get("created_time")), marks.of_version(int(number), latest), _state(one))
+    found = [Version(int(number), _ms(one.get("created_time")), marks.of_version(int(number), latest), _state(one, now))
              for number, one in (meta.get("versions") or {}).items()]
     if not found:
         raise SecretNotFound(f"there is no secret {name}")
@@ -246,10 +252,11 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _state(one: Mapping[str, Any]) -> State:
+def _state(one: Mapping[str, Any], now: WallMs) -> State:
     if one.get("destroyed"):
         return State.DESTROYED
-    return State.DELETED if one.get("deletion_time") else State.LIVE
+    ends = one.get("deletion_time")  # known from the first where versions are deleted after a while
+    return State.DELETED if ends and _ms(ends) <= now else State.LIVE
 
 
 def _ms(text: Any) -> WallMs:

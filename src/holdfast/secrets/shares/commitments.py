@@ -23,7 +23,7 @@ import msgspec
 
 from ..._base.secret import Secret
 from ...errors import ConfigurationError, QuorumLost, SecretsDamaged
-from .field import interpolate, points
+from .field import SHARES_MAX, interpolate, points
 from .share import SALT_BYTES, SET_BYTES, Share
 
 _DOMAIN: Final = b"holdfast secret share 1\0"
@@ -106,7 +106,9 @@ def _mixed(shares: Sequence[Share], against: Commitments) -> dict[int, str]:
     for share in shares:
         bare = msgspec.structs.replace(against, digests=(b"",) * 255)
         other = seen.setdefault(share.index, share)
-        if (share.set_id, share.epoch, share.threshold) != (bare.set_id, bare.epoch, bare.threshold):
+        if not 1 <= share.index <= SHARES_MAX:
+            found[share.index] = "is none of this set"
+        elif (share.set_id, share.epoch, share.threshold) != (bare.set_id, bare.epoch, bare.threshold):
             found[share.index] = f"is of another set, or of another epoch, than share {shares[0].index}"
         elif other.data != share.data:
             found[share.index] = "was given twice, with different contents"

@@ -73,9 +73,12 @@ class Share(msgspec.Struct, frozen=True):
         return share
 
     def to_text(self) -> Secret[str]:
-        """As text to be typed, in groups."""
+        """As text to be typed, in groups. Raises ConfigurationError for a share that ``from_text`` would not take."""
         raw = self.to_bytes().reveal()
         length = -(-len(raw) * 8 // 5)
+        if len(BEGIN) + length + -(-length // _GROUP) > _TEXT_MAX:  # guard: what is given out can be read back
+            raise ConfigurationError(f"a share of {len(self.data.reveal()):,} bytes is too long to be typed: encrypt "
+                                     "what is large with a key of 32 bytes, and split the key")
         number = int.from_bytes(raw, "big") << length * 5 - len(raw) * 8
         signs = "".join(_SIGNS[number >> 5 * n & 31] for n in reversed(range(length)))
         return Secret("-".join([BEGIN, *(signs[n:n + _GROUP] for n in range(0, length, _GROUP))]))

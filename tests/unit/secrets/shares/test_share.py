@@ -155,3 +155,19 @@ def test_a_commitment_to_one_byte_tells_nothing_without_its_salt():
 def test_nothing_is_not_split():
     with pytest.raises(ConfigurationError, match="empty"):
         made(b"")
+
+
+def test_what_could_not_be_typed_back_is_not_given_as_text():
+    longest = 2_096
+    share = made(secret=b"x" * longest, k=1, n=1)[0][0]
+    assert Share.from_text(share.to_text().reveal()) == share
+    with pytest.raises(ConfigurationError, match="split the key"):
+        made(secret=b"x" * (longest + 1), k=1, n=1)[0][0].to_text()
+
+
+def test_a_share_of_no_set_does_not_say_what_the_secret_is():
+    """The point 0 is the secret itself."""
+    (one, two, *_), _ = made(k=2, n=3)
+    for index in (0, 256, -1):
+        with pytest.raises(SecretsDamaged, match="none of this set"):
+            restore([one, msgspec.structs.replace(two, index=index)])
