@@ -26,7 +26,8 @@ from .names import check_name
 #: What a pipe takes without anybody who reads.
 PIPE_MAX: Final = 65_536
 
-_PLACE: Final = re.compile(r"\{([^{}\s]+)\}")
+#: Not a shell's ``${NAME}``, nor ``{{…}}``, nor JSON.
+_PLACE: Final = re.compile(r"(?<![${])\{([^{}\s\"']+)\}(?!\})")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Of fcntl.h; Python 3.11 has no names for all of them.
 _ADD_SEALS, _SEALS = 1033, 0x0001 | 0x0002 | 0x0004 | 0x0008

@@ -51,6 +51,13 @@ def test_nobody_changes_them_and_they_are_in_no_folder():
     assert "planted" not in repr(handed)
 
 
+@pytest.mark.parametrize("argument", ['{"a":1}', "echo ${HOME}", "{{x}}", "{'a'}", "{print $1}"], ids=range(5))
+def test_what_others_write_in_braces_is_theirs(argument):
+    assert wanted({}, [argument]) == ()
+    with Handed({}) as handed:
+        assert handed.arguments([argument]) == [argument]
+
+
 def test_names_are_taken_from_variables_and_places():
     assert wanted({"A": "x/y"}, ["--key={k}", "{x/y}", "plain", "{not a name}"]) == ("x/y", "k")
     for places, arguments in (({"a b": "x"}, []), ({"A": "../x"}, []), ({}, ["{../x}"])):

@@ -87,7 +87,7 @@ class VaultFile:
     """path: of the vault. Not thread-safe: the vault is."""
 
     def __init__(self, path: Path, pin: Pin, entropy: Entropy) -> None:
-        self.path: Final = path.resolve()
+        self.path: Final = Path(os.path.realpath(path))  # a circle of links is told as it is opened
         self._pin, self._entropy = pin, entropy
         self._loaded: Loaded | None = None
         self._descriptor = -1

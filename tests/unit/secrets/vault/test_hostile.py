@@ -123,6 +123,9 @@ def test_what_is_no_file_is_said_to_be_none_and_nobody_waits_for_it(tmp_path):
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(SecretsUnreachable, match="is no file"):
             Vault.open(path, PHRASE, pin=pin_of(tmp_path))
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SecretsUnreachable, match="loop"):
+        Vault.open(tmp_path / "loop", PHRASE, pin=pin_of(tmp_path))
 
 
 def test_of_a_large_file_no_more_is_read_than_a_header_has(tmp_path, monkeypatch):
