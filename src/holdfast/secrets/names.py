@@ -3,7 +3,8 @@
 
 A name is a path, ``team/service/password``: what policies go by. The same rules hold in every scheme, so that secrets
 can move from one to another: no empty part, none that is ``.`` or ``..``, nothing that does not print, and one way only
-to write it (Unicode's NFC), or two names would look the same.
+to write it (Unicode's NFC), or two names would look the same. Letters of several scripts that look alike are not told
+apart: nobody could write his own language then.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ CURRENT: Final = "current"
 PENDING: Final = "pending"
 PREVIOUS: Final = "previous"
 
+#: Signs that count as printable and show nothing: fillers, blanks of other scripts, what chooses a variant.
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _LABEL: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -84,7 +88,8 @@ def _wrong(name: str) -> str:
     rules = (
         (not name, "it is empty"),
         (size > NAME_MAX, f"it has {size} bytes, and {NAME_MAX} are the most"),
-        (not name.isprintable() or " " in name, "there is a blank in it, or what does not print"),
+        (not name.isprintable() or " " in name or bool(_UNSEEN.search(name)),
+         "there is a blank in it, or what does not print"),
         (not unicodedata.is_normalized("NFC", name), "it is not in Unicode's form NFC"),
         (any(part in ("", ".", "..") for part in parts), "a part of its path is empty, or leads out of it"),
         (any(len(part.encode()) > PART_MAX for part in parts), f"a part has more than {PART_MAX} bytes"),

@@ -24,6 +24,7 @@ REFUSED = {
     "here": ("a/./b", "leads out"), "two slashes": ("a//b", "leads out"), "slash at the end": ("a/", "leads out"),
     "blank": ("a b", "blank"), "line": ("a\nb", "blank"), "zero": ("a\0b", "blank"),
     "wide blank": ("a\u3000b", "blank"), "right to left": ("a\u202eb", "blank"),
+    "filler": ("prod\u3164/db", "blank"), "variant": ("prod\ufe0f/db", "blank"), "braille": ("\u2800", "blank"),
     "decomposed": ("u\u0308ber", "NFC"), "no text": ("a\ud800", "no text"),
     "star": ("a/*", "star"), "backslash": ("a\\b", "backslash"), "long": ("a/" * NAME_MAX + "a", "are the most"),
     "long part": ("a" * (PART_MAX + 1), "a part has more"),

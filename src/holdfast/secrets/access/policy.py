@@ -37,7 +37,10 @@ _EPOCH_DAY: Final = 3
 class Action(Enum):
     """What can be done. READ: a value. LIST: names, and what versions there are. WRITE: a new value, in force at once,
     labels, delete and undelete. ROTATE: a version under another label, and labels; WRITE includes it. DESTROY: for
-    good. POLICY: tokens, policies and the audit. APPROVE: what somebody else asks for."""
+    good. POLICY: tokens, policies and the audit. APPROVE: what somebody else asks for.
+
+    A rule that denies WRITE says nothing of ROTATE, which can bring a new value into force in two steps: where nobody
+    is to change anything, deny both."""
 
     READ = "read"
     LIST = "list"

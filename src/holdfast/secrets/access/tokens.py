@@ -7,7 +7,8 @@
 
 A file keeps their digests, never what they are: whoever reads it has none of them. SHA-256 is enough, since nobody
 tries out 2²⁵⁶; a slow hash would protect only what people think up. Whoever can *write* the file makes tokens: it is as
-much worth as the policy.
+much worth as the policy. Tokens end by the machine's wall clock: one that was set back makes them live longer by that
+much.
 """
 
 from __future__ import annotations
