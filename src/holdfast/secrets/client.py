@@ -82,7 +82,7 @@ class _Use:
     def __init__(self, name: str) -> None:
         self.name = name
         self.changed = threading.Condition(threading.RLock())
-        self.reading = threading.Lock()
+        self.reading, self.saying = threading.Lock(), threading.Lock()
         self.found: Found | None = None
         self.confirmed = self.tried = _NEVER
         self.away = self.unjoined = self.failed = ""
@@ -255,7 +255,7 @@ class Secrets:
         self._join(use)
         started = self._clock.now()
         try:
-            found = self._store.get(use.name)
+            found = self._changed_to(use, started)
         except (SecretNotFound, SecretDenied):
             with use.changed:
                 use.found = None
@@ -263,13 +263,25 @@ class Secrets:
         except (HoldfastError, OSError) as error:
             use.tried, use.away = self._clock.now(), _said(error)
             return self._last_known(use, error)
-        with use.changed:
-            first, use.found = use.found is None, found
-            use.confirmed = use.tried = started
-            use.away = ""
-            if first and not use.told:
-                use.told = found.version.number  # nobody has used another one
         self._settle(use)
+        return found
+
+    def _changed_to(self, use: _Use, started: Instant) -> Found:
+        """What the store has, and from here on we do. A version that is not the acknowledged one is used only after the
+        acknowledgement was taken back, and is read anew behind that: a rotation that goes back meanwhile would find us
+        at the version it goes back to, and revoke the one that we had just read."""
+        found = self._store.get(use.name)
+        with use.saying:
+            if self._heart is not None and use.acknowledged not in (0, found.version.number):
+                self._heart.beat(use.name, 0)  # guard: what is acknowledged is taken back first
+                use.acknowledged = 0
+                found = self._store.get(use.name)
+            with use.changed:
+                first, use.found = use.found is None, found
+                use.confirmed = use.tried = started
+                use.away = ""
+                if first and not use.told:
+                    use.told = found.version.number  # nobody has used another one
         return found
 
     def _join(self, use: _Use) -> None:
@@ -369,9 +381,12 @@ class Secrets:
                     self._tell(use, found)
                 if not self._wait_drained(use, found):
                     continue
-                if self._heart is not None:
-                    self._heart.beat(use.name, found.version.number)
-                use.acknowledged = found.version.number
+                with use.saying:
+                    if use.version != found.version.number:
+                        continue
+                    if self._heart is not None:
+                        self._heart.beat(use.name, found.version.number)
+                    use.acknowledged = found.version.number
         except HoldfastError as error:
             log.debug("secrets: version of %s could not be acknowledged: %s", use.name, error)
         except Exception as error:  # noqa: BLE001 - a call-back may raise anything; it is called again at the next look

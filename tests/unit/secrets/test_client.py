@@ -10,11 +10,13 @@ import time
 import pytest
 
 from holdfast._base.clock import SystemClock
+from holdfast._base.events import Events, SecretStale
 from holdfast._base.secret import Secret, SecretRef
 from holdfast.errors import SecretDenied, SecretNotFound, SecretsUnreachable, SecretUnavailable, ServerUnreachable
 from holdfast.secrets.client import Secrets
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.rotation import FolderRegistry
+from holdfast.secrets.rotation.machine import Record, Stage, stragglers
 from holdfast.secrets.rotation.registry import Heart
 from holdfast.testing import ManualClock, wait_until, wait_until_async
 
@@ -116,7 +118,7 @@ def test_call_backs_return_before_it_is_acknowledged(store, registry, made):
     secrets.get(NAME)
     store.put(NAME, Secret(b"two"))
     assert inside.wait(5)
-    stays(registry, 1)
+    stays(registry, 0)
     go_on.set()
     reaches(registry, 2)
     assert told == [b"two"]
@@ -144,7 +146,8 @@ def test_a_block_that_uses_the_old_one_is_waited_for(store, registry, made):
     with secrets.using(NAME) as found:
         store.put(NAME, Secret(b"two"))
         wait_until(lambda: secrets.get(NAME).value.reveal() == b"two", 5, "others get the new one")
-        stays(registry, 1)
+        reaches(registry, 0)
+        stays(registry, 0)
         assert secrets.inspect()[0].held == 1
         assert found.value.reveal() == b"one"
     reaches(registry, 2)
@@ -184,7 +187,7 @@ def test_on_an_event_loop(store, registry, made, arun):
         async with secrets.ausing(NAME) as found:
             store.put(NAME, Secret(b"two"))
             await wait_until_async(lambda: told, 5, "the call-back is called")
-            assert (found.version.number, acknowledged(registry)) == (1, 1)
+            assert (found.version.number, acknowledged(registry)) == (1, 0)
         await wait_until_async(lambda: acknowledged(registry) == 2, 5, "it is acknowledged")
         assert told == [(2, asyncio.get_running_loop())]
 
@@ -302,9 +305,48 @@ def test_leases_are_renewed_while_a_call_back_runs(store, registry, made):
     secrets.on_change(NAME)(lambda found: go_on.wait(5) and None)
     secrets.get(NAME)
     store.put(NAME, Secret(b"two"))
-    stays(registry, 1, 1.2)
+    reaches(registry, 0)
+    stays(registry, 0, 1.2)
     go_on.set()
     reaches(registry, 2)
+
+
+def test_who_is_changing_over_is_waited_for_by_a_way_back(store, registry, made):
+    secrets, inside, go_on = made(), threading.Event(), threading.Event()
+    secrets.get(NAME)
+    reaches(registry, 1)
+
+    @secrets.on_change(NAME)
+    def changed(found):
+        if found.version.number == 2:
+            inside.set()
+            assert go_on.wait(5)
+
+    store.put(NAME, Secret(b"two"))
+    assert inside.wait(5)
+    back = Record(id="a", stage=Stage.BACK, before=1, latest=1, after=2, begun_ms=0, since_ms=0, holder="r")
+    assert secrets.get(NAME).version.number == 2
+    assert stragglers(back, registry.present(NAME)) == ("web-0",)
+    store.label(NAME, "current", 1)
+    go_on.set()
+    reaches(registry, 1)
+    assert secrets.get(NAME).version.number == 1
+
+
+def test_what_was_read_before_the_acknowledgement_was_taken_back_is_read_again(store, registry, made):
+    secrets, beat = made(fresh_s=1000.0), registry.beat
+    secrets.get(NAME)
+    reaches(registry, 1)
+    store.put(NAME, Secret(b"two"))
+
+    def back_meanwhile(name, who, version, lease_s):
+        if version == 0:
+            store.label(NAME, "current", 1)  # a rotation went back between the read and the beat
+        beat(name, who, version, lease_s)
+
+    registry.beat = back_meanwhile
+    assert secrets.refresh(NAME).version.number == 1
+    registry.beat = beat
 
 
 def test_closing_leaves_the_register(registry, made):
@@ -346,3 +388,15 @@ def test_many_threads_never_use_what_was_acknowledged_as_left(store, registry, m
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+def test_a_store_that_is_away_is_told_with_how_old_the_value_is(store, made):
+    told, clock = [], ManualClock()
+    secrets = made(registry=None, fresh_s=1000.0, clock=clock, events=Events(told.append))
+    secrets.get(NAME)
+    assert [one.outcome for one in told] == ["done"]
+    clock.advance(7.0)
+    store.away = SecretsUnreachable("it does not answer")
+    secrets.refresh(NAME)
+    assert [one.age_s for one in told if isinstance(one, SecretStale)] == [7.0]
+    assert [one.outcome for one in told if not isinstance(one, SecretStale)] == ["done", "unreachable"]
