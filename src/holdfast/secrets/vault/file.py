@@ -290,7 +290,9 @@ class VaultFile:
         with self._reading():
             data = _pread(self._descriptor, seen[2] - loaded.end.offset, loaded.end.offset)
         end = replay(memoryview(data), loaded.header, loaded.keys, loaded.holding, loaded.end)
-        if end.tail is not Tail.NONE:  # guard: whether anybody was told of what does not open, the pin says
+        head, pinned = head_of(loaded.header, end), self._pin_of(loaded.header.store)
+        known = pinned is None or pinned.generation < head.generation or pinned.same(head)
+        if end.tail is not Tail.NONE or not known:  # guard: of what was told and is not there, the pin tells
             loaded.seen = (0, 0, 0, 0)  # if that fails, the next call reads all of it, too
             self.load(bytes(loaded.root))
             return

@@ -8,12 +8,16 @@ import os
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from holdfast._base.secret import Secret
 from holdfast.errors import SecretRefused, SecretsDamaged, SecretsUnreachable
+from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.vault import Leases, Vault
-from holdfast.secrets.vault.form import HEADER_MAX, read_header, write_header
+from holdfast.secrets.vault.form import HEADER_MAX, NONCE, read_header, write_header, write_record
 from tests.unit.secrets.vault.kit import OTHER, PHRASE, ManualClock, new, pin_of, reopened, value
+from tests.unit.secrets.vault.test_vault import CALLS, asked
 
 
 def cut(path, size):
@@ -41,6 +45,22 @@ def test_what_another_was_told_of_is_not_dropped_by_who_has_it_open(tmp_path, ha
         with pytest.raises(SecretsDamaged):
             two.put("a", Secret(b"third"))
         assert path.stat().st_size > size  # nobody cut off what is left of it
+
+
+def test_an_old_copy_is_refused_by_who_has_seen_less_than_it_holds(tmp_path):
+    path = tmp_path / "vault"
+    with new(tmp_path) as one, reopened(tmp_path) as late:
+        one.put("a", Secret(b"first"))
+        old = path.read_bytes()
+        one.put("a", Secret(b"second"))
+        whole = path.read_bytes()
+        path.write_bytes(old)
+        with pytest.raises(SecretsDamaged, match="older copy"):
+            late.get("a")
+        with pytest.raises(SecretsDamaged, match="older copy"):
+            late.put("a", Secret(b"third"))
+        path.write_bytes(whole)
+        assert value(late, "a") == b"second"
 
 
 def test_what_was_never_acknowledged_is_still_dropped_by_who_has_it_open(tmp_path):
@@ -159,3 +179,57 @@ def test_a_lock_is_not_made_through_a_link(tmp_path):
     with reopened(tmp_path) as vault, pytest.raises(SecretRefused):
         vault.put("a", Secret(b"value"))
     assert not list(tmp_path.glob("elsewhere-*"))
+
+
+WHO = st.sampled_from(["one", "two"])
+HARM = st.tuples(st.just("harm"), st.sampled_from(["torn", "cut record", "touched", "old copy"]), st.just({}))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(WHO, CALLS | HARM), max_size=25))
+def test_two_who_have_it_open_answer_as_one_whatever_is_done_to_the_file(tmp_path_factory, calls):
+    folder, clock = tmp_path_factory.mktemp("two"), ManualClock()
+    path, plain, copies = folder / "vault", MemoryStore(clock.wall_ms), []
+    vaults = {"one": new(folder, clock=clock)}
+    vaults["two"] = reopened(folder, clock=clock)
+    for who, (call, name, how) in calls:
+        clock.advance(0.01)
+        vault = vaults[who]
+        if call == "harm" and name == "old copy":
+            copies.append((vault.generation, path.read_bytes()))
+            if copies[0][0] < copies[-1][0]:
+                path.write_bytes(copies[0][1])
+                for one in vaults.values():
+                    with pytest.raises(SecretsDamaged):
+                        one.names()
+                    with pytest.raises(SecretsDamaged):
+                        one.put("a", Secret(b"lost"))
+                path.write_bytes(copies[-1][1])
+        elif call == "harm":
+            harmed(path, name, vault)
+        elif call == "reopen":
+            vault.close()
+            vaults[who] = reopened(folder, clock=clock)
+        elif call in ("compact", "rekey", "rekey-values", "seal"):
+            getattr(vault, call.removesuffix("-values"))(**({"values": True} if call == "rekey-values" else {}))
+            if call == "seal":
+                vault.unseal(PHRASE)
+        else:
+            assert asked(vault, call, name, how) == asked(plain, call, name, how)
+    for vault in vaults.values():
+        assert vault.names() == plain.names()
+        vault.verify()
+        vault.close()
+
+
+def harmed(path, how, vault):
+    """What a writer leaves who is killed, and who only looks at the file."""
+    if how == "touched":
+        path.touch()
+        return
+    loaded = vault.file.refresh()
+    sealed = loaded.keys.seal_entry(bytes(NONCE), bytes(300), loaded.end.number + 1, loaded.end.link, b"")
+    raw = write_record(bytes(NONCE), sealed, b"value")
+    with path.open("r+b") as file:
+        file.seek(loaded.end.offset)
+        file.write(raw[:5] if how == "torn" else raw[:-1])
