@@ -43,6 +43,8 @@ class Kv2:
                 return self._login(body)
             if token not in self.tokens or (self.tokens[token] or 1e18) <= self.now():
                 raise Refused(403, "permission denied")
+            if path == "auth/token/lookup-self":
+                return {"data": {"renewable": self.renewable}}
             if path == "auth/token/renew-self":
                 return self._renewed(token)
             if path.startswith("sys/leases/"):

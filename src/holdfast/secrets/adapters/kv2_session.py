@@ -2,7 +2,7 @@
 """Talking with Vault or OpenBao: a login that is renewed, and answers as this room's errors.
 
 A token that was given for a while is renewed when two thirds of it are over, or had anew; one that the server does not
-know any more is had anew once, and what was refused is asked again.
+know any more is had anew once, and what was refused is asked again. What a token that it knows is denied, stays so.
 """
 
 from __future__ import annotations
@@ -107,17 +107,21 @@ class Session:
         """The answer, empty where there is none. about: whose name is in errors. merge: the body is a merge patch
         (RFC 7396). missing_ok: an answer 404 is one, too."""
         answer = self._sent(about, verb, path, body, self._valid(about), merge=merge)
-        if answer.status_code == 403 and self._login.token() is None:
+        if answer.status_code == 403 and self._login.token() is None and not self._known(about):
             answer = self._sent(about, verb, path, body, self._valid(about, anew=True), merge=merge)
         if answer.status_code == 404 and missing_ok:
             return _words(answer) | {"missing": True}
-        if answer.status_code >= 400:
+        if not answer.is_success:  # guard: one that sends on has done nothing
             raise _refused(about, answer)
         return _words(answer)
 
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+    def _known(self, about: str) -> bool:
+        """Is the token one that the server knows? What it denies then, it denies with another token, too."""
+        return bool(self._sent(about, "GET", "auth/token/lookup-self", None, self._token).is_success)
 
     def _valid(self, about: str, *, anew: bool = False) -> Secret[str]:
         with self._lock:
@@ -126,11 +130,11 @@ class Session:
                 return self._token
             if self._token is not None and not anew and self._renewable:
                 answer = self._sent(about, "POST", "auth/token/renew-self", {}, self._token)
-                if answer.status_code < 400:
+                if answer.is_success:
                     return self._kept(_words(answer).get("auth") or {})
             path, body = self._login.body()
             answer = self._sent(about, "POST", path, body, None)
-            if answer.status_code >= 400:
+            if not answer.is_success:
                 raise _refused(f"the login for {about}", answer)
             return self._kept(_words(answer).get("auth") or {})
 
@@ -185,8 +189,10 @@ def _refused(about: str, answer: httpx2.Response) -> SecretUnavailable | SecretM
         return SecretsSealed(f"the server is sealed, or no leader is there: {about} cannot be had")
     if code == 400 and "check-and-set" in answer.text:
         return SecretMoved(f"somebody else wrote {about} meanwhile")
-    if code in (412, 429, 472, 473) or code >= 500:
-        return SecretsUnreachable(f"the server could not answer for {about} now: {code}")
+    if code < 400 or code in (412, 429, 472, 473) or code >= 500:
+        why = (f"could not answer for {about} now: {code}" if code >= 400 else
+               f"sends on to another address for {about}: give that of the active one")
+        return SecretsUnreachable(f"the server {why}")
     return SecretUnavailable(f"the server refused what was asked for {about}: {code}")
 
 

@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from holdfast._base.secret import Secret
-from holdfast.errors import SecretMoved, SecretNotFound, SecretUnavailable
-from holdfast.secrets.adapters import AwsStore, DotenvStore, Kv2Store, MountedStore, Token
-from tests.support.kv2 import Kv2, serving
+from holdfast.errors import SecretDenied, SecretMoved, SecretNotFound, SecretsUnreachable, SecretUnavailable
+from holdfast.secrets.adapters import AppRole, AwsStore, DotenvStore, Kv2Store, MountedStore, Token
+from tests.support.kv2 import Kv2, Refused, serving
 
 
 def turned(folder: Path, to: str) -> None:
@@ -152,3 +152,31 @@ def test_a_version_that_is_to_end_some_day_is_there_until_then(kv2):
     assert store.names() == ("a",)
     store.delete("a")
     assert store.history("a")[0].state.value == "deleted"
+
+
+@pytest.mark.parametrize("code", [301, 307])
+def test_an_answer_that_sends_on_is_none(kv2, code):
+    """A standby that does not pass on: taken for a 200, a write would be reported that nobody did."""
+    there, store = kv2
+    store.put("a", Secret(b"value"))
+
+    def sent_on(*_):
+        raise Refused(code)
+
+    there.answer = sent_on
+    for call in (lambda: store.get("a"), lambda: store.put("a", Secret(b"new")), lambda: store.delete("a")):
+        with pytest.raises(SecretsUnreachable, match="another address"):
+            call()
+
+
+def test_what_is_denied_makes_no_new_token_each_time():
+    """Whoever asks once a second for what he may not have would fill the server with tokens."""
+    there = Kv2()
+    with serving(there) as address:
+        store = Kv2Store(address, AppRole("app", Secret("planted-secret-id")))
+        there.denied.add("team")
+        for _ in range(5):
+            with pytest.raises(SecretDenied):
+                store.get("team/a")
+        assert there.asked.count("POST auth/approle/login") == 1
+        store.close()
