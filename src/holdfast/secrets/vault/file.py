@@ -215,7 +215,7 @@ class VaultFile:
         for number, (entry, blob) in enumerate(listed, 1):
             parts.append(self._record(keys, entry, blob, number, link))
             link = next_link(link, whole_record(parts[-1], 0))
-        self._pin_of(header.store)  # one that cannot be read is said before anything is done
+        self._pin_of(header.store)  # guard: one that cannot be read is said before anything is done
         points.reached("secrets.vault.rewrite.before")
         try:
             replace(self.path, lambda _: self._spare(parts))
