@@ -255,6 +255,7 @@ class AuditLog:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a child that was forked meanwhile, and has it too
             os.close(descriptor)
 
 

@@ -160,6 +160,7 @@ class Tokens:
                 self._look()
                 yield
             finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # guard: also for a child that was forked meanwhile
                 os.close(descriptor)
 
     def _keep(self, now: WallMs) -> None:

@@ -69,4 +69,5 @@ class FilePin:
             if there is None or there.generation < head.generation:
                 replace(self.path(store), lambda _: msgspec.json.encode(head))
         finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # also for a child that was forked meanwhile, and has it too
             os.close(lock)
