@@ -26,7 +26,7 @@ from ..._base.events import Events, SecretRotated, SecretRotationStage, log
 from ..._base.points import reached
 from ..._base.secret import Secret
 from ...errors import HoldfastError, RotationFailed, SecretMoved, SecretNotFound
-from ..contract import Found, SecretStore
+from ..contract import Ability, Found, SecretStore, State
 from ..names import CURRENT, PENDING, PREVIOUS
 from .machine import (
     Record,
@@ -205,7 +205,11 @@ class Rotation:
                 raise RotationFailed(f"the rotation of {name} failed in its step {step.value!r}, since {said}; "
                                      + outcome) from cause
             record = further(record, self._clock.wall_ms(), after=after)
-            at = self._records.write(name, record, at)
+            try:
+                at = self._records.write(name, record, at)
+            except RotationFailed:
+                self._take_back(name, step, record)  # guard: who was overtaken leaves nothing behind
+                raise
             self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=record.stage.value))
         return self._report(name, record)
 
@@ -240,6 +244,8 @@ class Rotation:
         reached("rotation.promote.before")
         try:
             self._store.label(name, CURRENT, record.after, expect=record.before)
+        except SecretNotFound as gone:  # whoever went back has seen to it
+            raise _StageFailed from gone
         except SecretMoved as moved:
             if self._labels(name)[0].get(CURRENT) != record.after:
                 raise _StageFailed from moved
@@ -281,18 +287,54 @@ class Rotation:
 
     def _revoke(self, name: str, record: Record) -> int:
         reached("rotation.revoke.before")
-        fresh = self._found(name, record.after)
-        if fresh is not None:
-            self._asked(lambda: self._rotator.disable(fresh))
+        fresh = self._found(name, record.after) or self._fenced(name, record.after)
         labels, _ = self._labels(name)
         if record.after and labels.get(PENDING) == record.after:
             self._store.label(name, PENDING, None)
         if record.after and labels.get(PREVIOUS) == record.after:
             self._store.label(name, PREVIOUS, record.previous or None)
-        if fresh is not None and not record.before:
-            self._store.delete(name, version=record.after)  # there is none to go back to: the secret is gone again
+        if fresh is not None:
+            # Of a version that is deleted nobody who was stopped before this can make the one in force again.
+            if Ability.UNDELETE in self._store.abilities or not record.before:
+                self._store.delete(name, version=record.after)  # guard: what is revoked cannot be put in force
+            self._asked(lambda: self._rotator.disable(fresh))
         reached("rotation.revoke.after")
         return 0
+
+    def _fenced(self, name: str, version: int) -> Found | None:
+        """As it was before ``_revoke`` deleted it and died."""
+        if not version or Ability.UNDELETE not in self._store.abilities:
+            return None
+        state = next((one.state for one in self._store.history(name) if one.number == version), None)
+        if state is not State.DELETED:
+            return None
+        self._store.undelete(name, version=version)
+        return self._found(name, version)
+
+    def _take_back(self, name: str, step: Step, record: Record) -> None:
+        """Somebody else has gone on with this rotation while this rotator was in a step. If he went back, what the step
+        did after that is undone; what cannot be is told."""
+        try:
+            kept, _ = self._records.read(name)
+            if kept is not None and kept.id == record.id and not kept.backwards:
+                return
+            labels, _ = self._labels(name)
+            fresh = self._found(name, record.after) or self._fenced(name, record.after)
+            if step is Step.PROMOTE and labels.get(CURRENT) == record.after and record.before:
+                self._store.label(name, CURRENT, record.before, expect=record.after)
+                labels, _ = self._labels(name)
+            if fresh is None or labels.get(CURRENT) == record.after:
+                return
+            for label, before in ((PENDING, None), (PREVIOUS, record.previous or None)):
+                if labels.get(label) == record.after:
+                    self._store.label(name, label, before)
+            if Ability.UNDELETE in self._store.abilities:
+                self._store.delete(name, version=record.after)
+            if step is Step.SET:
+                self._asked(lambda: self._rotator.disable(fresh))
+        except (HoldfastError, OSError, _StageFailed) as error:
+            log.warning("secrets: what was done to %s in step %s of a rotation that went back could not be undone: %s. "
+                        "Look at its labels, and at who may log in", name, step.value, _said(error))
 
     _steps: ClassVar[Mapping[Step, Callable[[Rotation, str, Record], int]]] = {
         Step.CREATE: _create, Step.SET: _set, Step.TEST: _test, Step.PROMOTE: _promote, Step.DRAIN: _drain,
