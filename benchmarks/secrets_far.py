@@ -29,9 +29,9 @@ from holdfast._base.secret import Secret
 from holdfast.secrets.access import Tokens
 from holdfast.secrets.contract import SecretStore
 from holdfast.secrets.serve import ServerStore
+from holdfast.testing.certificates import Authority
 from holdfast.testing.ports import free_port
 from holdfast.testing.waiting import wait_until
-from tests.support.certificates import Authority
 from tests.support.secret_circle import Town
 from tests.support.secret_server import Settings
 

@@ -19,10 +19,10 @@ from holdfast._base.secret import Secret
 from holdfast.errors import HoldfastError, SecretMoved, SecretsUnreachable
 from holdfast.secrets.access import Tokens, entries_in, verify
 from holdfast.secrets.serve import NotPrimary, Role, ServerStore, Terms, promote
+from holdfast.testing.certificates import Authority
 from holdfast.testing.ports import free_port
 from holdfast.testing.process import Hurtable
 from holdfast.testing.waiting import wait_until
-from tests.support.certificates import Authority
 from tests.support.secret_server import AUDIT_KEY, TERM_KEY, Settings
 
 PLANTED = b"planted-4711-value"

@@ -257,6 +257,7 @@ PURE = [
     "labs/parsers_lines.py",
     "labs/parsers_schemes.py",
     "labs/parsers_states.py",
+    "labs/secrets_advice.py",
     "labs/table.py",
     "labs/workers_advice.py",
     "locks/guards/header.py",

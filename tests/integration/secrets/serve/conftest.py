@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from holdfast.secrets.memory import MemoryStore
+from holdfast.testing.certificates import Authority
 from tests.integration.secrets.serve.town import CLOCK, serving
-from tests.support.certificates import Authority
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,8 @@ from holdfast.secrets.names import VALUE_MAX
 from holdfast.secrets.serve import NotPrimary, Role, ServerStore, Terms
 from holdfast.secrets.serve.words import KNOWN, TERM_HEADER
 from holdfast.testing import ManualClock
+from holdfast.testing.certificates import Authority
 from tests.integration.secrets.serve.town import AUDIT_KEY, CLOCK, TERM_KEY, serving
-from tests.support.certificates import Authority
 
 PLANTED = b"planted-4711-value"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rotator that is stopped in a step while another one goes back: when it wakes, nothing that was revoked is in force."""
+"""A rotator that is stopped in a step while another one goes back: it wakes, and nothing revoked is in force."""
 
 from __future__ import annotations
 

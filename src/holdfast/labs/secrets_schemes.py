@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to keep secrets, as the lab runs them: each with its disks, its processes, and what a thief finds.
+
+::
+
+    dotenv      a .env file: a baseline that everybody has
+    mounted     a file a secret, as Kubernetes mounts them: another one
+    vault       one encrypted file; its key file lies on the same machine
+    served      the same behind HTTPS, with a standby; the key file lies on each of the two
+    nodes 3/2   shares on three nodes, any two of them enough; each node a machine
+    nodes 5/3   the same with five and three
+    hybrid      an encrypted file whose key is in shares on three nodes, two of them enough
+
+A scheme has ``machines``: folders, each all that lies on the disk of one. ``copy`` are the files that hold the secrets
+and that a backup of one machine has, without keys that are kept beside them on purpose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from .._base.clock import SystemClock
+from .._base.secret import Secret
+from ..errors import HoldfastError
+from ..secrets.access import Tokens
+from ..secrets.adapters.dotenv import DotenvStore
+from ..secrets.adapters.mounted import MountedStore
+from ..secrets.contract import SecretStore
+from ..secrets.nodes import ACTIONS, Caller, Circle, Disk, Holder, Identity, Node, RootInShares, Serving, SharesStore
+from ..secrets.nodes import Standing as NodeStanding
+from ..secrets.serve import ServerStore
+from ..secrets.vault import FilePin, KeyFile, Shares, Vault
+from ..testing.certificates import Authority
+from ..testing.ports import free_port
+from ..testing.processes import Worker
+from ..testing.waiting import NotReached, wait_until
+from .secrets_worker import Assignment
+
+#: Seconds that a process has to come up; and that a caller waits for one that is away.
+PATIENCE_S, ANSWER_S = 30.0, 2.0
+_WORKER = "holdfast.labs.secrets_worker"
+
+
+class Scheme(ABC):
+    """folder: its own, empty. depends: what it needs to be there. cheats: what it is compared with, and has to fail."""
+
+    name: ClassVar[str]
+    depends: ClassVar[str]
+    cheats: ClassVar[bool] = False
+    #: Does it say who read what, in a record that its own disk cannot change unseen?
+    recorded: ClassVar[bool] = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.workers: list[Worker] = []
+        #: Keys and passphrases that somebody had to make and has to look after.
+        self.keys = 0
+
+    @property
+    @abstractmethod
+    def machines(self) -> Sequence[Path]:
+        """Their disks; the first one is the reader's."""
+
+    @property
+    @abstractmethod
+    def copy(self) -> Sequence[Path]:
+        """See above."""
+
+    @abstractmethod
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        """Makes it, with these secrets."""
+
+    @abstractmethod
+    def store(self) -> SecretStore:
+        """As a process that has just started opens it. Raises HoldfastError or OSError."""
+
+    @abstractmethod
+    def opened(self, disks: Sequence[Path]) -> contextlib.AbstractContextManager[SecretStore]:
+        """By somebody who has nothing but these disks, copies of some of ``machines``, and may write on them."""
+
+    def put(self, store: SecretStore, name: str, value: bytes) -> None:
+        """As whoever runs it does it."""
+        store.put(name, Secret(value))
+
+    def fell(self, number: int) -> None:
+        """``kill -9`` for so many of its processes; a scheme without any loses its disk."""
+        for worker in self.workers[:number]:
+            worker.close()
+        if not self.workers and number:
+            for machine in self.machines[:1]:
+                machine.rename(machine.with_name("lost"))
+
+    def close(self) -> None:
+        """Leaves no process behind."""
+        for worker in self.workers:
+            worker.close()
+
+    def _hired(self, told: Assignment) -> Worker:
+        path = self.folder / f"assignment-{len(self.workers)}"
+        path.write_bytes(msgspec.json.encode(told))
+        worker = Worker.module(_WORKER, str(path))
+        self.workers.append(worker)
+        return worker
+
+    def _wait(self) -> None:
+        def up() -> bool:
+            if dead := [worker for worker in self.workers if not worker.alive]:
+                raise HoldfastError(f"a process of {self.name} ended by itself: {dead[0].stderr[-500:]}")
+            return all({"event": "ready"} in worker.lines for worker in self.workers)
+
+        try:
+            wait_until(up, PATIENCE_S, f"all of {self.name} is up")
+        except NotReached as error:
+            raise HoldfastError(str(error)) from None
+
+
+class Dotenv(Scheme):
+    """See above."""
+
+    name, depends, cheats = "dotenv", "a file", True
+
+    @property
+    def machines(self) -> Sequence[Path]:
+        return [self.folder / "app"]
+
+    @property
+    def copy(self) -> Sequence[Path]:
+        return [self.folder / "app" / ".env"]
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        self.machines[0].mkdir()
+        self._write({_variable(name): value.decode() for name, value in values.items()})
+
+    def _write(self, lines: Mapping[str, str]) -> None:
+        self.copy[0].write_text("".join(f"{name}='{value}'\n" for name, value in lines.items()))
+
+    def store(self) -> SecretStore:
+        return DotenvStore(self.copy[0])
+
+    def put(self, store: SecretStore, name: str, value: bytes) -> None:
+        lines = dict(line.split("=", 1) for line in self.copy[0].read_text().splitlines())
+        self._write({key: said.strip("'") for key, said in lines.items()} | {_variable(name): value.decode()})
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        yield DotenvStore(disks[0] / ".env")
+
+
+class Mounted(Scheme):
+    """See above."""
+
+    name, depends, cheats = "mounted", "a platform that mounts files", True
+
+    @property
+    def machines(self) -> Sequence[Path]:
+        return [self.folder / "app"]
+
+    copy = machines
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        for name, value in values.items():
+            self._write(name, value)
+
+    def _write(self, name: str, value: bytes) -> None:
+        path = self.machines[0] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(value)
+
+    def store(self) -> SecretStore:
+        return MountedStore(self.machines[0])
+
+    def put(self, store: SecretStore, name: str, value: bytes) -> None:
+        self._write(name, value)
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        yield MountedStore(disks[0])
+
+
+class InFile(Scheme):
+    """The vault."""
+
+    name, depends = "vault", "a file, and its key file"
+
+    @property
+    def machines(self) -> Sequence[Path]:
+        return [self.folder / "app"]
+
+    @property
+    def copy(self) -> Sequence[Path]:
+        return [self.folder / "app" / "vault"]
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        app = self.machines[0]
+        app.mkdir()
+        (app / "key").write_bytes(os.urandom(32))
+        self.keys = 1
+        with contextlib.closing(Vault.create(app / "vault", KeyFile(app / "key"), pin=FilePin(app / "pins"))) as vault:
+            for name, value in values.items():
+                self.put(vault, name, value)
+
+    def store(self) -> SecretStore:
+        return self._of(self.machines[0])
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        with contextlib.closing(self._of(disks[0])) as vault:
+            yield vault
+
+    @staticmethod
+    def _of(app: Path) -> Vault:
+        return Vault.open(app / "vault", KeyFile(app / "key"), pin=FilePin(app / "pins"))
+
+
+class Served(Scheme):
+    """The same behind HTTPS."""
+
+    name, depends, recorded = "served", "two servers, and HTTPS", True
+
+    @property
+    def machines(self) -> Sequence[Path]:
+        """The reader's has a token and no key. What servers have in common lies on the disk of each."""
+        return [self.folder / "app", self.folder / "primary", self.folder / "standby"]
+
+    @property
+    def copy(self) -> Sequence[Path]:
+        return [self.folder / "primary" / "vault"]
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        app, primary, standby = self.machines
+        for machine in self.machines:
+            machine.mkdir()
+        common = primary / "common"
+        authority = Authority(common / "authority", "Lab")
+        authority.issue("server", server=True)
+        (common / "key").write_bytes(os.urandom(32))
+        tokens = Tokens(common / "tokens", SystemClock().wall_ms, secrets.token_bytes)
+        _, token = tokens.issue("app", frozenset({"all"}))
+        (app / "token").write_text(token.reveal())
+        shutil.copy(authority.ca, app / "ca.pem")
+        shutil.copytree(common, standby / "common")
+        self.keys = 4  # of the vault, of the authority, of the server, and the token
+        self._ports = [free_port(), free_port()]
+        primary_at = f"https://127.0.0.1:{self._ports[0]}"
+        self._hired(Assignment(role="server", folder=str(primary), common=str(common), port=self._ports[0]))
+        self._wait()
+        self._hired(Assignment(role="standby", folder=str(standby), common=str(standby / "common"), port=self._ports[1],
+                               follows=primary_at, token=token.reveal()))
+        self._wait()
+        with contextlib.closing(self.store()) as store:
+            for name, value in values.items():
+                self.put(store, name, value)
+        self._followed(values)
+
+    def _followed(self, values: Mapping[str, bytes]) -> None:
+        last = list(values)[-1]
+        with contextlib.closing(self._of(self._ports[1:])) as standby:
+            wait_until(lambda: standby.get(last).value.reveal() == values[last], PATIENCE_S, "the standby has them",
+                       errors=(HoldfastError,))
+
+    def store(self) -> SecretStore:
+        return self._of(self._ports)
+
+    def _of(self, ports: Sequence[int]) -> SecretStore:
+        app = self.machines[0]
+        return ServerStore([f"https://127.0.0.1:{port}" for port in ports], token=Secret((app / "token").read_text()),
+                           ca=app / "ca.pem", timeout_s=ANSWER_S)
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        """A server's disk has all that a vault needs; the reader's has an address that does not answer a thief."""
+        server = next((disk for disk in disks if (disk / "vault").exists()), None)
+        if server is None:
+            raise HoldfastError("no disk of the primary is among them")
+        key = KeyFile(server / "common" / "key")
+        with contextlib.closing(Vault.open(server / "vault", key, pin=FilePin(server / "pins"))) as vault:
+            yield vault
+
+
+class OnNodes(Scheme):
+    """n: nodes. k: of them are enough."""
+
+    depends, recorded = "as many machines as nodes", True
+    n: ClassVar[int]
+    k: ClassVar[int]
+
+    @property
+    def machines(self) -> Sequence[Path]:
+        return [self.folder / "app", *self._disks]
+
+    @property
+    def _disks(self) -> list[Path]:
+        return [self.folder / f"node{index}" for index in range(1, self.n + 1)]
+
+    @property
+    def copy(self) -> Sequence[Path]:
+        return self._disks[:1]
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        app = self.machines[0]
+        app.mkdir()
+        seed = secrets.token_bytes(32)
+        (app / "identity").write_bytes(seed)
+        seeds = [secrets.token_bytes(32) for _ in self._disks]
+        self.keys = 1 + self.n
+        holders = tuple(_holder(index, Secret(one), free_port()) for index, one in enumerate(seeds, 1))
+        self._circle = Circle(secrets.token_bytes(16), 1, self.k, holders,
+                              (Caller("app", Identity(Secret(seed)).sign_key, ACTIONS),))
+        for holder, one, disk in zip(holders, seeds, self._disks, strict=True):
+            Disk.make(disk, Secret(one), NodeStanding(self._circle))
+            self._hired(Assignment(role="node", folder=str(disk), name=holder.name, port=_port(holder)))
+        self._wait()
+        with contextlib.closing(self.nodes()) as store:
+            for name, value in values.items():
+                self.put(store, name, value)
+
+    def nodes(self) -> SecretStore:
+        """As the application asks them."""
+        return self._as("app", Secret((self.machines[0] / "identity").read_bytes()), self._circle)
+
+    def store(self) -> SecretStore:
+        return self.nodes()
+
+    @staticmethod
+    def _as(name: str, seed: Secret[bytes], circle: Circle) -> SharesStore:
+        return SharesStore(circle, name, seed, SystemClock(), os.urandom, timeout_s=ANSWER_S)
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        """The thief writes itself into the circles on the disks that it has, starts their nodes, and asks them."""
+        seed = Secret(secrets.token_bytes(32))
+        thief = Caller("thief", Identity(seed).sign_key, ACTIONS)
+        holders = tuple(msgspec.structs.replace(one, address=f"127.0.0.1:{free_port()}")
+                        for one in self._circle.holders)
+        circle = msgspec.structs.replace(self._circle, holders=holders, callers=(*self._circle.callers, thief))
+        with contextlib.ExitStack() as stack:
+            closing = stack.enter_context(ThreadPoolExecutor(self.n))
+            for disk in disks:
+                if disk.name.startswith("node"):
+                    holder = holders[int(disk.name.removeprefix("node")) - 1]
+                    Disk.make(disk, Secret((disk / "identity").read_bytes()), NodeStanding(circle))
+                    serving = Serving(Node(disk, holder.name, SystemClock(), os.urandom), port=_port(holder))
+                    stack.callback(closing.submit, serving.close)
+            yield stack.enter_context(contextlib.closing(self._as("thief", seed, circle)))
+
+
+class Nodes32(OnNodes):
+    """See above."""
+
+    name, n, k = "nodes 3/2", 3, 2
+
+
+class Nodes53(OnNodes):
+    """See above."""
+
+    name, n, k = "nodes 5/3", 5, 3
+
+
+class Hybrid(Nodes32):
+    """The nodes hold one key; the file the rest."""
+
+    name, depends = "hybrid", "a file, and three machines more when it is opened"
+
+    @property
+    def copy(self) -> Sequence[Path]:
+        return [self.folder / "app" / "vault"]
+
+    def begin(self, values: Mapping[str, bytes]) -> None:
+        super().begin({})
+        app = self.machines[0]
+        with contextlib.closing(self.nodes()) as nodes:
+            RootInShares(nodes).keep(Secret(os.urandom(32)))
+            with contextlib.closing(Vault.create(app / "vault", Shares(RootInShares(nodes).rebuild),
+                                                 pin=FilePin(app / "pins"))) as vault:
+                for name, value in values.items():
+                    self.put(vault, name, value)
+
+    def store(self) -> SecretStore:
+        with contextlib.closing(self.nodes()) as nodes:
+            return self._of(self.machines[0], nodes)
+
+    @staticmethod
+    def _of(app: Path, nodes: SecretStore) -> Vault:
+        return Vault.open(app / "vault", Shares(RootInShares(nodes).rebuild), pin=FilePin(app / "pins"))
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        app = next((disk for disk in disks if disk.name == "app"), None)
+        if app is None:
+            raise HoldfastError("no disk with the file is among them")
+        with super().opened(disks) as nodes, contextlib.closing(self._of(app, nodes)) as vault:
+            yield vault
+
+
+#: All of them, in the order of the tables.
+SCHEMES: Mapping[str, type[Scheme]] = {
+    kind.name: kind for kind in (Dotenv, Mounted, InFile, Served, Nodes32, Nodes53, Hybrid)}
+
+
+def _holder(index: int, seed: Secret[bytes], port: int) -> Holder:
+    identity = Identity(seed)
+    return Holder(index, f"n{index}", f"127.0.0.1:{port}", identity.box_key, identity.sign_key)
+
+
+def _port(holder: Holder) -> int:
+    return int(holder.address.rpartition(":")[2])
+
+
+def _variable(name: str) -> str:
+    return name.replace("/", "_").replace("-", "_").upper()
