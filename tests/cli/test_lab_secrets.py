@@ -14,6 +14,7 @@ pytest.importorskip("uvicorn")
 from holdfast.labs.cells import Cells, Report
 from tests.cli.conftest import COMMAND, environment
 
+pytestmark = pytest.mark.timeout(300)
 SEALED = ("vault", "served", "nodes 3/2", "nodes 5/3", "hybrid")
 
 
