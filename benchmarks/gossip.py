@@ -13,12 +13,8 @@ No server. Every question runs in a fresh process. What comes from the simulated
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -27,10 +23,9 @@ from holdfast.gossip.sim.ablation import fewer
 
 from .gossip_clusters import impossible
 from .gossip_clusters_serf import missing, version
-from .rig import ROOT
+from .rig import child
 
 Tell = Callable[[str], None]
-PATIENCE_S = 1800
 #: (members, part lost): 50 %, 90 %, 99 % (s), datagrams a member. A Monte Carlo run of the gossip turns alone; from one
 #: run to the next, and so from it to ours, a fifth is nothing.
 COMPUTED: Mapping[tuple[int, float], tuple[float, float, float, int]] = {
@@ -73,9 +68,9 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
         tell(f"{size:,} members: a death was known to half after {median(found['t50_s']):.1f} s")
         figures["load"][str(size)] = _sim("load", size)
     figures["ablation"] = _sim("ablation", effort.ablations)
-    figures["wire"] = _child("benchmarks.gossip_wire", effort.rounds, effort.box_s)
+    figures["wire"] = child("benchmarks.gossip_wire", effort.rounds, effort.box_s)
     tell("what packets cost was measured")
-    figures["signing"] = _child("benchmarks.gossip_signing", effort.rounds, effort.box_s)
+    figures["signing"] = child("benchmarks.gossip_signing", effort.rounds, effort.box_s)
     tell("what signatures cost was measured")
     figures["clusters"] = [_cluster(*one, effort, tell) for one in effort.clusters]
     return figures
@@ -113,20 +108,12 @@ def spoiled(figures: Mapping[str, Any]) -> int:
 def _cluster(who: str, members: int, processes: int, effort: Effort, tell: Tell) -> dict[str, Any]:
     if why := impossible() or (missing() if who == "serf" else ""):
         return {"who": who, "members": members, "missing": why}
-    found = _child("benchmarks.gossip_clusters", who, members, processes, effort.window_s, effort.kills)
+    found = child("benchmarks.gossip_clusters", who, members, processes, effort.window_s, effort.kills)
     if who == "serf":
         found["version"] = version()
     tell(f"{members} members, {who}: {found['idle']['cpu_ms']:.2f} ms of CPU a second each, while nothing happens")
     return found
 
 
-def _sim(*arguments: object) -> dict[str, Any]:
-    return _child("benchmarks.gossip_sim", *arguments)
-
-
-def _child(module: str, *arguments: object) -> dict[str, Any]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    argv: Sequence[str] = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def _sim(*arguments: object) -> Any:
+    return child("benchmarks.gossip_sim", *arguments)

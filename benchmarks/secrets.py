@@ -10,20 +10,15 @@ spoils the run.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .rig import ROOT
+from .rig import ROOT, child
 
 Tell = Callable[[str], None]
-PATIENCE_S = 1800
 
 
 @dataclass(frozen=True)
@@ -45,10 +40,10 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
     """Figures by question."""
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="secrets-", dir=ROOT / "build") as folder:
-        files = _child("benchmarks.secrets_files", Path(folder) / "files", effort.rounds, effort.box_s,
+        files = child("benchmarks.secrets_files", Path(folder) / "files", effort.rounds, effort.box_s,
                        ",".join(map(str, effort.numbers)), ",".join(map(str, effort.sizes)))
         tell("secrets in files were measured")
-        far = _child("benchmarks.secrets_far", Path(folder) / "far", effort.rounds, effort.far_s)
+        far = child("benchmarks.secrets_far", Path(folder) / "far", effort.rounds, effort.far_s)
         tell("secrets behind a server and on nodes were measured")
     return {"files": files, "far": far}
 
@@ -56,10 +51,3 @@ def measure(effort: Effort, tell: Tell) -> dict[str, Any]:
 def spoiled(figures: Mapping[str, Any]) -> int:
     """Values that were not what was put."""
     return sum(len(one["wrong"]) for one in figures["files"]) + len(figures["far"]["wrong"])
-
-
-def _child(module: str, *arguments: object) -> Any:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)], env=env, cwd=ROOT,
-                          stdout=subprocess.PIPE, check=True, timeout=PATIENCE_S)
-    return json.loads(done.stdout)

@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
 from benchmarks import gossip as bench
-from benchmarks.__main__ import main
 from benchmarks.contestants import GOSSIP
 from benchmarks.gossip import COMPUTED, off, spoiled
 from benchmarks.gossip_clusters import _datagrams, _loopback
 from benchmarks.gossip_clusters_ours import groups
 from benchmarks.gossip_report import gossip
 from benchmarks.report import table
+from tests.support.benches import looked
 
 #: A hundred members take minutes.
 SMALL = replace(bench.QUICK, clusters=(("ours", 3, 2), ("serf", 3, 3)), window_s=2.0)
@@ -30,9 +29,7 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bench, "QUICK", SMALL)
-        code = main(["--only", "gossip", "--quick", "--results", str(folder)])
-    (path,) = folder.glob("*-gossip.json")
-    return code, json.loads(path.read_text()), (folder / "README.md").read_text()
+        return looked(folder, "gossip")
 
 
 def test_a_quick_look_finds_everything_as_computed(ran):

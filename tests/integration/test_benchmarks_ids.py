@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from benchmarks.__main__ import main
 from benchmarks.contestants import IDS, KNOWN
+from tests.support.benches import looked
 
 #: One of each library and of each way of asking; worker ids where no server has to be started for them.
 WHO = ("id-call", "id-bound", "id-next", "id-await-asyncio", "id-snowflake", "id-tsid", "id-sonyflake",
@@ -21,9 +19,7 @@ DRAWS = [name for name in WHO if KNOWN[name].group not in ("claims", "segments")
 def ran(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     who = [name for name in WHO if not KNOWN[name].missing]
-    code = main(["--only", "ids", "--quick", "--no-pin", "--who", ",".join(who), "--results", str(results)])
-    (path,) = results.glob("*-ids.json")
-    return code, json.loads(path.read_text()), (results / "README.md").read_text()
+    return looked(results, "ids", "--no-pin", "--who", ",".join(who))
 
 
 @pytest.mark.parametrize("name", DRAWS)

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from benchmarks.__main__ import main
 from benchmarks.contestants import KNOWN
 from benchmarks.letters import FILTERS, most, spoiled
 from benchmarks.letters_report import letters
 from benchmarks.report import table
+from tests.support.benches import looked
 
 N = 400
 
@@ -19,9 +17,8 @@ N = 400
 def test_all_letters_are_taken_in_looked_for_and_applied_once(tmp_path):
     if KNOWN["letters"].missing:
         pytest.skip(f"pip install {' '.join(KNOWN['letters'].missing)}")
-    code = main(["--only", "letters", "--quick", "--n", str(N), "--results", str(tmp_path)])
-    (path,) = tmp_path.glob("*-letters.json")
-    found = json.loads(path.read_text())["figures"]
+    code, result, page = looked(tmp_path, "letters", "--n", str(N))
+    found = result["figures"]
     assert code == 0
     for runs in (*found["replay"].values(), found["bare"]):
         assert [(run["duplicates"], run["missing"]) for run in runs] == [(0, 0)]
@@ -30,7 +27,6 @@ def test_all_letters_are_taken_in_looked_for_and_applied_once(tmp_path):
     assert found["groups"]["sqlite"]["of an id"]["letters"] == 1
     assert 0 < found["screen"]["sqlite"]["ttfb_p95_ms"] <= found["screen"]["sqlite"]["p95_ms"]
     assert found["rate"]["sqlite"]["most_in_a_second"] <= 200
-    page = (tmp_path / "README.md").read_text()
     assert "| a bare loop of XADD | 1.00 × |" in page
     assert str(tmp_path) not in page
 

@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import pytest
 
 from benchmarks import secrets_files as files
-from benchmarks.__main__ import main
 from benchmarks.contestants import SECRETS
 from benchmarks.secrets import spoiled
+from tests.support.benches import looked
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     if missing := SECRETS["secrets-holdfast"].missing:
         pytest.skip(f"pip install {' '.join(missing)}")
-    folder = tmp_path_factory.mktemp("results")
-    code = main(["--only", "secrets", "--quick", "--results", str(folder)])
-    (path,) = folder.glob("*-secrets.json")
-    return code, json.loads(path.read_text()), (folder / "README.md").read_text()
+    return looked(tmp_path_factory.mktemp("results"), "secrets")
 
 
 def test_a_quick_look_finds_what_was_put(ran):

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.contestants import CONTESTANTS, KNOWN, LOCKS, MODES
 from benchmarks.locks import gaps, overlaps
+from tests.support.benches import looked
 
 N = 300
 
@@ -95,9 +96,8 @@ def test_a_mode_applies_every_effect_once_and_is_told_as_a_ratio(name, tmp_path)
 def locks_ran(tmp_path_factory):
     """One quick run of every lock that is installed; the claims below are about it."""
     results = tmp_path_factory.mktemp("results")
-    code = main(["--only", "locks", "--quick", "--no-pin", "--results", str(results)])
-    (path,) = results.glob("*-locks.json")
-    return code, json.loads(path.read_text())["figures"], (results / "README.md").read_text()
+    code, found, page = looked(results, "locks", "--no-pin")
+    return code, found["figures"], page
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -3,25 +3,22 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from benchmarks.__main__ import main
 from benchmarks.contestants import TRACES
 from benchmarks.report import table
 from benchmarks.traces import spoiled
 from benchmarks.traces_data import digest, linear, write
 from benchmarks.traces_report import traces
+from tests.support.benches import looked
 
 
 def test_ours_is_right_of_every_file_and_names_every_bad_line(tmp_path):
     names = ["traces-holdfast", "traces-duckdb", "traces-json"]
     if missing := [one for name in names for one in TRACES[name].missing]:
         pytest.skip(f"pip install {' '.join(missing)}")
-    code = main(["--only", "traces", "--quick", "--n", "3", "--who", ",".join(names), "--results", str(tmp_path)])
-    (path,) = tmp_path.glob("*-traces.json")
-    found = json.loads(path.read_text())["figures"]
+    code, result, page = looked(tmp_path, "traces", "--n", "3", "--who", ",".join(names))
+    found = result["figures"]
     assert code == 0
     assert len(found["operations"]) == 4
     for what, one in found["operations"].items():
@@ -31,7 +28,6 @@ def test_ours_is_right_of_every_file_and_names_every_bad_line(tmp_path):
             assert (one["bad"] > 0) == ("cut" in what)
     assert all(one["right"] for one in found["report"].values())
     assert found["paths"]["sweep"]["sums"], "guard: segments of a sweep sum to the root"
-    page = (tmp_path / "README.md").read_text()
     assert "## Files of spans, 3 MB each" in page
     assert str(tmp_path) not in page
 
