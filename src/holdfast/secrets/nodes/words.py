@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from ..._base.typed import msgpack_decoder
+from ..._base.typed import from_msgpack
 from ...errors import SecretsDamaged
 from .circle import Circle
 from .ledger import Receipt
@@ -158,17 +158,9 @@ def pack(message: Any) -> bytes:
     return msgspec.msgpack.encode(message)
 
 
-#: Made when this is imported, by one thread. msgspec learns a struct's fields when it is first decoded, and two threads
-#: that made it learn at once have brought down the process.
-_DECODERS: Final[dict[Any, msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgpack_decoder(kind)
-    for kind in (Request, Reply, Seen, Redealt, list[Named], list[bytes])}
-
-
 def unpack(raw: bytes, kind: type[S]) -> S:
-    """From bytes, what is in ``_DECODERS``. Raises SecretsDamaged."""
+    """From bytes. Raises SecretsDamaged."""
     try:
-        found: S = _DECODERS[kind].decode(raw)
-        return found
+        return from_msgpack(raw, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise SecretsDamaged("what was sent is nothing that nodes and callers say to each other") from None
