@@ -158,7 +158,7 @@ class Rotation:
         except HoldfastError:
             self._failed(name, record)
             raise
-        if step_of(msgspec.structs.replace(record, stage=report.stage)) is None:
+        if not msgspec.structs.replace(record, stage=report.stage).open:
             self._ended(name, record, "finished" if report.finished else "returned")
         return report
 
@@ -196,8 +196,7 @@ class Rotation:
                                          "resume it when that is mended") from cause
                 log.warning("secrets: the rotation of %s goes back, since %s", name, said)
                 back = returned(record, f"{step.value}: {said}", self._clock.wall_ms())
-                at = self._records.write(name, back, at)
-                self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=back.stage.value))
+                at = self._written(name, back, at)
                 try:
                     outcome = _went_back(self._drive(name, back, at))  # guard: a failed stage goes back
                 except HoldfastError as error:
@@ -206,12 +205,17 @@ class Rotation:
                                      + outcome) from cause
             record = further(record, self._clock.wall_ms(), after=after)
             try:
-                at = self._records.write(name, record, at)
+                at = self._written(name, record, at)
             except RotationFailed:
                 self._take_back(name, step, record)  # guard: who was overtaken leaves nothing behind
                 raise
-            self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=record.stage.value))
         return self._report(name, record)
+
+    def _written(self, name: str, record: Record, at: int) -> int:
+        """The next stage is certain, and told."""
+        at = self._records.write(name, record, at)
+        self._events.emit(SecretRotationStage(scheme=self._store.scheme, secret=name, stage=record.stage.value))
+        return at
 
     def _create(self, name: str, record: Record) -> int:
         reached("rotation.create.before")
@@ -288,11 +292,7 @@ class Rotation:
     def _revoke(self, name: str, record: Record) -> int:
         reached("rotation.revoke.before")
         fresh = self._found(name, record.after) or self._fenced(name, record.after)
-        labels, _ = self._labels(name)
-        if record.after and labels.get(PENDING) == record.after:
-            self._store.label(name, PENDING, None)
-        if record.after and labels.get(PREVIOUS) == record.after:
-            self._store.label(name, PREVIOUS, record.previous or None)
+        self._unlabel(name, record)
         if fresh is not None:
             # Of a version that is deleted nobody who was stopped before this can make the one in force again.
             if Ability.UNDELETE in self._store.abilities or not record.before:
@@ -300,6 +300,13 @@ class Rotation:
             self._asked(lambda: self._rotator.disable(fresh))
         reached("rotation.revoke.after")
         return 0
+
+    def _unlabel(self, name: str, record: Record) -> None:
+        """The new version bears no label any more; whichever was ``previous`` is so again."""
+        labels, _ = self._labels(name)
+        for label, before in ((PENDING, None), (PREVIOUS, record.previous or None)):
+            if record.after and labels.get(label) == record.after:
+                self._store.label(name, label, before)
 
     def _fenced(self, name: str, version: int) -> Found | None:
         """As it was before ``_revoke`` deleted it and died."""
@@ -318,16 +325,15 @@ class Rotation:
             kept, _ = self._records.read(name)
             if kept is not None and kept.id == record.id and not kept.backwards:
                 return
-            labels, _ = self._labels(name)
-            fresh = self._found(name, record.after) or self._fenced(name, record.after)
-            if step is Step.PROMOTE and labels.get(CURRENT) == record.after and record.before:
+            # A version that was deleted meanwhile is had back for one thing: to take its password from the service.
+            fresh = self._found(name, record.after) or (self._fenced(name, record.after) if step is Step.SET else None)
+            if self._labels(name)[0].get(CURRENT) == record.after:
+                if step is not Step.PROMOTE or not record.before:
+                    return
                 self._store.label(name, CURRENT, record.before, expect=record.after)
-                labels, _ = self._labels(name)
-            if fresh is None or labels.get(CURRENT) == record.after:
+            if fresh is None:
                 return
-            for label, before in ((PENDING, None), (PREVIOUS, record.previous or None)):
-                if labels.get(label) == record.after:
-                    self._store.label(name, label, before)
+            self._unlabel(name, record)
             if Ability.UNDELETE in self._store.abilities:
                 self._store.delete(name, version=record.after)
             if step is Step.SET:
