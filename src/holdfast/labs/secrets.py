@@ -68,6 +68,7 @@ class _Lab:
     say: Callable[[str], None]
     done: Callable[[int, int], None]
     cells: list[Cell] = field(default_factory=list)
+    _at_work: Scheme | None = None
 
     async def run(self, needs: Needs | None) -> Report:
         steps = Steps(len(SCHEMES) * (len(self.plan.numbers) + len(self.plan.away)), self.done)
@@ -104,10 +105,9 @@ class _Lab:
             self.cells += hurt.altered(scheme, values, theft / "altered", self.rng, self.plan.flips)
             self.cells += hurt.put_back(scheme, values, theft / "back")
             shutil.rmtree(theft)
-            self.cells += [Cell(scheme=name, scenario="effort", metric=metric, value=value, unit=unit)
-                           for metric, value, unit in (("processes", len(scheme.workers), "processes"),
-                                                       ("keys", scheme.keys, "keys"),
-                                                       ("begun_s", round(begun_s, 3), "s"))]
+            self.cells += [hurt.cell(scheme, "effort", *one) for one in (
+                ("processes", len(scheme.workers), "processes"), ("keys", scheme.keys, "keys"),
+                ("begun_s", begun_s, "s"))]
 
     def _felled(self, name: str, number: int, rest: Callable[[float], None]) -> None:
         with self._begun(name, hurt.planted(self.rng, len(hurt.NAMES))) as scheme:
@@ -124,8 +124,6 @@ class _Lab:
         finally:
             scheme.close()
             shutil.rmtree(place.parent)
-
-    _at_work: Scheme | None = None
 
     def _end(self) -> None:
         if self._at_work is not None:

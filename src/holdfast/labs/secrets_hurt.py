@@ -31,6 +31,7 @@ from .._base.secret import Secret
 from ..errors import HoldfastError
 from ..secrets.contract import SecretStore
 from .cells import Cell
+from .ids_count import percentile
 from .secrets_schemes import Scheme
 
 #: Which of the planted values stand for all.
@@ -53,23 +54,22 @@ def speed(scheme: Scheme, values: Mapping[str, bytes], seconds: float) -> Iterat
                 raise HoldfastError(f"{scheme.name} gave another value for {name} than was put")
 
         reads = _timed(lambda: read(next(names)), seconds)
-        yield _cell(scheme, where, "read_p50_ms", _percentile(reads, 50), "ms")
-        yield _cell(scheme, where, "read_p99_ms", _percentile(reads, 99), "ms")
-        yield _cell(scheme, where, "reads_per_s", len(reads) / (sum(reads) / 1000), "1/s")
+        yield from _percentiles(scheme, where, {"read_p50_ms": 0.5, "read_p99_ms": 0.99}, reads)
+        yield cell(scheme, where, "reads_per_s", len(reads) / (sum(reads) / 1000), "1/s")
         if not scheme.cheats:
             writes = _timed(lambda: scheme.put(store, "more/written", os.urandom(16).hex().encode()), seconds)
-            yield _cell(scheme, where, "write_p50_ms", _percentile(writes, 50), "ms")
+            yield from _percentiles(scheme, where, {"write_p50_ms": 0.5}, writes)
 
 
 def stolen(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> Iterator[Cell]:
     """A backup is searched, and disks are opened by somebody who has nothing else."""
     found = b"".join(path.read_bytes() for disk in scheme.copy for path in _files(disk))
     paths = "\n".join(str(path) for disk in scheme.copy for path in _files(disk)).upper()
-    yield _cell(scheme, "stolen", "values_in_plain", sum(value in found for value in values.values()), "values")
-    yield _cell(scheme, "stolen", "names_in_plain", sum(
+    yield cell(scheme, "stolen", "values_in_plain", sum(value in found for value in values.values()), "values")
+    yield cell(scheme, "stolen", "names_in_plain", sum(
         any(word.encode() in found or word.upper() in paths for word in (name, name.replace("/", "_").upper()))
         for name in values), "names")
-    yield _cell(scheme, "stolen", "opens_with", fewest(scheme, values, folder), "machines")
+    yield cell(scheme, "stolen", "opens_with", fewest(scheme, values, folder), "machines")
 
 
 def fewest(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> int:
@@ -105,8 +105,8 @@ def altered(scheme: Scheme, values: Mapping[str, bytes], folder: Path, rng: Rand
         data[at // 8] ^= 1 << at % 8
         target.write_bytes(data)
         silent += _lies(scheme, disks, values)
-    yield _cell(scheme, "altered", "silent", silent, "flips")
-    yield _cell(scheme, "altered", "flips", times, "flips")
+    yield cell(scheme, "altered", "silent", silent, "flips")
+    yield cell(scheme, "altered", "flips", times, "flips")
 
 
 def _lies(scheme: Scheme, disks: Sequence[Path], values: Mapping[str, bytes]) -> bool:
@@ -134,7 +134,7 @@ def put_back(scheme: Scheme, values: dict[str, bytes], folder: Path) -> Iterator
     now = _copied(scheme.machines, folder / "now")
     for source, target in zip(_of_copies(scheme, before), _of_copies(scheme, now), strict=True):
         _replaced(source, target)
-    yield _cell(scheme, "put back", "old_read", int(_reads(scheme, now, name) == old), "reads")
+    yield cell(scheme, "put back", "old_read", int(_reads(scheme, now, name) == old), "reads")
 
 
 def away(scheme: Scheme, number: int, back_s: float, rest: Callable[[float], None]) -> Iterator[Cell]:
@@ -145,13 +145,13 @@ def away(scheme: Scheme, number: int, back_s: float, rest: Callable[[float], Non
         scheme.fell(number)
         began = time.monotonic()
         back = _until(lambda: store.get(NAMES[0]), back_s, rest)
-        yield _cell(scheme, where, "reads", int(back is not None), "answered")
+        yield cell(scheme, where, "reads", int(back is not None), "answered")
         if back is not None:
-            yield _cell(scheme, where, "back_s", back - began, "s")
+            yield cell(scheme, where, "back_s", back - began, "s")
         if not scheme.cheats:
             written = _answers(lambda: store.put("more/late", Secret(b"x")))
-            yield _cell(scheme, where, "writes", int(written), "answered")
-    yield _cell(scheme, where, "starts", int(_answers(lambda: opens(scheme))), "answered")
+            yield cell(scheme, where, "writes", int(written), "answered")
+    yield cell(scheme, where, "starts", int(_answers(lambda: opens(scheme))), "answered")
 
 
 def opens(scheme: Scheme) -> None:
@@ -226,11 +226,13 @@ def _timed(call: Callable[[], object], seconds: float) -> list[float]:
     return found
 
 
-def _percentile(times: Sequence[float], p: int) -> float:
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, len(ordered) * p // 100)]
+def _percentiles(scheme: Scheme, where: str, wanted: Mapping[str, float], times: Sequence[float]) -> Iterator[Cell]:
+    for metric, part in wanted.items():
+        if (value := percentile(sorted(times), part, beyond=0)) is not None:
+            yield cell(scheme, where, metric, value, "ms")
 
 
-def _cell(scheme: Scheme, scenario: str, metric: str, value: float, unit: str) -> Cell:
+def cell(scheme: Scheme, scenario: str, metric: str, value: float, unit: str) -> Cell:
+    """One number of a scheme."""
     return Cell(scheme=scheme.name, scenario=scenario, metric=metric,
                 value=value if isinstance(value, int) else round(value, 4), unit=unit)

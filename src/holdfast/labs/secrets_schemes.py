@@ -22,7 +22,7 @@ import os
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -39,11 +39,12 @@ from ..secrets.contract import SecretStore
 from ..secrets.nodes import ACTIONS, Caller, Circle, Disk, Holder, Identity, Node, RootInShares, Serving, SharesStore
 from ..secrets.nodes import Standing as NodeStanding
 from ..secrets.serve import ServerStore
-from ..secrets.vault import FilePin, KeyFile, Shares, Vault
+from ..secrets.vault import FilePin, KeyFile, Seal, Shares, Vault
 from ..testing.certificates import Authority
 from ..testing.ports import free_port
 from ..testing.processes import Worker
 from ..testing.waiting import NotReached, wait_until
+from .secrets_advice import BASELINES
 from .secrets_worker import Assignment
 
 #: Seconds that a process has to come up; and that a caller waits for one that is away.
@@ -52,11 +53,10 @@ _WORKER = "holdfast.labs.secrets_worker"
 
 
 class Scheme(ABC):
-    """folder: its own, empty. depends: what it needs to be there. cheats: what it is compared with, and has to fail."""
+    """folder: its own, empty. depends: what it needs to be there."""
 
     name: ClassVar[str]
     depends: ClassVar[str]
-    cheats: ClassVar[bool] = False
     #: Does it say who read what, in a record that its own disk cannot change unseen?
     recorded: ClassVar[bool] = False
 
@@ -68,9 +68,14 @@ class Scheme(ABC):
         self.keys = 0
 
     @property
-    @abstractmethod
+    def cheats(self) -> bool:
+        """Is it what the others are compared with, and has to fail?"""
+        return self.name in BASELINES
+
+    @property
     def machines(self) -> Sequence[Path]:
-        """Their disks; the first one is the reader's."""
+        """Their disks; the first one is the reader's, and here the only one."""
+        return [self.folder / "app"]
 
     @property
     @abstractmethod
@@ -98,41 +103,34 @@ class Scheme(ABC):
         for worker in self.workers[:number]:
             worker.close()
         if not self.workers and number:
-            for machine in self.machines[:1]:
-                machine.rename(machine.with_name("lost"))
+            self.machines[0].rename(self.folder / "lost")
 
     def close(self) -> None:
         """Leaves no process behind."""
         for worker in self.workers:
             worker.close()
 
-    def _hired(self, told: Assignment) -> Worker:
+    def _fill(self, store: SecretStore, values: Mapping[str, bytes]) -> None:
+        for name, value in values.items():
+            self.put(store, name, value)
+
+    def _hired(self, told: Assignment) -> None:
         path = self.folder / f"assignment-{len(self.workers)}"
         path.write_bytes(msgspec.json.encode(told))
-        worker = Worker.module(_WORKER, str(path))
-        self.workers.append(worker)
-        return worker
+        self.workers.append(Worker.module(_WORKER, str(path)))
 
     def _wait(self) -> None:
-        def up() -> bool:
-            if dead := [worker for worker in self.workers if not worker.alive]:
-                raise HoldfastError(f"a process of {self.name} ended by itself: {dead[0].stderr[-500:]}")
-            return all({"event": "ready"} in worker.lines for worker in self.workers)
-
-        try:
-            wait_until(up, PATIENCE_S, f"all of {self.name} is up")
-        except NotReached as error:
-            raise HoldfastError(str(error)) from None
+        for worker in self.workers:
+            try:
+                worker.wait_line(lambda line: line["event"] == "ready", PATIENCE_S)
+            except NotReached as error:
+                raise HoldfastError(f"not all of {self.name} came up: {error}") from None
 
 
 class Dotenv(Scheme):
     """See above."""
 
-    name, depends, cheats = "dotenv", "a file", True
-
-    @property
-    def machines(self) -> Sequence[Path]:
-        return [self.folder / "app"]
+    name, depends = "dotenv", "a file"
 
     @property
     def copy(self) -> Sequence[Path]:
@@ -160,28 +158,22 @@ class Dotenv(Scheme):
 class Mounted(Scheme):
     """See above."""
 
-    name, depends, cheats = "mounted", "a platform that mounts files", True
+    name, depends = "mounted", "a platform that mounts files"
 
     @property
-    def machines(self) -> Sequence[Path]:
-        return [self.folder / "app"]
-
-    copy = machines
+    def copy(self) -> Sequence[Path]:
+        return self.machines
 
     def begin(self, values: Mapping[str, bytes]) -> None:
-        for name, value in values.items():
-            self._write(name, value)
-
-    def _write(self, name: str, value: bytes) -> None:
-        path = self.machines[0] / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(value)
+        self._fill(self.store(), values)
 
     def store(self) -> SecretStore:
         return MountedStore(self.machines[0])
 
     def put(self, store: SecretStore, name: str, value: bytes) -> None:
-        self._write(name, value)
+        path = self.machines[0] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(value)
 
     @contextlib.contextmanager
     def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
@@ -194,10 +186,6 @@ class InFile(Scheme):
     name, depends = "vault", "a file, and its key file"
 
     @property
-    def machines(self) -> Sequence[Path]:
-        return [self.folder / "app"]
-
-    @property
     def copy(self) -> Sequence[Path]:
         return [self.folder / "app" / "vault"]
 
@@ -206,21 +194,16 @@ class InFile(Scheme):
         app.mkdir()
         (app / "key").write_bytes(os.urandom(32))
         self.keys = 1
-        with contextlib.closing(Vault.create(app / "vault", KeyFile(app / "key"), pin=FilePin(app / "pins"))) as vault:
-            for name, value in values.items():
-                self.put(vault, name, value)
+        with _vault(app, KeyFile(app / "key"), Vault.create) as vault:
+            self._fill(vault, values)
 
     def store(self) -> SecretStore:
-        return self._of(self.machines[0])
+        return _vault(self.machines[0], KeyFile(self.machines[0] / "key"))
 
     @contextlib.contextmanager
     def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
-        with contextlib.closing(self._of(disks[0])) as vault:
+        with _vault(disks[0], KeyFile(disks[0] / "key")) as vault:
             yield vault
-
-    @staticmethod
-    def _of(app: Path) -> Vault:
-        return Vault.open(app / "vault", KeyFile(app / "key"), pin=FilePin(app / "pins"))
 
 
 class Served(Scheme):
@@ -259,8 +242,7 @@ class Served(Scheme):
                                follows=primary_at, token=token.reveal()))
         self._wait()
         with contextlib.closing(self.store()) as store:
-            for name, value in values.items():
-                self.put(store, name, value)
+            self._fill(store, values)
         self._followed(values)
 
     def _followed(self, values: Mapping[str, bytes]) -> None:
@@ -283,8 +265,7 @@ class Served(Scheme):
         server = next((disk for disk in disks if (disk / "vault").exists()), None)
         if server is None:
             raise HoldfastError("no disk of the primary is among them")
-        key = KeyFile(server / "common" / "key")
-        with contextlib.closing(Vault.open(server / "vault", key, pin=FilePin(server / "pins"))) as vault:
+        with _vault(server, KeyFile(server / "common" / "key")) as vault:
             yield vault
 
 
@@ -322,8 +303,7 @@ class OnNodes(Scheme):
             self._hired(Assignment(role="node", folder=str(disk), name=holder.name, port=_port(holder)))
         self._wait()
         with contextlib.closing(self.nodes()) as store:
-            for name, value in values.items():
-                self.put(store, name, value)
+            self._fill(store, values)
 
     def nodes(self) -> SecretStore:
         """As the application asks them."""
@@ -381,31 +361,30 @@ class Hybrid(Nodes32):
         app = self.machines[0]
         with contextlib.closing(self.nodes()) as nodes:
             RootInShares(nodes).keep(Secret(os.urandom(32)))
-            with contextlib.closing(Vault.create(app / "vault", Shares(RootInShares(nodes).rebuild),
-                                                 pin=FilePin(app / "pins"))) as vault:
-                for name, value in values.items():
-                    self.put(vault, name, value)
+            with _vault(app, Shares(RootInShares(nodes).rebuild), Vault.create) as vault:
+                self._fill(vault, values)
 
     def store(self) -> SecretStore:
         with contextlib.closing(self.nodes()) as nodes:
-            return self._of(self.machines[0], nodes)
-
-    @staticmethod
-    def _of(app: Path, nodes: SecretStore) -> Vault:
-        return Vault.open(app / "vault", Shares(RootInShares(nodes).rebuild), pin=FilePin(app / "pins"))
+            return _vault(self.machines[0], Shares(RootInShares(nodes).rebuild))
 
     @contextlib.contextmanager
     def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
         app = next((disk for disk in disks if disk.name == "app"), None)
         if app is None:
             raise HoldfastError("no disk with the file is among them")
-        with super().opened(disks) as nodes, contextlib.closing(self._of(app, nodes)) as vault:
+        with super().opened(disks) as nodes, _vault(app, Shares(RootInShares(nodes).rebuild)) as vault:
             yield vault
 
 
 #: All of them, in the order of the tables.
 SCHEMES: Mapping[str, type[Scheme]] = {
     kind.name: kind for kind in (Dotenv, Mounted, InFile, Served, Nodes32, Nodes53, Hybrid)}
+
+
+def _vault(disk: Path, seal: Seal, how: Callable[..., Vault] = Vault.open) -> Vault:
+    """Of a machine's disk, and its pin beside it. how: opened, or made."""
+    return how(disk / "vault", seal, pin=FilePin(disk / "pins"))
 
 
 def _holder(index: int, seed: Secret[bytes], port: int) -> Holder:
