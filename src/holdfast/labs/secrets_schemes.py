@@ -348,9 +348,9 @@ class Nodes53(OnNodes):
 
 
 class Hybrid(Nodes32):
-    """The nodes hold one key; the file the rest."""
+    """The nodes hold one key; the file the rest. They write down that it was opened, and no read."""
 
-    name, depends = "hybrid", "a file, and three machines more when it is opened"
+    name, depends, recorded = "hybrid", "a file, and three machines more when it is opened", False
 
     @property
     def copy(self) -> Sequence[Path]:
