@@ -77,6 +77,10 @@ class IdsCrew:
         """Ids that are written down so far."""
         return sum(path.stat().st_size for path in self.made.iterdir()) // 8
 
+    def holds(self) -> int:
+        """So often a worker id was had so far."""
+        return sum(map(_is_ready, self.lines()))
+
     def lines(self) -> Iterator[Any]:
         """Of all of them, the dead too. Those of one process are in order, and that is all that is needed."""
         for worker in self.workers:

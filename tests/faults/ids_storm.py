@@ -21,6 +21,8 @@ from tests.faults.ids_stores import Store
 
 WINDOW_S = 0.6
 PROCESSES, MEMBERS, WORKER_IDS = 3, 2, 5
+#: Worker ids are had so often in a round: more often than there are of them.
+HOLDS_MIN = 8
 #: What the nemesis does, and how often.
 NEMESES = {"stopped": 5, "killed": 3, "cut": 3, "silenced": 4, "eaten": 3, "scripts": 1, "clock": 2}
 
@@ -54,9 +56,11 @@ class IdsStorm:
         worker.wait_line(lambda line: line["started"])
 
     def run(self, ids: int, seconds_max: float) -> None:
-        """Hurts until so many ids are made, and at least eight times."""
+        """Hurts until so many ids are made, and at least eight times, and until there were ``HOLDS_MIN`` holds: who is
+        hurt, and so whether its worker id changes hands, is chance."""
         end = time.monotonic() + seconds_max
-        while (self.crew.size() < ids or self.done.total() < 8) and time.monotonic() < end:
+        while time.monotonic() < end and (
+                self.crew.size() < ids or self.done.total() < 8 or self.crew.holds() < HOLDS_MIN):
             time.sleep(self.rng.uniform(0.05, 0.3))
             what = self.rng.choices(list(NEMESES), list(NEMESES.values()))[0]
             self._hurt(what, self.rng.choice(self.crew.living))
