@@ -55,12 +55,17 @@ class Wanted:
     @property
     def audit(self) -> Path:
         """The folder of its audit."""
-        return self.path.with_name(self.path.name + ".audit")
+        return self._beside(".audit")
 
     @property
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
-        return self.path.with_name(self.path.name + ".users")
+        return self._beside(".users")
+
+    def _beside(self, ending: str) -> Path:
+        """Beside the file itself, whatever links lead to it."""
+        real = Path(os.path.realpath(self.path))
+        return real.with_name(real.name + ending)
 
 
 class _Everything:
@@ -184,7 +189,13 @@ def _user() -> str:
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
-name_argument = click.argument("name")
+def _not_ours(_: click.Context, __: click.Parameter, name: str) -> str:
+    if name.startswith(OWN):  # guard: the audit's key and records of rotations are nobody's to change
+        raise click.UsageError(f"names that begin with {OWN} are Holdfast's own: take another one")
+    return name
+
+
+name_argument = click.argument("name", callback=_not_ours)
 _version = click.option("--version", type=click.IntRange(1), help="by its number  [default: the one in force]")
 
 
