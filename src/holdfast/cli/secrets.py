@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast secrets``: a vault in a file. What opens it and who may what is in ``secrets_keys``; what goes out of it,
-and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``."""
+"""``holdfast secrets``: a vault in a file, or behind a server. What opens it and who may what is in ``secrets_keys``;
+what goes out of it, and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``; serving it in
+``secrets_serve``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,25 +45,29 @@ class Wanted:
     shares_file: Path | None
     keyring: str | None
     pins: Path | None
+    servers: tuple[str, ...]
+    token_file: Path | None
+    ca: Path | None
 
     @property
     def path(self) -> Path:
         """The vault's file. Raises UsageError."""
         if self.store is None:
-            raise click.UsageError("say which vault with --store FILE, before the command")
+            raise click.UsageError("say which vault with --store FILE, before the command" if not self.servers else
+                                   "a server does not do that for others: say --store FILE where the vault lies")
         return self.store
 
     @property
     def audit(self) -> Path:
         """The folder of its audit."""
-        return self._beside(".audit")
+        return self.beside(".audit")
 
     @property
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
-        return self._beside(".users")
+        return self.beside(".users")
 
-    def _beside(self, ending: str) -> Path:
+    def beside(self, ending: str) -> Path:
         """Beside the file itself, whatever links lead to it."""
         real = Path(os.path.realpath(self.path))
         return real.with_name(real.name + ending)
@@ -77,7 +82,7 @@ class _Everything:
         return Verdict(True, "who opens the vault may")
 
 
-@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate"))
+@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate", "secrets_serve"))
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               envvar="HOLDFAST_SECRETS_STORE", help="the vault")
 @click.option("--passphrase-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -89,12 +94,24 @@ class _Everything:
 @click.option("--keyring", metavar="ACCOUNT", help="the key of that name in the operating system's keyring opens it")
 @click.option("--pins", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="where it is kept how far vaults had come  [default: in the user's state folder]")
+@click.option("--server", "servers", multiple=True, metavar="URL", envvar="HOLDFAST_SECRETS_SERVER",
+              help="in the place of --store: ask this server; may be repeated, the primary first, then standbys")
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              envvar="HOLDFAST_SECRETS_TOKEN_FILE", help="with --server: its first line is the token")
+@click.option("--ca", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", envvar="HOLDFAST_SECRETS_CA",
+              help="with --server: authorities that signed its certificate  [default: the system's]")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Secrets in one encrypted file, with versions, an audit and rotation.
+    """Secrets in one encrypted file, or behind a server, with versions, an audit and rotation.
 
     Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
     """
+    said = click.core.ParameterSource.COMMANDLINE
+    if options["store"] and options["servers"]:  # of two, what stands on the command line counts before a variable
+        if ctx.get_parameter_source("store") == ctx.get_parameter_source("servers") == said:
+            raise click.UsageError("say one of --store and --server, not both")
+        options["servers" if ctx.get_parameter_source("store") == said else "store"] = (
+            () if ctx.get_parameter_source("store") == said else None)
     ctx.meta[_WANTED] = Wanted(**options)
 
 
@@ -106,7 +123,7 @@ def wanted() -> Wanted:
 
 # -- opening ----------------------------------------------------------------------------------------------------------
 
-def passphrase_in(path: Path) -> Secret[str]:
+def passphrase_in(path: Path, what: str = "passphrase file") -> Secret[str]:
     """The first line of a file."""
     from .._base.secret import Secret
 
@@ -115,10 +132,10 @@ def passphrase_in(path: Path) -> Secret[str]:
             line = file.readline(4096)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise ConfigurationError(f"the passphrase file {path} cannot be read: {why}") from None
+        raise ConfigurationError(f"the {what} {path} cannot be read: {why}") from None
     phrase = line.rstrip("\r\n")
     if not phrase:
-        raise ConfigurationError(f"the first line of the passphrase file {path} is empty")
+        raise ConfigurationError(f"the first line of the {what} {path} is empty")
     return Secret(phrase)
 
 
@@ -180,6 +197,21 @@ def guarded(opened: Vault) -> Iterator[Guarded]:
         yield Guarded(opened, Holder(_user(), frozenset({"owner"})), _Everything(), audit, clock)
 
 
+@contextmanager
+def opened() -> Iterator[SecretStore]:
+    """What was asked for: the vault with its audit, or a server."""
+    asked = wanted()
+    if not asked.servers:
+        with vault() as found, guarded(found) as store:
+            yield store
+        return
+    from ..secrets.serve import ServerStore
+
+    token = None if asked.token_file is None else passphrase_in(asked.token_file, "token file")
+    with closing(ServerStore(asked.servers, token=token, ca=asked.ca)) as served:
+        yield served
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -223,7 +255,7 @@ def put(*, name: str, from_file: Path | None, label: str, expect: int | None) ->
 
     check_name(name)
     value = _given(name, from_file)
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         show(str(store.put(name, value, label=label, expect=expect).number))
 
 
@@ -250,7 +282,7 @@ def _given(name: str, path: Path | None) -> Secret[bytes]:
 @click.option("--label", default="current", show_default=True, help="of the version, where no number is given")
 def get(*, name: str, version: int | None, label: str) -> None:
     """Print the value of NAME: its bytes and nothing else, on a terminal with a newline behind."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         found = store.get(name, version=version, label=label)
     sys.stdout.buffer.write(found.value.reveal())
     if sys.stdout.isatty():
@@ -263,7 +295,7 @@ def get(*, name: str, version: int | None, label: str) -> None:
 @json_option
 def ls(*, prefix: str, as_json: bool) -> None:
     """List secrets, at or below PREFIX: names, versions and labels. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         rows = [_row(store, name) for name in store.names(prefix) if not name.startswith(OWN)]
     if as_json:
         return print_json(rows)
@@ -289,7 +321,7 @@ def _said(version: Version) -> dict[str, Any]:
 @json_option
 def history(*, name: str, as_json: bool) -> None:
     """List all versions of NAME, the latest first. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         rows = [{"version": one.number, **_said(one)} for one in store.history(name)]
     if as_json:
         return print_json(rows)
@@ -306,5 +338,5 @@ def delete(*, name: str, version: int | None, for_good: bool, undo: bool) -> Non
     """Delete NAME, or one version of it. It can come back, unless it is deleted for good."""
     if for_good and undo:
         raise click.UsageError("what is deleted for good is not brought back: say one of the two")
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         (store.destroy if for_good else store.undelete if undo else store.delete)(name, version=version)

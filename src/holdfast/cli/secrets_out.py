@@ -12,7 +12,7 @@ import click
 from ..errors import ConfigurationError
 from .context import environment
 from .output import json_option, print_json, print_table, say, show
-from .secrets import OWN, PASSPHRASE_VARIABLE, guarded, vault
+from .secrets import OWN, PASSPHRASE_VARIABLE, opened
 
 if TYPE_CHECKING:
     from ..secrets import SecretStore
@@ -35,7 +35,7 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
         raise click.UsageError("--to is written VARIABLE=team/service/password")
     told = {variable: name for variable, _, name in pairs}
     names = wanted(told, program)
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         values = {name: store.get(name).value for name in names}
     with Handed(values) as handed:
         base = dict(environment())
@@ -74,7 +74,7 @@ def _known() -> Known:
     from ..secrets import State
     from ..secrets.scan import Known
 
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         return Known({name: [store.get(name, version=one.number).value for one in store.history(name)
                              if one.state is State.LIVE]
                       for name in store.names() if not name.startswith(OWN)})
@@ -87,7 +87,7 @@ def _known() -> Known:
 @click.option("--dry-run", is_flag=True, help="say what would be done")
 @json_option
 def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool, as_json: bool) -> int:
-    """Copy secrets from SOURCE into the vault: `env:PREFIX`, `dotenv:FILE`, `files:FOLDER` or `aws:PREFIX`.
+    """Copy secrets from SOURCE into the vault, or to a server: `env:`, `dotenv:FILE`, `files:FOLDER`, `aws:PREFIX`.
 
     What is read back is compared. Variables and .env files cannot be listed: say NAMES, `db/password` for DB_PASSWORD.
     Exit code 1: some differ, or failed.
@@ -96,7 +96,7 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
     from ..secrets.migrating import migrate as migrated
 
     origin = _source(source)
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         rows = list(migrated(origin, store, names or None, overwrite=overwrite, dry_run=dry_run))
     if as_json:
         print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why}
