@@ -169,7 +169,7 @@ def test_a_standby_answers_when_the_primary_was_killed_and_is_made_the_primary(t
       "--shared-key", "shared", "--clients-required"), "--clients-required needs --clients"),
     (("token", "create", "ana", "--role", "admin", "--ttl", "400d"), "at most"),
     (("token", "revoke", "none"), "there is no token"), (("promote", "--shared-key", "shared"), "is there already"),
-    (("--server", "https://127.0.0.1:1", "ls"), "say one of --store and --server"),
+    (("--server", "https://127.0.0.1:1", "ls"), "say one of --store, --server and --nodes"),
 ], ids=["certificate", "policy", "key", "follow", "clients", "long", "revoke", "promote", "twice"])
 def test_bad_input_is_one_clear_error(town, args, why):
     said = town(*args)
@@ -179,8 +179,8 @@ def test_bad_input_is_one_clear_error(town, args, why):
 
 def test_a_store_and_a_server_are_not_both(holdfast, town):
     said = holdfast("secrets", "--store", "v", "--server", "https://127.0.0.1:1", "ls")
-    assert (said.code, "say one of --store and --server" in said.err) == (2, True)
+    assert (said.code, "say one of --store, --server and --nodes" in said.err) == (2, True)
     said = holdfast("secrets", "--store", "v", *VAULT, "ls", HOLDFAST_SECRETS_SERVER="https://127.0.0.1:1")
     assert said.code == 0, "what stands on the command line counts"
     said = holdfast("secrets", "--server", "https://127.0.0.1:1", "audit", "verify", HOLDFAST_SECRETS_STORE="v")
-    assert (said.code, "a server does not do that for others" in said.err) == (2, True)
+    assert (said.code, "a server, and nodes, do not do that for others" in said.err) == (2, True)

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from ..secrets import SecretStore, Version
     from ..secrets.access import Guarded
     from ..secrets.access.policy import Asked, Verdict
+    from ..secrets.serve import ServerStore
     from ..secrets.vault import Seal, Vault
 
 #: Names that are Holdfast's own: the audit's key, records of rotations. Not listed.
 OWN: Final = "holdfast."
 _WANTED: Final = "holdfast.secrets"
+#: Where secrets may be, and what stands for: nowhere there.
+_PLACES: Final[dict[str, Any]] = {"store": None, "servers": (), "nodes": None}
 AUDIT_KEY: Final = "holdfast.audit/key"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
 
@@ -48,13 +51,18 @@ class Wanted:
     servers: tuple[str, ...]
     token_file: Path | None
     ca: Path | None
+    nodes: Path | None
+    caller: str | None
+    identity: Path | None
+    root_on: Path | None
 
     @property
     def path(self) -> Path:
         """The vault's file. Raises UsageError."""
         if self.store is None:
-            raise click.UsageError("say which vault with --store FILE, before the command" if not self.servers else
-                                   "a server does not do that for others: say --store FILE where the vault lies")
+            if self.servers or self.nodes:
+                raise click.UsageError("a server, and nodes, do not do that for others: say --store FILE of a vault")
+            raise click.UsageError("say which vault with --store FILE, before the command")
         return self.store
 
     @property
@@ -82,7 +90,8 @@ class _Everything:
         return Verdict(True, "who opens the vault may")
 
 
-@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate", "secrets_serve"))
+@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate", "secrets_serve",
+                                             "secrets_nodes"))
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               envvar="HOLDFAST_SECRETS_STORE", help="the vault")
 @click.option("--passphrase-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -100,18 +109,25 @@ class _Everything:
               envvar="HOLDFAST_SECRETS_TOKEN_FILE", help="with --server: its first line is the token")
 @click.option("--ca", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", envvar="HOLDFAST_SECRETS_CA",
               help="with --server: authorities that signed its certificate  [default: the system's]")
+@click.option("--nodes", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
+              envvar="HOLDFAST_SECRETS_NODES", help="in the place of --store: ask the nodes of this circle")
+@click.option("--root-on", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
+              help="the key that opens the vault is in shares on the nodes of this circle")
+@click.option("--caller", metavar="NAME", envvar="HOLDFAST_SECRETS_CALLER", help="with --nodes, --root-on: who asks")
+@click.option("--identity", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              envvar="HOLDFAST_SECRETS_IDENTITY", help="with --nodes, --root-on: the keys of who asks")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Secrets in one encrypted file, or behind a server, with versions, an audit and rotation.
 
     Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
     """
-    said = click.core.ParameterSource.COMMANDLINE
-    if options["store"] and options["servers"]:  # of two, what stands on the command line counts before a variable
-        if ctx.get_parameter_source("store") == ctx.get_parameter_source("servers") == said:
-            raise click.UsageError("say one of --store and --server, not both")
-        options["servers" if ctx.get_parameter_source("store") == said else "store"] = (
-            () if ctx.get_parameter_source("store") == said else None)
+    given = {name for name in _PLACES if options[name]}
+    here = {name for name in given if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    if len(here) > 1 or (len(given) > 1 and not here):
+        raise click.UsageError("say one of --store, --server and --nodes")
+    for name in given - here if here else ():  # what stands on the command line counts before a variable
+        options[name] = _PLACES[name]
     ctx.meta[_WANTED] = Wanted(**options)
 
 
@@ -144,17 +160,15 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
     from .._base.secret import Secret
     from ..secrets.vault import KeyFile, OsKeyring, Passphrase
 
-    given = [asked.passphrase_file, asked.key_file, asked.shares_file, asked.keyring]
+    given = [asked.passphrase_file, asked.key_file, asked.shares_file, asked.keyring, asked.root_on]
     if sum(one is not None for one in given) > 1:
         raise click.UsageError("say one thing that opens the vault, not several")
     if asked.key_file is not None:
         return KeyFile(asked.key_file)
     if asked.keyring is not None:
         return OsKeyring(asked.keyring, os.urandom)
-    if asked.shares_file is not None:
-        from .secrets_keys import shares_in
-
-        return shares_in(asked.shares_file)
+    if asked.root_on is not None or asked.shares_file is not None:
+        return _in_shares(asked, new=new)
     if asked.passphrase_file is not None:
         return Passphrase(passphrase_in(asked.passphrase_file))
     if phrase := environment().get(PASSPHRASE_VARIABLE):
@@ -165,14 +179,40 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
     return Passphrase(Secret(click.prompt("passphrase", hide_input=True, err=True, confirmation_prompt=new)))
 
 
+def _in_shares(asked: Wanted, *, new: bool) -> Seal:
+    """A key that is put together: by people, or by nodes."""
+    if asked.root_on is not None:
+        from .secrets_nodes import root_on
+
+        return root_on(asked.root_on, new=new)
+    from .secrets_keys import shares_in
+
+    assert asked.shares_file is not None  # noqa: S101 - asked by who calls
+    return shares_in(asked.shares_file)
+
+
 @contextmanager
 def vault() -> Iterator[Vault]:
     """The vault that was asked for, open."""
+    with vault_at(wanted().path) as found:
+        yield found
+
+
+def vault_at(path: Path) -> Vault:
+    """Of a file, opened as the options of the group say."""
     from ..secrets.vault import FilePin, Vault
 
     asked = wanted()
-    with Vault.open(asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
-        yield found
+    return Vault.open(path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None)
+
+
+def server_at(addresses: tuple[str, ...]) -> ServerStore:
+    """A server, or a primary and standbys, asked as the options of the group say."""
+    from ..secrets.serve import ServerStore
+
+    asked = wanted()
+    token = None if asked.token_file is None else passphrase_in(asked.token_file, "token file")
+    return ServerStore(addresses, token=token, ca=asked.ca)
 
 
 def audit_key(opened: Vault) -> Secret[bytes]:
@@ -199,16 +239,19 @@ def guarded(opened: Vault) -> Iterator[Guarded]:
 
 @contextmanager
 def opened() -> Iterator[SecretStore]:
-    """What was asked for: the vault with its audit, or a server."""
+    """What was asked for: the vault with its audit, a server, or nodes."""
     asked = wanted()
+    if asked.nodes is not None:
+        from .secrets_nodes import asked as asked_nodes
+
+        with asked_nodes() as shares:
+            yield shares
+        return
     if not asked.servers:
         with vault() as found, guarded(found) as store:
             yield store
         return
-    from ..secrets.serve import ServerStore
-
-    token = None if asked.token_file is None else passphrase_in(asked.token_file, "token file")
-    with closing(ServerStore(asked.servers, token=token, ca=asked.ca)) as served:
+    with closing(server_at(asked.servers)) as served:
         yield served
 
 
