@@ -107,8 +107,8 @@ class PublicKey:
 class PrivateKey:
     """What signs; it does not show itself.
 
-    material: of Ed25519 the 32 bytes of its seed; of the others DER (PKCS #8), not encrypted; as a Secret where it comes
-    from a store of secrets (``secrets.get("gossip/signing").value``). Raises ConfigurationError for another form,
+    material: of Ed25519 the 32 bytes of its seed; of the others DER (PKCS #8), not encrypted; as a Secret where it
+    comes from a store of secrets (``secrets.get("gossip/signing").value``). Raises ConfigurationError for another form,
     MissingExtra.
     """
 
