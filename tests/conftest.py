@@ -41,7 +41,7 @@ from tests.support.pace import in_turn
 
 T = TypeVar("T")
 
-# Whatever else the machine does: how long one example takes says nothing. Claims about time are measured by their tests.
+# Whatever else the machine does: how long one example takes says nothing. Claims about time have tests of their own.
 hypothesis.settings.register_profile("holdfast", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("holdfast")
 
