@@ -16,7 +16,17 @@ import numpy as np
 from holdfast.errors import ConfigurationError
 from holdfast.propagation import PRESETS, simulate
 from holdfast.propagation.analyse import first_spy, part_s, residue
-from holdfast.propagation.relay import Announce, Dandelion, Flood, GossipMesh, Reconcile, SqrtPush, Trickle
+from holdfast.propagation.relay import (
+    Announce,
+    Dandelion,
+    Flood,
+    GossipMesh,
+    Reconcile,
+    Relay,
+    SqrtPush,
+    Timing,
+    Trickle,
+)
 from holdfast.propagation.sim import fast
 from holdfast.propagation.sim.network import Conditions, Latency
 from holdfast.propagation.sim.world import World
@@ -206,3 +216,16 @@ def test_each_rule_but_the_dearest_leaves_somebody():
     found = {rule: stopped(rule, nodes=500, runs=2) for rule in RULES}
     assert {rule for rule, one in found.items() if one.residue > 0} == {"hops 12", "interest 1", "interest 2"}
     assert max(found.values(), key=lambda one: one.sends).rule == "seen 3"
+
+
+def test_the_simulator_has_no_rules_of_its_own():
+    """What decides in a simulation is what a node imports: every relay there is lives in ``relay``, also where presets
+    give it settings."""
+    def below(kind):
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    assert {kind.__module__.rpartition(".")[0] for kind in below(Relay)} == {"holdfast.propagation.relay"}
+    for preset in PRESETS.values():
+        if preset.policy is not None:
+            assert type(preset.policy([])).__module__.startswith("holdfast.propagation.relay.")
+    assert fast.Timing is Timing
