@@ -41,7 +41,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(holdfast):
 def test_without_json_there_is_a_line_a_number(holdfast):
     said = holdfast("propagation", "simulate", "--preset", "flood", "--nodes", "50")
     assert (said.code, said.err) == (0, "")
-    assert [line.rsplit("  ", 1)[0].strip() for line in said.out.splitlines()] == [key.replace("_", " ") for key in KEYS]
+    names = [line.rsplit("  ", 1)[0].strip() for line in said.out.splitlines()]
+    assert names == [key.replace("_", " ") for key in KEYS]
 
 
 def test_presets_are_compared_in_the_order_they_were_named(holdfast):

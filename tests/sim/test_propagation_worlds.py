@@ -16,6 +16,7 @@ import numpy as np
 from holdfast.errors import ConfigurationError
 from holdfast.propagation import PRESETS, simulate
 from holdfast.propagation.analyse import first_spy, part_s, residue
+from holdfast.propagation.mempool import Accepted, Account, Mempool, Transaction
 from holdfast.propagation.relay import (
     Announce,
     Dandelion,
@@ -229,3 +230,39 @@ def test_the_simulator_has_no_rules_of_its_own():
         if preset.policy is not None:
             assert type(preset.policy([])).__module__.startswith("holdfast.propagation.relay.")
     assert fast.Timing is Timing
+
+
+@pytest.mark.parametrize("policy", [Announce, Flood, GossipMesh, Reconcile, SqrtPush, Trickle])
+def test_rubbish_goes_no_further_than_its_makers_neighbours(policy):
+    """One node finds its own rubbish good; everybody else checks before passing on."""
+    links = regular(200, 8, rng())
+    world = World(links, policy, 1, judge=lambda node, tx, _: node == 0 or tx != 666, warm_s=3.0)
+    world.make(666, 300, 0)
+    world.make(7, 300, 1)
+    world.run(world.now + 200.0)
+    rubbish, honest = world.spreads()
+    assert residue(honest) == 0.0
+    beside = {b if a == 0 else a for a, b in zip(links.opener.tolist(), links.accepter.tolist(), strict=True)
+              if 0 in (a, b)}
+    touched = {node for node, when in enumerate(rubbish.arrived_s) if not math.isinf(when)}
+    assert {0} < touched <= beside | {0}
+    assert not any(666 in node.relay.held for node in world.nodes[1:])
+
+
+def test_of_a_double_spend_every_node_has_one_and_none_has_both():
+    """Two payments with one nonce, made on opposite sides at once; each node's own mempool is the judge."""
+    payments = {number: Transaction(bytes([number]), b"anna", bytes([number]), 0, 10, 300, 300) for number in (1, 2)}
+    for seed in range(5):
+        pools = [Mempool(lambda _: True, lambda _: Account(10_000, 0)) for _ in range(200)]
+
+        def judge(node, tx, now, pools=pools):
+            return isinstance(pools[node].offer(payments[tx], now), Accepted)
+
+        world = World(regular(200, 8, rng(seed)), Flood, seed, judge=judge)
+        world.make(1, 300, 0)
+        world.make(2, 300, 100)
+        world.run(60.0)
+        assert [len(pool) for pool in pools] == [1] * 200
+        assert all(len(node.relay.held) == 1 for node in world.nodes)
+        winners = sum(1 in node.relay.held for node in world.nodes)
+        assert 20 < winners < 180

@@ -29,6 +29,8 @@ from .network import Conditions
 
 #: What makes a node's relay, by its neighbours.
 Policy: TypeAlias = Callable[[Sequence[Peer]], Relay]
+#: Does this node find this transaction good, now? A ``Mempool`` may answer.
+Judge: TypeAlias = Callable[[int, TxId, float], bool]
 #: TCP repeats what is lost, so loss is delay: this long the first time, twice as long each further time.
 REPEAT_S: Final = 0.2
 #: Events between two words about how far it is.
@@ -53,7 +55,6 @@ class _Heard:
     hops: list[int]
     duplicates: list[int]
     first_peer: list[int]
-    left: int
 
 
 @dataclass
@@ -72,12 +73,14 @@ class Node:
 class World:
     """Nodes, linked as ``links`` says, each with a relay of that policy.
 
-    warm_s: how long they run before the first transaction, so that meshes have formed. done: is told how many nodes and
+    judge: what nodes find good; without it, everything. warm_s: how long they run before the first transaction, so that
+    meshes have formed. done: is told how many nodes and
     transactions have met.
     """
 
     def __init__(self, links: Links, policy: Policy, seed: int, conditions: Conditions | None = None, *,
-                 warm_s: float = 0.0, done: Callable[[int], None] = lambda _: None) -> None:
+                 judge: Judge = lambda *_: True, warm_s: float = 0.0,
+                 done: Callable[[int], None] = lambda _: None) -> None:
         self.conditions = conditions or Conditions()
         self.chance = random.Random(seed)
         self.now = 0.0
@@ -90,7 +93,8 @@ class World:
         self._turn = 0
         self._seen: dict[TxId, _Heard] = {}
         self._met = 0
-        self._done = done
+        self._missing = 0
+        self._done, self._judge = done, judge
         self.nodes = self._built(links, policy, seed)
         for index, node in enumerate(self.nodes):
             if node.works:
@@ -102,8 +106,8 @@ class World:
         if not self.nodes[at].works:
             raise ConfigurationError(f"node {at} is not there, so nothing can be made at it")
         count = len(self.nodes)
-        self._seen[tx] = _Heard(self.now, [math.inf] * count, [-1] * count, [0] * count, [-1] * count,
-                                sum(node.works for node in self.nodes))
+        self._seen[tx] = _Heard(self.now, [math.inf] * count, [-1] * count, [0] * count, [-1] * count)
+        self._missing += sum(node.works for node in self.nodes)
         self._push(self.now, at, Made(tx, size))
 
     def run(self, until_s: float, *, linger_s: float | None = None) -> None:
@@ -124,7 +128,7 @@ class World:
             if isinstance(event, Heard) and event.message.kind in {"body", "stem"}:
                 self._body(index, event)
             self._do(index, node.relay.handle(event, self.now, self.chance))
-            if linger_s is not None and self._met != before and all(not one.left for one in self._seen.values()):
+            if linger_s is not None and self._met != before and not self._missing:
                 ends = min(until_s, self.now + linger_s)
         self.now = ends if math.isfinite(ends) else self.now
 
@@ -173,7 +177,8 @@ class World:
                 self._tell(index, node, effect)
             elif isinstance(effect, Check):
                 self._arrived(index, effect.tx)
-                self._push(self.now + self._check_s(), index, Checked(effect.tx, good=True))
+                good = self._judge(index, effect.tx, self.now)
+                self._push(self.now + self._check_s(), index, Checked(effect.tx, good))
             else:
                 self._push(effect.at_s, index, Woke(effect.key))
 
@@ -222,7 +227,7 @@ class World:
             return
         seen.arrived_s[index] = self.now
         seen.hops[index] = max(seen.hops[index], 0)
-        seen.left -= 1
+        self._missing -= 1
         self._met += 1
 
     def _check_s(self) -> float:
