@@ -20,7 +20,7 @@ FULL = Path("/dev/full")
 
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"], ["gossip"],
           ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
-          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["secrets"], ["secrets", "audit"],
+          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["propagation"], ["secrets"], ["secrets", "audit"],
           ["secrets", "nodes"], ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"],
           ["secrets", "token"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
@@ -30,7 +30,8 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["gossip", "identity", "certify"], ["gossip", "identity", "accept"], ["gossip", "keys", "list"],
             ["gossip", "keys", "install"], ["gossip", "keys", "use"], ["gossip", "keys", "remove"],
             ["gossip", "keys", "rotate"], ["gossip", "keys", "rotation"], ["id", "next"], ["id", "decode"],
-            ["id", "layouts"], ["id", "hold"], ["id", "serve"], ["id", "workers"], ["migrate"], ["run"],
+            ["id", "layouts"], ["id", "hold"], ["id", "serve"], ["id", "workers"], ["migrate"],
+            ["propagation", "compare"], ["propagation", "simulate"], ["propagation", "stop-rules"], ["run"],
             ["sql", "init"], ["sql", "ddl"], ["streams", "ls"], ["streams", "lag"], ["streams", "pending"],
             ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"],
             ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"], ["dlq", "lint"], ["dlq", "map"],
