@@ -89,10 +89,10 @@ def measured(folder: Path, rounds: int, box_s: float) -> dict[str, Any]:
                 _put(stores[0], latest[who], name)
         runs: dict[str, dict[str, list[float]]] = {
             what: {who: [] for who in callers} for what in ("read", "write", f"read, {CALLERS} callers")}
-        for _ in range(rounds):
+        for number in range(rounds):
             for what, found in runs.items():
-                for who, rates in found.items():
-                    rates.append(_rate(what, callers[who], latest[who], box_s))
+                for who in list(found)[::-1 if number % 2 else 1]:
+                    found[who].append(_rate(what, callers[who], latest[who], box_s))
         for who, stores in callers.items():
             wrong += [f"{who}: {name}" for name, value in latest[who].items()
                       if stores[-1].get(name).value.reveal() != value]
@@ -109,9 +109,17 @@ def _rate(what: str, stores: Sequence[SecretStore], latest: dict[str, bytes], bo
     if what == "write":
         return _turns(lambda name: _put(stores[0], latest, name), box_s)
     if what == "read":
-        return _turns(stores[0].get, box_s)
+        return _turns(_checked(stores[0], latest), box_s)
     with ThreadPoolExecutor(CALLERS) as pool:
-        return sum(pool.map(lambda store: _turns(store.get, box_s), stores))
+        return sum(pool.map(lambda store: _turns(_checked(store, latest), box_s), stores))
+
+
+def _checked(store: SecretStore, latest: Mapping[str, bytes]) -> Callable[[str], None]:
+    def read(name: str) -> None:
+        if store.get(name).value.reveal() != latest[name]:
+            raise SystemExit(f"{name} was not read as it was put")
+
+    return read
 
 
 def _turns(call: Callable[[str], object], box_s: float) -> float:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import hypothesis  # noqa: F401 - before _settle: it asks the collector who refers to what, and that knows no more of it
+import hypothesis  # before _settle: it asks the collector who refers to what, and that knows no more of it
 import pytest
 
 from holdfast.testing.binaries import ServerMissing
@@ -40,6 +40,10 @@ from tests.support.leaks import Plugin as Leaks
 from tests.support.pace import in_turn
 
 T = TypeVar("T")
+
+# Whatever else the machine does: how long one example takes says nothing. Claims about time have tests of their own.
+hypothesis.settings.register_profile("holdfast", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("holdfast")
 
 #: A coroutine under test that takes longer than this hangs.
 ARUN_S = 60.0

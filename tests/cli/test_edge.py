@@ -20,8 +20,9 @@ FULL = Path("/dev/full")
 
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"], ["gossip"],
           ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
-          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["secrets"], ["secrets", "audit"],
-          ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"], ["traces"])
+          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["propagation"], ["secrets"], ["secrets", "audit"],
+          ["secrets", "nodes"], ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"],
+          ["secrets", "token"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
             ["gossip", "audit", "verify"], ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"],
@@ -29,7 +30,8 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["gossip", "identity", "certify"], ["gossip", "identity", "accept"], ["gossip", "keys", "list"],
             ["gossip", "keys", "install"], ["gossip", "keys", "use"], ["gossip", "keys", "remove"],
             ["gossip", "keys", "rotate"], ["gossip", "keys", "rotation"], ["id", "next"], ["id", "decode"],
-            ["id", "layouts"], ["id", "hold"], ["id", "serve"], ["id", "workers"], ["migrate"], ["run"],
+            ["id", "layouts"], ["id", "hold"], ["id", "serve"], ["id", "workers"], ["migrate"],
+            ["propagation", "compare"], ["propagation", "simulate"], ["propagation", "stop-rules"], ["run"],
             ["sql", "init"], ["sql", "ddl"], ["streams", "ls"], ["streams", "lag"], ["streams", "pending"],
             ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"],
             ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"], ["dlq", "lint"], ["dlq", "map"],
@@ -51,7 +53,10 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["secrets", "seal", "remove"], ["secrets", "unseal"], ["secrets", "rekey"], ["secrets", "shares", "split"],
             ["secrets", "shares", "join"], ["secrets", "policy", "test"], ["secrets", "policy", "matrix"],
             ["secrets", "audit", "verify"], ["secrets", "audit", "ls"], ["secrets", "exec"], ["secrets", "scan"],
-            ["secrets", "migrate"],
+            ["secrets", "migrate"], ["secrets", "serve"], ["secrets", "promote"], ["secrets", "token", "create"],
+            ["secrets", "token", "ls"], ["secrets", "token", "revoke"], ["secrets", "nodes", "identity"],
+            ["secrets", "nodes", "circle"], ["secrets", "nodes", "serve"], ["secrets", "nodes", "status"],
+            ["secrets", "nodes", "verify"], ["secrets", "nodes", "reshare"], ["secrets", "nodes", "refresh"],
             ["traces", "report"], ["traces", "critical-path"], ["traces", "graph"], ["traces", "compare"],
             ["traces", "convert"], ["traces", "serve"])
 

@@ -237,3 +237,16 @@ def test_an_address_of_ipv6_is_said_as_it_is_written(holdfast):
 def test_that_nobody_got_a_question_is_said(holdfast, pair):
     said = holdfast("gossip", "query", "load", "--node", "nobody", "--ack", "--timeout", "0.3s", "--rpc", pair[0].rpc)
     assert (said.code, said.out, said.err) == (0, "", "nobody got it\nnobody answered\n")
+
+
+def test_a_key_may_be_a_reference_and_is_never_shown(holdfast, tmp_path):
+    (tmp_path / "keys" / "gossip").mkdir(parents=True)
+    (tmp_path / "keys" / "gossip" / "key").write_text(KEY + "\n")
+    with Agent(tmp_path, "one", "--key", KEY) as one, \
+            Agent(tmp_path, "two", "--key", "secret://gossip/key", "--secrets", "keys", join=one) as two:
+        wait_until(lambda: statuses(holdfast, two) == {"one": "alive", "two": "alive"}, 20, "both see both")
+        assert holdfast("gossip", "keys", "list", "--rpc", one.rpc).code == 0
+    assert not any(KEY in path.read_text(errors="replace") for path in tmp_path.glob("*two*") if path.is_file())
+    said = holdfast("gossip", "agent", "--name", "x", "--bind", "127.0.0.1:0", "--key", "secret://gossip/none",
+                    "--secrets", "keys")
+    assert (said.code, "secret://gossip/none cannot be read from keys" in said.err) == (3, True)

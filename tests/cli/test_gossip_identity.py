@@ -122,3 +122,14 @@ def test_a_certificate_has_a_time(identity, issuer):
     said = identity("certify", made["request"], "--issuer", "issuer", "--name", "late", *LABEL, "--for", "0s")
     assert (said.code, said.out) == (2, "")
     assert "ends before it begins" in said.err
+
+
+def test_a_passphrase_may_be_a_reference(holdfast, tmp_path):
+    (tmp_path / "keys" / "gossip").mkdir(parents=True)
+    (tmp_path / "keys" / "gossip" / "phrase").write_text("correct horse battery staple\n")
+    told = {"HOLDFAST_GOSSIP_PASSPHRASE": "secret://gossip/phrase", "HOLDFAST_SECRETS": "keys"}
+    assert holdfast("gossip", "identity", "new", "node", **told).code == 0
+    plain = {"HOLDFAST_GOSSIP_PASSPHRASE": "correct horse battery staple"}
+    assert holdfast("gossip", "identity", "show", "node", **plain).code == 0
+    said = holdfast("gossip", "identity", "show", "node", HOLDFAST_GOSSIP_PASSPHRASE="secret://gossip/phrase")
+    assert (said.code, "secret://gossip/phrase needs a resolver" in said.err) == (3, True)

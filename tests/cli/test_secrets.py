@@ -251,3 +251,24 @@ def test_a_policy_is_asked_and_shown(holdfast, tmp_path):
     said = holdfast(*test, "read", "x")
     assert said.code == 2
     assert "version" in said.err
+
+
+@pytest.mark.parametrize("args", [("get",), ("put",), ("delete",), ("delete", "--for-good"), ("history",), ("rotate",)],
+                         ids=" ".join)
+def test_what_is_our_own_is_nobodys_to_change(vault, args):
+    """Without its key the audit opens for nobody any more, and so does nothing else."""
+    vault("ls")
+    verb, *more = args
+    said = vault(verb, "holdfast.audit/key", *more)
+    assert (said.code, "are Holdfast's own: take another one" in said.err) == (2, True)
+    assert vault("audit", "verify").code == 0
+
+
+def test_who_comes_by_a_link_writes_the_same_audit(vault, holdfast, tmp_path):
+    put(vault, tmp_path, "a")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(tmp_path / "v")
+    said = holdfast("secrets", "--store", "elsewhere/link", "--passphrase-file", "phrase", "--pins", "pins", "get", "a")
+    assert (said.code, said.out) == (0, VALUE)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["link"]
+    assert "read" in vault("audit", "ls").out

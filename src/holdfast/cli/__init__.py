@@ -26,7 +26,8 @@ __all__ = ["main"]
 @click.group(cls=Edge, name="holdfast", context_settings={"help_option_names": ["-h", "--help"]}, commands_in={
     "console": "console",
     "demo": "demo", "dlq": "dlq", "doctor": "doctor", "gossip": "gossip", "id": "id", "lab": "lab", "lock": "lock",
-    "logs": "logs", "machine": "machine", "migrate": "migrate", "once": "once", "outbox": "outbox", "run": "run",
+    "logs": "logs", "machine": "machine", "migrate": "migrate", "once": "once", "outbox": "outbox",
+    "propagation": "propagation", "run": "run",
     "secrets": "secrets", "sql": "sql", "streams": "streams", "traces": "traces",
 })
 @click.version_option(__version__, message="%(prog)s %(version)s")

@@ -21,6 +21,7 @@ from click.core import ParameterSource
 from .output import say
 
 if TYPE_CHECKING:
+    from .._base.secret import Resolver
     from .._redis.server import Server
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -153,6 +154,14 @@ def environment() -> Mapping[str, str]:
 def settings() -> Settings:
     """What was said, for the command that runs now."""
     return click.get_current_context().find_root().ensure_object(Settings)
+
+
+def resolver() -> Resolver | None:
+    """What resolves ``secret://name``: the folder of ``--secrets``. None: none was said."""
+    from .._base.secret import FromFiles
+
+    folder = settings().secrets
+    return None if folder is None else FromFiles(folder)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

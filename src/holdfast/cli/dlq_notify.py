@@ -8,25 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .context import desk_option, run, secrets_option, server_options, settings
+from .context import desk_option, resolver, run, secrets_option, server_options
 from .desk import opened_desk
 from .dlq_act import who
 from .output import json_option, print_json, print_table, say, show
 
 if TYPE_CHECKING:
-    from .._base.secret import Resolver
     from ..deadletters.notify import Incident, Notice, Plan
     from ..deadletters.notify.channels import Answer
 
 _NOT_SENT = 1
-
-
-def resolver() -> Resolver | None:
-    """What resolves ``secret://name``: the folder of ``--secrets``."""
-    from .._base.secret import FromFiles
-
-    folder = settings().secrets
-    return None if folder is None else FromFiles(folder)
 
 
 @click.group("notify")

@@ -146,7 +146,7 @@ async def telling(desk: Desk, rules: Rules, events: Events, name: str) -> AsyncI
     """Whoever tells people for ``serve``, at work until the end. Without a section ``notify`` it tells by events."""
     from ..deadletters.notify import Notifier, Post
     from ..deadletters.notify.post import check_library
-    from .dlq_notify import resolver
+    from .context import resolver
 
     check_library(rules.current.notify.channels.values() if rules.current.notify else ())
     notifier = Notifier(desk, lambda: rules.current.notify, post=Post(resolver()), events=events,

@@ -25,7 +25,7 @@ import click
 
 from .._base.events import Events
 from ..errors import GossipError
-from .context import environment, settings, token_option
+from .context import environment, resolver, secrets_option, settings, token_option
 from .edge import INTERRUPTED
 from .gossip_ask import TOKEN_VARIABLE
 from .gossip_http import JsonServer
@@ -80,8 +80,8 @@ TAG = _Tag()
               help="how long to try")
 @click.option("--keep-trying", is_flag=True, help="go on alone while none of them answers, and try on")
 @click.option("--key", envvar="HOLDFAST_GOSSIP_KEY", metavar="BASE64",
-              help="16, 24 or 32 bytes that all members share; others can see what stands on a command line, so better "
-                   "by  [HOLDFAST_GOSSIP_KEY]")
+              help="16, 24 or 32 bytes that all members share, or secret://name, see --secrets; others can see what "
+                   "stands on a command line, so better by  [HOLDFAST_GOSSIP_KEY]")
 @click.option("--keyring", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="keeps the keys, so that those that come by a key change are there after a restart; where it is not "
                    "there yet, it begins with --key. A JSON list as Serf's, or sealed, see --keyring-key")
@@ -118,12 +118,13 @@ TAG = _Tag()
 @click.option("--issuer-key", "issuer_keys", multiple=True, metavar="BASE64", help="of an issuer that is believed")
 @click.option("--invite", envvar="HOLDFAST_GOSSIP_INVITE", metavar="TOKEN",
               help="in the place of a certificate and --issuer-key: join at the agent that made it. What stands on a "
-                   "command line others can see, so better by  [HOLDFAST_GOSSIP_INVITE]")
+                   "command line others can see, so better secret://name, or by  [HOLDFAST_GOSSIP_INVITE]")
 @click.option("--trust-state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="keeps the keys it holds and who was expelled, sealed as the identity")
 @unlock_option
 @click.option("--watch", is_flag=True, help="print what becomes of members, and events, a line each")
 @json_option
+@secrets_option
 @token_option
 def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rpc: Address | None, watch: bool,
           as_json: bool, keep_trying: bool, rotate: Path | None, rotate_after_s: float, grace_s: float, native: bool,
@@ -147,6 +148,7 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
         raise click.UsageError("--audit writes what defences decide: say --defend, too")
     from ..gossip.agent import DEFENDED, Cluster
 
+    key, invite = _resolved(key), _resolved(invite)
     if native:
         if identity is None or not (issuer_keys or invite) or key or keyring:
             raise click.UsageError("--native wants --identity and --issuer-key, or --invite, and neither --key nor "
@@ -165,6 +167,14 @@ def agent(*, key: str | None, keyring: Path | None, keyring_key: Path | None, rp
         life.rotating = partial(_rotating, ring, rotate, rotate_after_s, grace_s)
     with asyncio.Runner() as runner:
         return runner.run(life.run())
+
+
+def _resolved(said: str | None) -> str | None:
+    """A key, or what a reference stands for."""
+    from .._base.secret import resolve
+
+    found = resolve(said, resolver())
+    return None if found is None else found.reveal()
 
 
 def _rotating(ring: Keyring, record: Path, age_s: float, grace_s: float, cluster: Cluster) -> RotationRun:

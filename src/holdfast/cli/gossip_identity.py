@@ -50,7 +50,7 @@ def unlock_option(command: F) -> F:
     """What opens the file of an identity."""
     return click.option("--seal", type=click.Path(dir_okay=False, path_type=Path), metavar="KEYFILE",
                         help="32 random bytes or more under which the file is sealed; without it, the passphrase in "
-                             f"{PASSPHRASE_VARIABLE}")(command)
+                             f"{PASSPHRASE_VARIABLE}, or secret://name there, of the folder HOLDFAST_SECRETS")(command)
 
 
 @click.group("identity")
@@ -209,7 +209,7 @@ def unlock_of(seal: Path | None) -> Unlock:
         from ..gossip.trust import Identity  # noqa: F401 - names the extra where it is missing
     except ImportError as error:
         raise MissingExtra("gossip", "identities of nodes") from error
-    from .._base.secret import Secret
+    from .._base.secret import FromFiles, Secret, resolve
     from ..gossip.keys import KeyFile, Passphrase
 
     if seal is not None:
@@ -217,7 +217,9 @@ def unlock_of(seal: Path | None) -> Unlock:
     phrase = environment().get(PASSPHRASE_VARIABLE, "")
     if not phrase:
         raise click.UsageError(f"the file is sealed: give --seal KEYFILE, or a passphrase in {PASSPHRASE_VARIABLE}")
-    return Passphrase(Secret(phrase))
+    folder = environment().get("HOLDFAST_SECRETS")
+    found = resolve(phrase, FromFiles(folder) if folder else None)
+    return Passphrase(found if found is not None else Secret(phrase))
 
 
 def _shown(own: Identity, credential: Credential | None, *, as_json: bool) -> None:

@@ -123,6 +123,6 @@ def _revealed(place: Place) -> dict[str, Any]:
 
 
 def _resolver() -> Any:
-    from .dlq_notify import resolver
+    from .context import resolver
 
     return resolver()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast secrets``: a vault in a file. What opens it and who may what is in ``secrets_keys``; what goes out of it,
-and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``."""
+"""``holdfast secrets``: a vault in a file, or behind a server. What opens it and who may what is in ``secrets_keys``;
+what goes out of it, and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``; serving it in
+``secrets_serve``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from ..secrets import SecretStore, Version
     from ..secrets.access import Guarded
     from ..secrets.access.policy import Asked, Verdict
+    from ..secrets.serve import ServerStore
     from ..secrets.vault import Seal, Vault
 
 #: Names that are Holdfast's own: the audit's key, records of rotations. Not listed.
 OWN: Final = "holdfast."
 _WANTED: Final = "holdfast.secrets"
+#: Where secrets may be, and what stands for: nowhere there.
+_PLACES: Final[dict[str, Any]] = {"store": None, "servers": (), "nodes": None}
 AUDIT_KEY: Final = "holdfast.audit/key"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
 
@@ -44,23 +48,37 @@ class Wanted:
     shares_file: Path | None
     keyring: str | None
     pins: Path | None
+    servers: tuple[str, ...]
+    token_file: Path | None
+    ca: Path | None
+    nodes: Path | None
+    caller: str | None
+    identity: Path | None
+    root_on: Path | None
 
     @property
     def path(self) -> Path:
         """The vault's file. Raises UsageError."""
         if self.store is None:
+            if self.servers or self.nodes:
+                raise click.UsageError("a server, and nodes, do not do that for others: say --store FILE of a vault")
             raise click.UsageError("say which vault with --store FILE, before the command")
         return self.store
 
     @property
     def audit(self) -> Path:
         """The folder of its audit."""
-        return self.path.with_name(self.path.name + ".audit")
+        return self.beside(".audit")
 
     @property
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
-        return self.path.with_name(self.path.name + ".users")
+        return self.beside(".users")
+
+    def beside(self, ending: str) -> Path:
+        """Beside the file itself, whatever links lead to it."""
+        real = Path(os.path.realpath(self.path))
+        return real.with_name(real.name + ending)
 
 
 class _Everything:
@@ -72,7 +90,8 @@ class _Everything:
         return Verdict(True, "who opens the vault may")
 
 
-@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate"))
+@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate", "secrets_serve",
+                                             "secrets_nodes"))
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               envvar="HOLDFAST_SECRETS_STORE", help="the vault")
 @click.option("--passphrase-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -84,12 +103,31 @@ class _Everything:
 @click.option("--keyring", metavar="ACCOUNT", help="the key of that name in the operating system's keyring opens it")
 @click.option("--pins", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="where it is kept how far vaults had come  [default: in the user's state folder]")
+@click.option("--server", "servers", multiple=True, metavar="URL", envvar="HOLDFAST_SECRETS_SERVER",
+              help="in the place of --store: ask this server; may be repeated, the primary first, then standbys")
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              envvar="HOLDFAST_SECRETS_TOKEN_FILE", help="with --server: its first line is the token")
+@click.option("--ca", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", envvar="HOLDFAST_SECRETS_CA",
+              help="with --server: authorities that signed its certificate  [default: the system's]")
+@click.option("--nodes", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
+              envvar="HOLDFAST_SECRETS_NODES", help="in the place of --store: ask the nodes of this circle")
+@click.option("--root-on", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
+              help="the key that opens the vault is in shares on the nodes of this circle")
+@click.option("--caller", metavar="NAME", envvar="HOLDFAST_SECRETS_CALLER", help="with --nodes, --root-on: who asks")
+@click.option("--identity", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              envvar="HOLDFAST_SECRETS_IDENTITY", help="with --nodes, --root-on: the keys of who asks")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Secrets in one encrypted file, with versions, an audit and rotation.
+    """Secrets in one encrypted file, or behind a server, with versions, an audit and rotation.
 
     Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
     """
+    given = {name for name in _PLACES if options[name]}
+    here = {name for name in given if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    if len(here) > 1 or (len(given) > 1 and not here):
+        raise click.UsageError("say one of --store, --server and --nodes")
+    for name in given - here if here else ():  # what stands on the command line counts before a variable
+        options[name] = _PLACES[name]
     ctx.meta[_WANTED] = Wanted(**options)
 
 
@@ -101,7 +139,7 @@ def wanted() -> Wanted:
 
 # -- opening ----------------------------------------------------------------------------------------------------------
 
-def passphrase_in(path: Path) -> Secret[str]:
+def passphrase_in(path: Path, what: str = "passphrase file") -> Secret[str]:
     """The first line of a file."""
     from .._base.secret import Secret
 
@@ -110,10 +148,10 @@ def passphrase_in(path: Path) -> Secret[str]:
             line = file.readline(4096)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise ConfigurationError(f"the passphrase file {path} cannot be read: {why}") from None
+        raise ConfigurationError(f"the {what} {path} cannot be read: {why}") from None
     phrase = line.rstrip("\r\n")
     if not phrase:
-        raise ConfigurationError(f"the first line of the passphrase file {path} is empty")
+        raise ConfigurationError(f"the first line of the {what} {path} is empty")
     return Secret(phrase)
 
 
@@ -122,17 +160,15 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
     from .._base.secret import Secret
     from ..secrets.vault import KeyFile, OsKeyring, Passphrase
 
-    given = [asked.passphrase_file, asked.key_file, asked.shares_file, asked.keyring]
+    given = [asked.passphrase_file, asked.key_file, asked.shares_file, asked.keyring, asked.root_on]
     if sum(one is not None for one in given) > 1:
         raise click.UsageError("say one thing that opens the vault, not several")
     if asked.key_file is not None:
         return KeyFile(asked.key_file)
     if asked.keyring is not None:
         return OsKeyring(asked.keyring, os.urandom)
-    if asked.shares_file is not None:
-        from .secrets_keys import shares_in
-
-        return shares_in(asked.shares_file)
+    if asked.root_on is not None or asked.shares_file is not None:
+        return _in_shares(asked, new=new)
     if asked.passphrase_file is not None:
         return Passphrase(passphrase_in(asked.passphrase_file))
     if phrase := environment().get(PASSPHRASE_VARIABLE):
@@ -143,14 +179,40 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
     return Passphrase(Secret(click.prompt("passphrase", hide_input=True, err=True, confirmation_prompt=new)))
 
 
+def _in_shares(asked: Wanted, *, new: bool) -> Seal:
+    """A key that is put together: by people, or by nodes."""
+    if asked.root_on is not None:
+        from .secrets_nodes import root_on
+
+        return root_on(asked.root_on, new=new)
+    from .secrets_keys import shares_in
+
+    assert asked.shares_file is not None  # noqa: S101 - asked by who calls
+    return shares_in(asked.shares_file)
+
+
 @contextmanager
 def vault() -> Iterator[Vault]:
     """The vault that was asked for, open."""
+    with vault_at(wanted().path) as found:
+        yield found
+
+
+def vault_at(path: Path) -> Vault:
+    """Of a file, opened as the options of the group say."""
     from ..secrets.vault import FilePin, Vault
 
     asked = wanted()
-    with Vault.open(asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
-        yield found
+    return Vault.open(path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None)
+
+
+def server_at(addresses: tuple[str, ...]) -> ServerStore:
+    """A server, or a primary and standbys, asked as the options of the group say."""
+    from ..secrets.serve import ServerStore
+
+    asked = wanted()
+    token = None if asked.token_file is None else passphrase_in(asked.token_file, "token file")
+    return ServerStore(addresses, token=token, ca=asked.ca)
 
 
 def audit_key(opened: Vault) -> Secret[bytes]:
@@ -175,6 +237,24 @@ def guarded(opened: Vault) -> Iterator[Guarded]:
         yield Guarded(opened, Holder(_user(), frozenset({"owner"})), _Everything(), audit, clock)
 
 
+@contextmanager
+def opened() -> Iterator[SecretStore]:
+    """What was asked for: the vault with its audit, a server, or nodes."""
+    asked = wanted()
+    if asked.nodes is not None:
+        from .secrets_nodes import asked as asked_nodes
+
+        with asked_nodes() as shares:
+            yield shares
+        return
+    if not asked.servers:
+        with vault() as found, guarded(found) as store:
+            yield store
+        return
+    with closing(server_at(asked.servers)) as served:
+        yield served
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -184,7 +264,13 @@ def _user() -> str:
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
-name_argument = click.argument("name")
+def _not_ours(_: click.Context, __: click.Parameter, name: str) -> str:
+    if name.startswith(OWN):  # guard: the audit's key and records of rotations are nobody's to change
+        raise click.UsageError(f"names that begin with {OWN} are Holdfast's own: take another one")
+    return name
+
+
+name_argument = click.argument("name", callback=_not_ours)
 _version = click.option("--version", type=click.IntRange(1), help="by its number  [default: the one in force]")
 
 
@@ -212,7 +298,7 @@ def put(*, name: str, from_file: Path | None, label: str, expect: int | None) ->
 
     check_name(name)
     value = _given(name, from_file)
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         show(str(store.put(name, value, label=label, expect=expect).number))
 
 
@@ -239,7 +325,7 @@ def _given(name: str, path: Path | None) -> Secret[bytes]:
 @click.option("--label", default="current", show_default=True, help="of the version, where no number is given")
 def get(*, name: str, version: int | None, label: str) -> None:
     """Print the value of NAME: its bytes and nothing else, on a terminal with a newline behind."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         found = store.get(name, version=version, label=label)
     sys.stdout.buffer.write(found.value.reveal())
     if sys.stdout.isatty():
@@ -252,7 +338,7 @@ def get(*, name: str, version: int | None, label: str) -> None:
 @json_option
 def ls(*, prefix: str, as_json: bool) -> None:
     """List secrets, at or below PREFIX: names, versions and labels. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         rows = [_row(store, name) for name in store.names(prefix) if not name.startswith(OWN)]
     if as_json:
         return print_json(rows)
@@ -278,7 +364,7 @@ def _said(version: Version) -> dict[str, Any]:
 @json_option
 def history(*, name: str, as_json: bool) -> None:
     """List all versions of NAME, the latest first. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         rows = [{"version": one.number, **_said(one)} for one in store.history(name)]
     if as_json:
         return print_json(rows)
@@ -295,5 +381,5 @@ def delete(*, name: str, version: int | None, for_good: bool, undo: bool) -> Non
     """Delete NAME, or one version of it. It can come back, unless it is deleted for good."""
     if for_good and undo:
         raise click.UsageError("what is deleted for good is not brought back: say one of the two")
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         (store.destroy if for_good else store.undelete if undo else store.delete)(name, version=version)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import click
 from ..errors import ConfigurationError
 from .context import environment
 from .output import json_option, print_json, print_table, say, show
-from .secrets import OWN, PASSPHRASE_VARIABLE, guarded, vault
+from .secrets import OWN, PASSPHRASE_VARIABLE, opened, server_at, vault_at
 
 if TYPE_CHECKING:
     from ..secrets import SecretStore
@@ -35,7 +36,7 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
         raise click.UsageError("--to is written VARIABLE=team/service/password")
     told = {variable: name for variable, _, name in pairs}
     names = wanted(told, program)
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         values = {name: store.get(name).value for name in names}
     with Handed(values) as handed:
         base = dict(environment())
@@ -74,7 +75,7 @@ def _known() -> Known:
     from ..secrets import State
     from ..secrets.scan import Known
 
-    with vault() as opened, guarded(opened) as store:
+    with opened() as store:
         return Known({name: [store.get(name, version=one.number).value for one in store.history(name)
                              if one.state is State.LIVE]
                       for name in store.names() if not name.startswith(OWN)})
@@ -87,17 +88,23 @@ def _known() -> Known:
 @click.option("--dry-run", is_flag=True, help="say what would be done")
 @json_option
 def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool, as_json: bool) -> int:
-    """Copy secrets from SOURCE into the vault: `env:PREFIX`, `dotenv:FILE`, `files:FOLDER` or `aws:PREFIX`.
+    """Copy secrets from SOURCE into the vault, to the server or to the nodes that the options before the command say.
 
-    What is read back is compared. Variables and .env files cannot be listed: say NAMES, `db/password` for DB_PASSWORD.
+    SOURCE is `env:PREFIX`, `dotenv:FILE`, `files:FOLDER`, `aws:PREFIX`, `vault:FILE`, `server:URL` or `nodes:CIRCLE`;
+    the last three are opened by the same options as a target of their kind. Versions and labels go along where both
+    keep them. Cut short, run it again. What is read back is compared. Variables and .env files cannot be listed: say
+    NAMES, `db/password` for DB_PASSWORD.
+
     Exit code 1: some differ, or failed.
     """
+    from ..secrets import Ability
     from ..secrets.migrating import Outcome
     from ..secrets.migrating import migrate as migrated
 
-    origin = _source(source)
-    with vault() as opened, guarded(opened) as store:
-        rows = list(migrated(origin, store, names or None, overwrite=overwrite, dry_run=dry_run))
+    with closing(_source(source)) as origin, opened() as store:
+        chosen = names or ([name for name in origin.names() if not name.startswith(OWN)]
+                           if Ability.LIST in origin.abilities else None)
+        rows = list(migrated(origin, store, chosen, overwrite=overwrite, dry_run=dry_run))
     if as_json:
         print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why}
                     for one in rows])
@@ -110,17 +117,20 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
 def _source(text: str) -> SecretStore:
     from ..secrets.adapters import AwsStore, DotenvStore, EnvironmentStore, MountedStore
 
+    def nodes(where: str) -> SecretStore:
+        from .secrets_nodes import shares_on
+
+        return shares_on(Path(where))
+
     kind, _, where = text.partition(":")
-    if kind == "env":
-        return EnvironmentStore(where, environment())
-    if kind == "dotenv" and where:
-        return DotenvStore(where)
-    if kind == "files" and where:
-        return MountedStore(where)
-    if kind == "aws":
-        return AwsStore(prefix=where)
-    raise ConfigurationError(f"{text!r} is no place to copy from: write env:PREFIX, dotenv:FILE, files:FOLDER or "
-                             "aws:PREFIX")
+    makers: dict[str, Callable[[str], SecretStore]] = {
+        "env": lambda prefix: EnvironmentStore(prefix, environment()), "aws": lambda prefix: AwsStore(prefix=prefix),
+        "dotenv": DotenvStore, "files": MountedStore, "vault": lambda path: vault_at(Path(path)),
+        "server": lambda address: server_at((address,)), "nodes": nodes}
+    if kind not in makers or not (where or kind in ("env", "aws")):
+        raise ConfigurationError(f"{text!r} is no place to copy from: write env:PREFIX, dotenv:FILE, files:FOLDER, "
+                                 "aws:PREFIX, vault:FILE, server:URL or nodes:CIRCLE")
+    return makers[kind](where)
 
 
 COMMANDS: dict[str, click.Command] = {"exec": exec_, "scan": scan, "migrate": migrate}

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -37,7 +37,18 @@ if TYPE_CHECKING:
     from .access.tokens import Tokens
     from .vault.leases import Leases
 
-__all__ = ["End", "Overdue", "Standing", "Stood", "ending", "ends_of_leases", "ends_of_tokens", "overdue", "stood"]
+__all__ = [
+    "Counted",
+    "End",
+    "Overdue",
+    "Standing",
+    "Stood",
+    "ending",
+    "ends_of_leases",
+    "ends_of_tokens",
+    "overdue",
+    "stood",
+]
 
 #: What ends within this, and is in the last part of its life, is told: ms.
 SOON_MS: Final = 86_400_000
@@ -115,6 +126,15 @@ def ends_of_tokens(tokens: Tokens) -> Callable[[], tuple[End, ...]]:
     return ends
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """A store of several parts."""
+
+    def stand(self) -> None:
+        """Tells how many of them answer."""
+        ...
+
+
 class Standing:
     """Looks at a store and tells how it stands. From one thread at a time.
 
@@ -135,6 +155,8 @@ class Standing:
         self._last = found = self._found()
         if not found.away:
             self._events.emit(stood(self._store.scheme, found))
+        if isinstance(self._store, Counted):
+            self._store.stand()
         return found
 
     def run(self, ended: threading.Event, *, every_s: float = 60.0) -> None:

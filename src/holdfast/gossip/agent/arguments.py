@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Final, TypeAlias
 
+from ..._base.secret import Secret, SecretRef
 from ...errors import ConfigurationError
 from ..defence import Defences
 from ..keys import Key, Keyring
@@ -52,7 +53,8 @@ WANTED: Final[Mapping[str, tuple[Fits, str]]] = {
     "join": (_list, "a list of HOST:PORT"),
     "join_within_s": (_number, "a number of seconds"),
     "must_join": _ANSWER,
-    "key": (_maybe(Key, str, bytes), "16, 24 or 32 bytes, the same in Base64, or a Key"),
+    "key": (_maybe(Key, str, bytes, Secret, SecretRef), "16, 24 or 32 bytes, or in Base64, a reference, or a Key"),
+    "secrets": (lambda value: value is None or callable(value), "what resolves references, as FromFiles does, or None"),
     "keyring": (_maybe(Keyring), "a Keyring, or one key as key="),
     "encrypting": _ANSWER,
     "insisting": _ANSWER,

@@ -27,7 +27,7 @@ from typing import Any, Final, Self, TypeVar
 from ..._base.chance import Chance, system_chance
 from ..._base.clock import Clock, SystemClock
 from ..._base.events import Events
-from ..._base.secret import Secret
+from ..._base.secret import Resolver, Secret, SecretRef
 from ...errors import ConfigurationError, GossipError, JoinFailed
 from ..core.core import Core
 from ..core.effects import Exchange
@@ -92,10 +92,10 @@ class Cluster:
     goes on alone and keeps trying.
 
     key, keyring: what members share, 16, 24 or 32 bytes, in Base64 where it is text; without, anybody may read and
-    write. encrypting, insisting: False for a cluster on its way to encryption, see ``wire.Framing``. label: keeps
-    clusters apart; members before memberlist 0.3 know none. compress: price: some 0.2 ms of CPU for each packet.
-    voice: another way to speak altogether, with ``keyring`` for queries about keys alone. refuse_keys: why keys are not
-    changed by queries; empty: they are.
+    write. secrets: resolves ``key="secret://name"``. encrypting, insisting: False for a cluster on its way to
+    encryption, see ``wire.Framing``. label: keeps clusters apart; members before memberlist 0.3 know none. compress:
+    price: some 0.2 ms of CPU for each packet. voice: another way to speak altogether, with ``keyring`` for queries
+    about keys alone. refuse_keys: why keys are not changed by queries; empty: they are.
 
     native: this member has an identity, and so have all others: claims and events are signed, the key is sealed to each
     member, changed with ``rotate`` and kept from whom ``revoke`` expels. In the place of key, keyring, label, voice; it
@@ -121,9 +121,10 @@ class Cluster:
 
     def __init__(self, name: str, *, bind: str = "127.0.0.1:0", advertise: str | None = None,
                  join: Sequence[str] = (), join_within_s: float = 10.0, must_join: bool = True,
-                 key: Key | str | bytes | None = None, keyring: Keyring | None = None, encrypting: bool = True,
-                 insisting: bool = True, label: str | bytes = "", compress: bool = False, voice: Voice | None = None,
-                 refuse_keys: str = "", tags: Mapping[str, str] | None = None, meta: bytes = b"",
+                 key: Key | str | bytes | Secret[str] | SecretRef | None = None, keyring: Keyring | None = None,
+                 secrets: Resolver | None = None, encrypting: bool = True, insisting: bool = True,
+                 label: str | bytes = "", compress: bool = False, voice: Voice | None = None, refuse_keys: str = "",
+                 tags: Mapping[str, str] | None = None, meta: bytes = b"",
                  profile: Profile | str = LAN, delegate: Delegate = "serf", snapshot: str | Path | None = None,
                  rejoin_after_leave: bool = False, replay_events: bool = False, leave_on_exit: bool = True,
                  native: Native | None = None, defences: Defences | None = None, audit: AuditTo | None = None,
@@ -138,7 +139,7 @@ class Cluster:
         self._settings = Settings(
             name=name, bind=bind, advertise=advertise, join=places(join), join_within_s=join_within_s,
             must_join=must_join, tags=dict(tags or {}), meta=meta, profile=profile_of(profile), delegate=delegate,
-            keyring=keyring_of(key, keyring), refuse_keys=refuse_keys,
+            keyring=keyring_of(key, keyring, secrets), refuse_keys=refuse_keys,
             snapshot=None if snapshot is None else Path(snapshot), rejoin_after_leave=rejoin_after_leave,
             replay_events=replay_events, leave_on_exit=leave_on_exit, room=room)
         self._native = native

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ..._base.secret import SCHEME, Resolver, Secret, SecretRef, resolve
 from ...errors import ConfigurationError
 from ..keys import Key, Keyring
 from ..messages import BARE_VERSIONS, SERF_VERSIONS, Versions
@@ -98,10 +99,14 @@ def profile_of(profile: Profile | str) -> Profile:
     return PROFILES[profile]
 
 
-def keyring_of(key: Key | str | bytes | None, keyring: Keyring | None) -> Keyring | None:
-    """A keyring of one key, or the one given. Raises ConfigurationError."""
+def keyring_of(key: Key | str | bytes | Secret[str] | SecretRef | None, keyring: Keyring | None,
+               secrets: Resolver | None = None) -> Keyring | None:
+    """A keyring of one key, or the one given. Raises ConfigurationError, SecretUnavailable."""
     if key is not None and keyring is not None:
         raise ConfigurationError("give a key or a keyring, not both: a keyring holds its keys already")
+    if isinstance(key, Secret | SecretRef) or (isinstance(key, str) and key.startswith(SCHEME)):
+        found = resolve(key, secrets)
+        key = None if found is None else found.reveal()
     return Keyring([as_key(key)]) if key is not None else keyring
 
 

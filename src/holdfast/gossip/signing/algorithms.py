@@ -25,6 +25,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from ..._base.secret import Secret
 from ...errors import ConfigurationError, MissingExtra
 
 RSA_BITS: Final = (2048, 4096)
@@ -106,16 +107,17 @@ class PublicKey:
 class PrivateKey:
     """What signs; it does not show itself.
 
-    material: of Ed25519 the 32 bytes of its seed; of the others DER (PKCS #8), not encrypted. Raises
-    ConfigurationError for another form, MissingExtra.
+    material: of Ed25519 the 32 bytes of its seed; of the others DER (PKCS #8), not encrypted; as a Secret where it
+    comes from a store of secrets (``secrets.get("gossip/signing").value``). Raises ConfigurationError for another form,
+    MissingExtra.
     """
 
     __slots__ = ("_key", "_lib", "_scheme", "public")
 
-    def __init__(self, algorithm: Algorithm, material: bytes) -> None:
+    def __init__(self, algorithm: Algorithm, material: bytes | Secret[bytes]) -> None:
         lib, scheme = _library(), _SCHEMES[algorithm]
         try:
-            key = scheme.load(lib, material)
+            key = scheme.load(lib, material.reveal() if isinstance(material, Secret) else material)
         except (ValueError, TypeError, lib.UnsupportedAlgorithm):
             raise ConfigurationError(f"this is no private key of {algorithm.name}") from None
         self._lib, self._scheme, self._key = lib, scheme, key

@@ -43,10 +43,11 @@ class Moved(Exception):
 
 class Asking:
     """A caller's way to the nodes. Safe to be used from several threads. timeout_s: for each node; a longer one waits
-    longer for nodes that hang, a shorter one counts slow nodes as gone."""
+    longer for nodes that hang, a shorter one counts slow nodes as gone. counted: told when another number of nodes
+    answers than before; it may be called in any thread."""
 
     def __init__(self, circle: Circle, caller: str, identity: Identity, clock: Clock, entropy: Callable[[int], bytes],
-                 *, timeout_s: float = TIMEOUT_S) -> None:
+                 *, timeout_s: float = TIMEOUT_S, counted: Callable[[], None] = lambda: None) -> None:
         self.circle = circle.checked()
         self.caller: Final = caller
         self.identity: Final = identity
@@ -55,6 +56,8 @@ class Asking:
         self._lock = threading.Lock()
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
         self._receipts: dict[str, Receipt] = {}
+        self._down: set[str] = set()
+        self._counted = counted
         self._pool = ThreadPoolExecutor(max_workers=max(4, 3 * circle.n), thread_name_prefix="shares")
         self._closed = False
 
@@ -75,6 +78,13 @@ class Asking:
         if circle.epoch == self.circle.epoch:
             self._follow(replies)
         return replies
+
+    @property
+    def answering(self) -> int:
+        """Nodes of the circle that answered when they were last asked, also those that nobody waited for; who was never
+        asked counts."""
+        with self._lock:
+            return sum(holder.name not in self._down for holder in self.circle.holders)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -99,6 +109,16 @@ class Asking:
 
     def _one(self, holder: Holder, ask: Ask, circle: Circle) -> Reply:
         _mark(ask)
+        reply = self._replied(holder, ask, circle)
+        with self._lock:
+            was = len(self._down)
+            (self._down.add if reply.error == "down" else self._down.discard)(holder.name)
+            is_another = was != len(self._down) and not self._closed
+        if is_another:
+            self._counted()
+        return reply
+
+    def _replied(self, holder: Holder, ask: Ask, circle: Circle) -> Reply:
         with self._lock:
             seen = tuple(one for node, one in self._receipts.items() if node != holder.name)
         bare = Request(circle.id, circle.epoch, self.caller, holder.name, self._clock.wall_ms(), ask, seen)

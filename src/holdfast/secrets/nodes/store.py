@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ..._base.clock import Clock
+from ..._base.events import Events, SecretNodesStood, SecretShareRefused
 from ..._base.secret import Secret
 from ...errors import SecretNotFound, SecretsDamaged, SecretsUnreachable
 from ..contract import Ability, Found, State, Version
@@ -53,6 +54,7 @@ from .slot import highest
 from .words import Accept, Look, Named, Names, Read, Redeal, Redealt, Reply, Seen, unpack
 
 _KEY_BYTES: Final = 32
+_OLD: Final = "gave a share of another version"
 #: How often an answer is asked for anew, because there was a newer circle, or somebody wrote meanwhile.
 _TRIES: Final = 8
 #: Sets of k shares that are tried where their dealer cheated.
@@ -63,15 +65,17 @@ T = TypeVar("T")
 
 class SharesStore:
     """Secrets on the nodes of a circle. caller, seed: who asks; timeout_s: for each node. told: called with a node's
-    name and what is wrong with what it gave."""
+    name and what is wrong with what it gave. events: hear of that too, and of how many nodes answer."""
 
     scheme: Final = "shares"
     abilities: Final = ~Ability.NONE
 
     def __init__(self, circle: Circle, caller: str, seed: Secret[bytes], clock: Clock, entropy: Callable[[int], bytes],
-                 *, timeout_s: float = TIMEOUT_S, told: Callable[[str, str], None] = lambda *_: None) -> None:
-        self._clock, self._entropy, self._told = clock, entropy, told
-        self.asking: Final = Asking(circle, caller, Identity(seed), clock, entropy, timeout_s=timeout_s)
+                 *, timeout_s: float = TIMEOUT_S, told: Callable[[str, str], None] = lambda *_: None,
+                 events: Events | None = None) -> None:
+        self._clock, self._entropy, self._told, self._events = clock, entropy, told, events or Events()
+        self.asking: Final = Asking(circle, caller, Identity(seed), clock, entropy, timeout_s=timeout_s,
+                                    counted=self.stand)
         self.registers: Final = Registers(self.asking)
         self._writing = threading.Lock()
         #: What is wrong with what nodes gave at the last read, by their names.
@@ -162,6 +166,13 @@ class SharesStore:
 
         self._again(refreshed)
 
+    def stand(self) -> None:
+        """Tells how many nodes answered when they were last asked. It is called when that changes; ``Standing`` calls
+        it at each look."""
+        circle = self.asking.circle
+        self._events.emit(SecretNodesStood(scheme="shares", nodes=circle.n, answering=self.asking.answering,
+                                           wanted=circle.k))
+
     def close(self) -> None:
         """See ``SecretStore``."""
         self.asking.close()
@@ -186,6 +197,7 @@ class SharesStore:
         self.faults = faults
         for node, why in sorted(faults.items()):
             self._told(node, why)
+            self._events.emit(SecretShareRefused(scheme="shares", node=node, why="old" if why == _OLD else "forged"))
 
 
 class _Reading:
@@ -269,7 +281,7 @@ class _Reading:
 
     def _share(self, entry: Entry, seen: Seen, index: int) -> tuple[bytes | None, str]:
         if seen.fault or seen.number != entry.number:
-            return None, seen.fault or "gave a share of another version"
+            return None, seen.fault or _OLD
         opened: dict[int, bytes] = {}
         for deal in entry.deals:
             raw = seen.opened.get(deal.dealer, b"")

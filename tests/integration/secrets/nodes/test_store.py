@@ -6,10 +6,12 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from contextlib import suppress
 
 import msgspec
 import pytest
 
+from holdfast._base.events import Events, SecretShareRefused
 from holdfast._base.secret import Secret
 from holdfast.errors import (
     ConfigurationError,
@@ -26,6 +28,7 @@ from holdfast.secrets.nodes.node import Node, sealed_deal
 from holdfast.secrets.nodes.record import NOTHING, value_context
 from holdfast.secrets.nodes.words import Lines, Look, Prepare, Read, Seen, unpack
 from holdfast.secrets.shares import gather, interpolate
+from holdfast.testing.waiting import wait_until
 from tests.support.secret_circle import ID, Town, caller, seed
 
 NAME, VALUE = "db/password", b"planted-4711-value"
@@ -548,3 +551,35 @@ def test_a_promise_outlives_its_node(towns):
     seen = unpack(store.asking.all(Prepare(NAME, (49, "x", "")))["n1"].body, Seen)
     assert (seen.done, seen.promised) == (False, (50, "x", ""))
     assert seen.promised > NOTHING
+
+
+def test_how_many_nodes_answer_is_told_when_it_changes(towns):
+    town, heard = towns(), []
+    store = town.store(events=Events(lambda event: heard.append((event.nodes, event.answering, event.wanted))))
+    store.put(NAME, Secret(VALUE))
+    assert heard == [], "nothing has changed"
+    for left, node in ((4, "n5"), (3, "n4"), (2, "n3")):
+        town.kill(node)
+        wait_until(lambda: asked(store) and heard and heard[-1] == (5, left, 3), 20, f"{left} answer")  # noqa: B023
+    town.start("n5")
+    wait_until(lambda: asked(store) and heard[-1] == (5, 3, 3), 20, "it is there again")
+    assert store.get(NAME).value.reveal() == VALUE
+    store.stand()
+    assert heard[-1] == (5, 3, 3)
+
+
+def asked(store):
+    with suppress(QuorumLost):
+        store.get(NAME)
+    return True
+
+
+def test_a_share_that_is_refused_is_told(towns, monkeypatch):
+    town, heard = towns(), []
+    town.store().put(NAME, Secret(VALUE))
+    lying(town, monkeypatch, {"n1", "n2", "n3"}, forged)
+    store = town.store(events=Events(heard.append))
+    with pytest.raises(QuorumLost):
+        store.get(NAME)
+    assert {(event.node, event.why) for event in heard if isinstance(event, SecretShareRefused)} == {
+        ("n1", "forged"), ("n2", "forged"), ("n3", "forged")}

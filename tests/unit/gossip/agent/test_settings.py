@@ -8,7 +8,8 @@ import inspect
 
 import pytest
 
-from holdfast.errors import ConfigurationError
+from holdfast._base.secret import FromMapping, Secret, SecretRef
+from holdfast.errors import ConfigurationError, SecretUnavailable
 from holdfast.gossip import Cluster
 from holdfast.gossip.agent import SharedVoice, arguments
 from holdfast.gossip.keys import Key, Keyring
@@ -88,3 +89,18 @@ def test_a_member_without_serfs_layer_says_what_is_not_there(arun, call):
             assert one.member("one").meta == b"other"
 
     arun(story())
+
+
+@pytest.mark.parametrize("key", ["secret://gossip/key", SecretRef("secret://gossip/key"), Secret(KEY)],
+                         ids=["text", "reference", "secret"])
+def test_a_key_may_be_a_reference(key):
+    cluster = Cluster("one", key=key, secrets=FromMapping({"gossip/key": KEY}))
+    assert cluster._settings.keyring.primary == Key(bytes(32))
+    assert KEY not in repr(cluster)
+
+
+def test_a_reference_without_what_resolves_it_is_said():
+    with pytest.raises(SecretUnavailable, match="secret://gossip/key needs a resolver"):
+        Cluster("one", key="secret://gossip/key")
+    with pytest.raises(ConfigurationError, match="secrets cannot be of type str: give what resolves references"):
+        Cluster("one", key="secret://gossip/key", secrets="folder")

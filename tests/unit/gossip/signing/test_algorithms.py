@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast._base.secret import Secret
 from holdfast.errors import ConfigurationError
 from holdfast.gossip.signing import Algorithm, PrivateKey, PublicKey, key_id
 from holdfast.gossip.signing.algorithms import P256_ORDER
@@ -196,3 +197,12 @@ def test_an_id_names_the_algorithm_too():
     assert len(ids) == len(Algorithm)
     assert key_id(Algorithm.ED25519, bytes.fromhex(ED25519[0][1])).hex() == (
         "6d9b0577ac99f0dfbf76d7f335fff8a1b24f573c60fc60070c4f8848b63b56f7")
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm), ids=lambda one: one.name)
+def test_a_key_may_come_as_a_secret(algorithm, rsa):
+    """As a store of secrets gives it."""
+    key = rsa if algorithm is Algorithm.RSA_PSS else PrivateKey.generate(algorithm)
+    again = PrivateKey(algorithm, Secret(key.reveal()))
+    assert key.public.verify(again.sign(b"news"), b"news")
+    assert again.public == key.public

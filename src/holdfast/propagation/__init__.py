@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a transaction spreads: relay policies as decisions, and a simulator that runs these very decisions.
+
+::
+
+    from holdfast.propagation import simulate
+
+    summary, _ = simulate("flood", nodes=200, seed=7)
+    print(summary.reached, summary.t50_s, summary.duplicates_per_node)
+
+Inside::
+
+    relay/         who passes on what to whom, and when: (event, now, chance) → effects. Open this first
+    mempool.py     which transactions a node takes, keeps and lets go
+    topology.py    who is linked to whom
+    sim/           the relays under a clock of their own
+    wire.py        how long messages are
+    analyse.py     what a spread was like, in numbers
+    stopping.py    rules for when to stop telling, beside each other
+    presets.py     networks by the name of what they model
+
+Nodes with sockets are not built yet.
+"""
+
+from __future__ import annotations
+
+from .analyse import Spread, Summary, summarise
+from .presets import PRESETS, Preset, simulate
+
+__all__ = ["PRESETS", "Preset", "Spread", "Summary", "simulate", "summarise"]

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network of relays and its clock: from event to event, with queues, loss and nodes that misbehave.
+
+::
+
+    heap (time, turn, node, event) ─▶ relay.handle(event, now, chance) ─▶ effects ─▶ heap
+
+All randomness comes from one seed, and equal times keep the order in which they were made, so a run is the same each
+time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ...errors import ConfigurationError
+from ..analyse import Spread
+from ..relay.base import Relay
+from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Peer, Tell, TxId, Woke
+from ..topology import Links, numpy
+from ..wire import weigh
+from .network import Conditions
+
+#: What makes a node's relay, by its neighbours.
+Policy: TypeAlias = Callable[[Sequence[Peer]], Relay]
+#: Does this node find this transaction good, now? A ``Mempool`` may answer.
+Judge: TypeAlias = Callable[[int, TxId, float], bool]
+#: TCP repeats what is lost, so loss is delay: this long the first time, twice as long each further time.
+REPEAT_S: Final = 0.2
+#: Events between two words about how far it is.
+_TELL_EVERY: Final = 20_000
+
+
+class _Free:
+    """Event of the world: a node's uplink has sent what it was sending."""
+
+    __slots__ = ()
+
+
+_FREE = _Free()
+
+
+@dataclass
+class _Heard:
+    """What is known of one transaction."""
+
+    made_s: float
+    arrived_s: list[float]
+    hops: list[int]
+    duplicates: list[int]
+    first_peer: list[int]
+
+
+@dataclass
+class Node:
+    """One node: its relay, how long its links are, what it waits to send, what it sent."""
+
+    relay: Relay
+    ways_s: dict[int, float]
+    works: bool = True
+    drops: bool = False
+    queue: deque[Tell] = field(default_factory=deque)
+    busy: bool = False
+    sent_bytes: int = 0
+
+
+class World:
+    """Nodes, linked as ``links`` says, each with a relay of that policy.
+
+    judge: what nodes find good; without it, everything. warm_s: how long they run before the first transaction, so that
+    meshes have formed. done: is told how many nodes and
+    transactions have met.
+    """
+
+    def __init__(self, links: Links, policy: Policy, seed: int, conditions: Conditions | None = None, *,
+                 judge: Judge = lambda *_: True, warm_s: float = 0.0,
+                 done: Callable[[int], None] = lambda _: None) -> None:
+        self.conditions = conditions or Conditions()
+        self.chance = random.Random(seed)
+        self.now = 0.0
+        self.by_kind: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
+        #: Bodies that were not sent after all, because their receiver said that it has them.
+        self.spared = 0
+        self.over_links: Counter[tuple[int, int]] = Counter()
+        self._heap: list[tuple[float, int, int, Event | _Free]] = []
+        self._turn = 0
+        self._seen: dict[TxId, _Heard] = {}
+        self._met = 0
+        self._missing = 0
+        self._done, self._judge = done, judge
+        self.nodes = self._built(links, policy, seed)
+        for index, node in enumerate(self.nodes):
+            if node.works:
+                self._do(index, node.relay.begin(0.0, self.chance))
+        self.run(warm_s)
+
+    def make(self, tx: TxId, size: int, at: int) -> None:
+        """A user of that node makes a transaction, now."""
+        if not self.nodes[at].works:
+            raise ConfigurationError(f"node {at} is not there, so nothing can be made at it")
+        count = len(self.nodes)
+        self._seen[tx] = _Heard(self.now, [math.inf] * count, [-1] * count, [0] * count, [-1] * count)
+        self._missing += sum(node.works for node in self.nodes)
+        self._push(self.now, at, Made(tx, size))
+
+    def run(self, until_s: float, *, linger_s: float | None = None) -> None:
+        """Until then, or until nothing is left to do. linger_s: or this long after everybody had everything."""
+        heap, nodes = self._heap, self.nodes
+        ends, events = until_s, 0
+        while heap and heap[0][0] <= ends:
+            self.now, _, index, event = heapq.heappop(heap)
+            node = nodes[index]
+            events += 1
+            if events % _TELL_EVERY == 0:
+                self._done(self._met)
+            if isinstance(event, _Free):
+                node.busy = False
+                self._send_next(index, node)
+                continue
+            before = self._met
+            if isinstance(event, Heard) and event.message.kind in {"body", "stem"}:
+                self._body(index, event)
+            self._do(index, node.relay.handle(event, self.now, self.chance))
+            if linger_s is not None and self._met != before and not self._missing:
+                ends = min(until_s, self.now + linger_s)
+        self.now = ends if math.isfinite(ends) else self.now
+
+    def spreads(self) -> list[Spread]:
+        """What became of each transaction. Bytes and messages are of all together, in equal parts."""
+        count = max(len(self._seen), 1)
+        sent = [node.sent_bytes / count for node in self.nodes]
+        by_kind = {kind: round(size / count) for kind, size in self.by_kind.items()}
+        messages = {kind: round(number / count) for kind, number in self.messages.items()}
+        return [Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates, sent, by_kind,
+                       messages, seen.first_peer) for seen in self._seen.values()]
+
+    def forget_costs(self) -> None:
+        """Bytes and messages are counted from now on."""
+        self.by_kind.clear()
+        self.messages.clear()
+        for node in self.nodes:
+            node.sent_bytes = 0
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _built(self, links: Links, policy: Policy, seed: int) -> list[Node]:
+        rng = numpy().random.default_rng([seed, 1])
+        said = self.conditions
+        delays = said.latency.drawn(rng, len(links.opener)).tolist()
+        slow, drops, gone = ((rng.random(links.nodes) < part).tolist()
+                             for part in (said.slow, said.droppers, said.gone))
+        peers: list[list[Peer]] = [[] for _ in range(links.nodes)]
+        ways: list[dict[int, float]] = [{} for _ in range(links.nodes)]
+        for a, b, delay in zip(links.opener.tolist(), links.accepter.tolist(), delays, strict=True):
+            if gone[a] or gone[b]:
+                continue
+            peers[a].append(Peer(b, outbound=True))
+            peers[b].append(Peer(a, outbound=False))
+            ways[a][b] = ways[b][a] = delay * (said.slower if slow[a] or slow[b] else 1.0)
+        return [Node(policy(peers[index]), ways[index], not gone[index], drops[index]) for index in range(links.nodes)]
+
+    def _push(self, when: float, index: int, event: Event | _Free) -> None:
+        self._turn += 1
+        heapq.heappush(self._heap, (when, self._turn, index, event))
+
+    def _do(self, index: int, effects: Sequence[Effect]) -> None:
+        node = self.nodes[index]
+        for effect in effects:
+            if isinstance(effect, Tell):
+                self._tell(index, node, effect)
+            elif isinstance(effect, Check):
+                self._arrived(index, effect.tx)
+                good = self._judge(index, effect.tx, self.now)
+                self._push(self.now + self._check_s(), index, Checked(effect.tx, good))
+            else:
+                self._push(effect.at_s, index, Woke(effect.key))
+
+    def _tell(self, index: int, node: Node, tell: Tell) -> None:
+        if node.drops and tell.message.kind in {"body", "stem", "announce", "sketch"}:
+            return
+        if self.conditions.uplink_bytes_s and tell.message.kind == "body":
+            node.queue.append(tell)
+            self._send_next(index, node)
+        else:
+            self._send(index, node, tell, self.now)
+
+    def _send_next(self, index: int, node: Node) -> None:
+        while node.queue and not node.busy:
+            tell = node.queue.popleft()
+            if not node.relay.still(tell.peer, tell.message):
+                self.spared += 1
+                continue
+            node.busy = True
+            sent_s = self.now + weigh(tell.message) / self.conditions.uplink_bytes_s
+            self._push(sent_s, index, _FREE)
+            self._send(index, node, tell, sent_s)
+
+    def _send(self, index: int, node: Node, tell: Tell, when: float) -> None:
+        size, kind = weigh(tell.message), tell.message.kind
+        node.sent_bytes += size
+        self.by_kind[kind] += size
+        self.messages[kind] += len(tell.message.txs) if kind == "announce" else 1
+        if kind == "body":
+            self.over_links[index, tell.peer] += 1
+        delay, repeat = node.ways_s[tell.peer], REPEAT_S
+        while self.conditions.loss and self.chance.random() < self.conditions.loss:
+            delay, repeat = delay + repeat, repeat * 2
+        self._push(when + delay, tell.peer, Heard(index, tell.message))
+
+    def _body(self, index: int, event: Heard) -> None:
+        seen = self._seen[event.message.txs[0]]
+        if math.isfinite(seen.arrived_s[index]):
+            seen.duplicates[index] += 1
+        else:
+            seen.first_peer[index], seen.hops[index] = event.peer, event.message.hops
+
+    def _arrived(self, index: int, tx: TxId) -> None:
+        seen = self._seen[tx]
+        if math.isfinite(seen.arrived_s[index]):
+            return
+        seen.arrived_s[index] = self.now
+        seen.hops[index] = max(seen.hops[index], 0)
+        self._missing -= 1
+        self._met += 1
+
+    def _check_s(self) -> float:
+        mean, spread = self.conditions.checked_s, self.conditions.checked_spread_s
+        if not mean or not spread:
+            return mean
+        sigma2 = math.log(1 + (spread / mean) ** 2)
+        return self.chance.lognormvariate(math.log(mean) - sigma2 / 2, math.sqrt(sigma2))
