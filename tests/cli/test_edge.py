@@ -21,7 +21,7 @@ FULL = Path("/dev/full")
 GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"], ["gossip"],
           ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
           ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["secrets"], ["secrets", "audit"],
-          ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"], ["traces"])
+          ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"], ["secrets", "token"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
             ["gossip", "audit", "verify"], ["gossip", "drill"], ["gossip", "epoch"], ["gossip", "rekey"],
@@ -51,7 +51,8 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["secrets", "seal", "remove"], ["secrets", "unseal"], ["secrets", "rekey"], ["secrets", "shares", "split"],
             ["secrets", "shares", "join"], ["secrets", "policy", "test"], ["secrets", "policy", "matrix"],
             ["secrets", "audit", "verify"], ["secrets", "audit", "ls"], ["secrets", "exec"], ["secrets", "scan"],
-            ["secrets", "migrate"],
+            ["secrets", "migrate"], ["secrets", "serve"], ["secrets", "promote"], ["secrets", "token", "create"],
+            ["secrets", "token", "ls"], ["secrets", "token", "revoke"],
             ["traces", "report"], ["traces", "critical-path"], ["traces", "graph"], ["traces", "compare"],
             ["traces", "convert"], ["traces", "serve"])
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast secrets``: a vault in a file. What opens it and who may what is in ``secrets_keys``; what goes out of it,
-and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``."""
+"""``holdfast secrets``: a vault in a file, or one that is served. What opens it and who may what is in
+``secrets_keys``; what goes out of it, and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``;
+serving it in ``secrets_serve``, and who asks a server in ``secrets_server``."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
-from ..errors import ConfigurationError, SecretNotFound, SecretsSealed
+from ..errors import ConfigurationError, SecretsSealed
+from ..secrets.own import AUDIT_KEY, OWN, own_key
 from .context import environment
 from .grouped import InFiles
 from .output import json_option, print_json, print_table, say, show
+from .secrets_server import first_line, server, server_options
 
 if TYPE_CHECKING:
     from .._base.secret import Secret
@@ -27,10 +31,7 @@ if TYPE_CHECKING:
     from ..secrets.access.policy import Asked, Verdict
     from ..secrets.vault import Seal, Vault
 
-#: Names that are Holdfast's own: the audit's key, records of rotations. Not listed.
-OWN: Final = "holdfast."
 _WANTED: Final = "holdfast.secrets"
-AUDIT_KEY: Final = "holdfast.audit/key"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
 
 
@@ -44,13 +45,27 @@ class Wanted:
     shares_file: Path | None
     keyring: str | None
     pins: Path | None
+    typed: bool
 
     @property
     def path(self) -> Path:
         """The vault's file. Raises UsageError."""
+        if self.served:
+            raise click.UsageError("this works on the vault itself: say --store FILE, before the command, and no "
+                                   "--server")
         if self.store is None:
             raise click.UsageError("say which vault with --store FILE, before the command")
         return self.store
+
+    @property
+    def served(self) -> bool:
+        """Is it a server's? What was typed counts before the environment. Raises UsageError for both."""
+        said = server()
+        if self.store is None or not said.addresses:
+            return bool(said.addresses)
+        if self.typed is said.typed:
+            raise click.UsageError("say --store FILE or --server URL, not both")
+        return said.typed
 
     @property
     def audit(self) -> Path:
@@ -72,7 +87,7 @@ class _Everything:
         return Verdict(True, "who opens the vault may")
 
 
-@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate"))
+@click.group("secrets", cls=InFiles, files=("secrets_keys", "secrets_out", "secrets_rotate", "secrets_serve"))
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               envvar="HOLDFAST_SECRETS_STORE", help="the vault")
 @click.option("--passphrase-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -84,13 +99,14 @@ class _Everything:
 @click.option("--keyring", metavar="ACCOUNT", help="the key of that name in the operating system's keyring opens it")
 @click.option("--pins", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="where it is kept how far vaults had come  [default: in the user's state folder]")
+@server_options(at_group=True)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Secrets in one encrypted file, with versions, an audit and rotation.
+    """Secrets in one encrypted file, with versions, an audit and rotation; here, or at a server.
 
     Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
     """
-    ctx.meta[_WANTED] = Wanted(**options)
+    ctx.meta[_WANTED] = Wanted(**options, typed=ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE)
 
 
 def wanted() -> Wanted:
@@ -103,17 +119,24 @@ def wanted() -> Wanted:
 
 def passphrase_in(path: Path) -> Secret[str]:
     """The first line of a file."""
+    return first_line(path, "passphrase file")
+
+
+def passphrase_said() -> Secret[str]:
+    """For a server: of the file, the environment, standard input, or whoever sits there."""
     from .._base.secret import Secret
 
-    try:
-        with path.open(encoding="utf-8") as file:
-            line = file.readline(4096)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise ConfigurationError(f"the passphrase file {path} cannot be read: {why}") from None
-    phrase = line.rstrip("\r\n")
+    asked = wanted()
+    if asked.passphrase_file is not None:
+        return passphrase_in(asked.passphrase_file)
+    if phrase := environment().get(PASSPHRASE_VARIABLE):
+        return Secret(phrase)
+    if sys.stdin.isatty():
+        return Secret(click.prompt("passphrase", hide_input=True, err=True))
+    phrase = sys.stdin.readline(4096).rstrip("\r\n")
     if not phrase:
-        raise ConfigurationError(f"the first line of the passphrase file {path} is empty")
+        raise SecretsSealed("nothing was said that opens the server: give --passphrase-file or --shares-file, or write "
+                            "the passphrase to standard input")
     return Secret(phrase)
 
 
@@ -144,35 +167,40 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
 
 
 @contextmanager
-def vault() -> Iterator[Vault]:
-    """The vault that was asked for, open."""
+def vault(path: Path | None = None) -> Iterator[Vault]:
+    """The vault that was asked for, open; or another one, which the same opens."""
     from ..secrets.vault import FilePin, Vault
 
     asked = wanted()
-    with Vault.open(asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
+    with Vault.open(path or asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
         yield found
 
 
 def audit_key(opened: Vault) -> Secret[bytes]:
     """Of the vault's audit. It is in the vault."""
-    from .._base.secret import Secret
-
-    try:
-        return opened.get(AUDIT_KEY).value
-    except SecretNotFound:
-        opened.put(AUDIT_KEY, Secret(os.urandom(32)), expect=0)
-        return opened.get(AUDIT_KEY).value
+    return own_key(opened, AUDIT_KEY, os.urandom)
 
 
 @contextmanager
-def guarded(opened: Vault) -> Iterator[Guarded]:
-    """The vault in the name of whoever runs this, with an audit."""
+def guarded(opened: Vault, folder: Path | None = None) -> Iterator[Guarded]:
+    """The vault in the name of whoever runs this, with an audit. folder: of another vault's."""
     from .._base.clock import SystemClock
     from ..secrets.access import AuditLog, Guarded, Holder
 
     clock = SystemClock()
-    with AuditLog(wanted().audit, audit_key(opened), clock.wall_ms) as audit:
+    with AuditLog(folder or wanted().audit, audit_key(opened), clock.wall_ms) as audit:
         yield Guarded(opened, Holder(_user(), frozenset({"owner"})), _Everything(), audit, clock)
+
+
+@contextmanager
+def store_of() -> Iterator[SecretStore]:
+    """What was asked for: the vault, or a server's."""
+    if wanted().served:
+        with server().store() as found:
+            yield found
+    else:
+        with vault() as opened, guarded(opened) as store:
+            yield store
 
 
 def _user() -> str:
@@ -206,13 +234,14 @@ def init() -> None:
               help="all bytes of a file; without it, standard input without the newline at its end")
 @click.option("--label", default="current", show_default=True, help="which the new version bears")
 @click.option("--expect", type=click.IntRange(0), help="refuse unless the latest version has this number; 0: none")
+@server_options()
 def put(*, name: str, from_file: Path | None, label: str, expect: int | None) -> None:
     """Write a new version of NAME, which is in force when the command returns. Prints its number."""
     from ..secrets.names import check_name
 
     check_name(name)
     value = _given(name, from_file)
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         show(str(store.put(name, value, label=label, expect=expect).number))
 
 
@@ -237,9 +266,10 @@ def _given(name: str, path: Path | None) -> Secret[bytes]:
 @name_argument
 @_version
 @click.option("--label", default="current", show_default=True, help="of the version, where no number is given")
+@server_options()
 def get(*, name: str, version: int | None, label: str) -> None:
     """Print the value of NAME: its bytes and nothing else, on a terminal with a newline behind."""
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         found = store.get(name, version=version, label=label)
     sys.stdout.buffer.write(found.value.reveal())
     if sys.stdout.isatty():
@@ -250,9 +280,10 @@ def get(*, name: str, version: int | None, label: str) -> None:
 @command.command("ls")
 @click.argument("prefix", default="")
 @json_option
+@server_options()
 def ls(*, prefix: str, as_json: bool) -> None:
     """List secrets, at or below PREFIX: names, versions and labels. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         rows = [_row(store, name) for name in store.names(prefix) if not name.startswith(OWN)]
     if as_json:
         return print_json(rows)
@@ -276,9 +307,10 @@ def _said(version: Version) -> dict[str, Any]:
 @command.command("history")
 @name_argument
 @json_option
+@server_options()
 def history(*, name: str, as_json: bool) -> None:
     """List all versions of NAME, the latest first. No values."""
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         rows = [{"version": one.number, **_said(one)} for one in store.history(name)]
     if as_json:
         return print_json(rows)
@@ -291,9 +323,10 @@ def history(*, name: str, as_json: bool) -> None:
 @_version
 @click.option("--for-good", is_flag=True, help="destroy it: its key is gone as well, and it cannot come back")
 @click.option("--undo", is_flag=True, help="bring back what was deleted")
+@server_options()
 def delete(*, name: str, version: int | None, for_good: bool, undo: bool) -> None:
     """Delete NAME, or one version of it. It can come back, unless it is deleted for good."""
     if for_good and undo:
         raise click.UsageError("what is deleted for good is not brought back: say one of the two")
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         (store.destroy if for_good else store.undelete if undo else store.delete)(name, version=version)

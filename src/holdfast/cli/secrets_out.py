@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import ConfigurationError
+from ..secrets.own import OWN
 from .context import environment
 from .output import json_option, print_json, print_table, say, show
-from .secrets import OWN, PASSPHRASE_VARIABLE, guarded, vault
+from .secrets import PASSPHRASE_VARIABLE, guarded, store_of, vault
+from .secrets_server import TOKEN_VARIABLE, server, server_options
 
 if TYPE_CHECKING:
     from ..secrets import SecretStore
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--to", "places", multiple=True, metavar="VARIABLE=NAME",
               help="the variable is told the path of a file in memory that holds the secret")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@server_options()
 def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
     """Run a program that is handed secrets in files in memory: `exec --to PASSWORD_FILE=db/password -- program args`.
 
@@ -35,11 +39,12 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
         raise click.UsageError("--to is written VARIABLE=team/service/password")
     told = {variable: name for variable, _, name in pairs}
     names = wanted(told, program)
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         values = {name: store.get(name).value for name in names}
     with Handed(values) as handed:
         base = dict(environment())
-        base.pop(PASSPHRASE_VARIABLE, None)
+        for variable in (PASSPHRASE_VARIABLE, TOKEN_VARIABLE):  # guard: what opens the store is not handed on
+            base.pop(variable, None)
         replace_process(handed.arguments(program), handed.environment(told, base), handed)
 
 
@@ -49,6 +54,7 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
 @click.option("--skip", multiple=True, help="a name, or a pattern of paths, that is left out besides the usual ones")
 @click.option("--ignore", "ignored_in", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
               help="fingerprints, a line each, of what is known to be none")
+@server_options()
 @json_option
 def scan(*, path: Path, known: bool, skip: Sequence[str], ignored_in: Path | None, as_json: bool) -> int:
     """Look for secrets that lie about at or below PATH. Says where, and never what. Exit code 1: some do."""
@@ -74,7 +80,7 @@ def _known() -> Known:
     from ..secrets import State
     from ..secrets.scan import Known
 
-    with vault() as opened, guarded(opened) as store:
+    with store_of() as store:
         return Known({name: [store.get(name, version=one.number).value for one in store.history(name)
                              if one.state is State.LIVE]
                       for name in store.names() if not name.startswith(OWN)})
@@ -85,9 +91,11 @@ def _known() -> Known:
 @click.argument("names", nargs=-1)
 @click.option("--overwrite", is_flag=True, help="also what the vault has another value of: it gets a new version")
 @click.option("--dry-run", is_flag=True, help="say what would be done")
+@server_options()
 @json_option
 def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool, as_json: bool) -> int:
-    """Copy secrets from SOURCE into the vault: `env:PREFIX`, `dotenv:FILE`, `files:FOLDER` or `aws:PREFIX`.
+    """Copy secrets from SOURCE into the vault, or to a server: `env:PREFIX`, `dotenv:FILE`, `files:FOLDER`,
+    `aws:PREFIX`, `vault:FILE`, which the options before the command open, or `server:URL[,URL]`.
 
     What is read back is compared. Variables and .env files cannot be listed: say NAMES, `db/password` for DB_PASSWORD.
     Exit code 1: some differ, or failed.
@@ -95,9 +103,8 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
     from ..secrets.migrating import Outcome
     from ..secrets.migrating import migrate as migrated
 
-    origin = _source(source)
-    with vault() as opened, guarded(opened) as store:
-        rows = list(migrated(origin, store, names or None, overwrite=overwrite, dry_run=dry_run))
+    with _source(source) as origin, store_of() as store:
+        rows = list(migrated(origin, store, names or _listed(origin), overwrite=overwrite, dry_run=dry_run))
     if as_json:
         print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why}
                     for one in rows])
@@ -107,20 +114,37 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
     return 1 if any(one.outcome in (Outcome.DIFFERS, Outcome.FAILED) for one in rows) else 0
 
 
-def _source(text: str) -> SecretStore:
+def _listed(origin: SecretStore) -> list[str] | None:
+    from ..secrets import Ability
+
+    if Ability.LIST not in origin.abilities:
+        return None
+    return [name for name in origin.names() if not name.startswith(OWN)]  # guard: keys of one vault stay in it
+
+
+@contextmanager
+def _source(text: str) -> Iterator[SecretStore]:
     from ..secrets.adapters import AwsStore, DotenvStore, EnvironmentStore, MountedStore
 
     kind, _, where = text.partition(":")
     if kind == "env":
-        return EnvironmentStore(where, environment())
-    if kind == "dotenv" and where:
-        return DotenvStore(where)
-    if kind == "files" and where:
-        return MountedStore(where)
-    if kind == "aws":
-        return AwsStore(prefix=where)
-    raise ConfigurationError(f"{text!r} is no place to copy from: write env:PREFIX, dotenv:FILE, files:FOLDER or "
-                             "aws:PREFIX")
+        yield EnvironmentStore(where, environment())
+    elif kind == "dotenv" and where:
+        yield DotenvStore(where)
+    elif kind == "files" and where:
+        yield MountedStore(where)
+    elif kind == "aws":
+        yield AwsStore(prefix=where)
+    elif kind == "vault" and where:
+        path = Path(where)
+        with vault(path) as opened, guarded(opened, path.with_name(path.name + ".audit")) as store:
+            yield store
+    elif kind == "server" and where:
+        with server().store(where.split(",")) as found:
+            yield found
+    else:
+        raise ConfigurationError(f"{text!r} is no place to copy from: write env:PREFIX, dotenv:FILE, files:FOLDER, "
+                                 "aws:PREFIX, vault:FILE or server:URL")
 
 
 COMMANDS: dict[str, click.Command] = {"exec": exec_, "scan": scan, "migrate": migrate}
