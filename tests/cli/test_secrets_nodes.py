@@ -194,7 +194,7 @@ def test_secrets_move_between_a_vault_and_nodes_and_back(circles, holdfast):
     (("nodes", "serve", "nowhere", "--name", "n1", "--bind", "127.0.0.1:0"), 2, "give --circle and --identity"),
     (("nodes", "serve", "nowhere", "--name", "x", "--bind", "127.0.0.1:0", "--circle", "circle", "--identity",
       "ana.id"), 2, "has no node 'x'"),
-    (("--nodes", "circle", "--store", "v", "ls"), 2, "say one of --store, --server and --nodes"),
+    (("--nodes", "circle", "--store", "v", "ls"), 2, "say one of --store FILE, --server URL and --nodes CIRCLE"),
 ], ids=["nobody", "nowhere", "no circle", "no identity", "ours", "twice", "node", "public", "folder", "name", "places"])
 def test_bad_input_is_one_clear_error(circles, holdfast, args, code, why):
     circles(1, 1)

@@ -316,6 +316,7 @@ PURE = [
     "secrets/nodes/record.py",
     "secrets/nodes/slot.py",
     "secrets/nodes/words.py",
+    "secrets/own.py",
     "secrets/rotation/machine.py",
     "secrets/rotation/schedule.py",
     "secrets/serve/feed.py",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast secrets``: a vault in a file, or behind a server. What opens it and who may what is in ``secrets_keys``;
-what goes out of it, and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``; serving it in
-``secrets_serve``."""
+"""``holdfast secrets``: a vault in a file, one that is served, or shares on nodes. What opens it and who may what is in
+``secrets_keys``; what goes out of it, and looks for what got out, in ``secrets_out``; rotation in ``secrets_rotate``;
+serving it in ``secrets_serve``, and who asks a server in ``secrets_server``; nodes in ``secrets_nodes``."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
-from ..errors import ConfigurationError, SecretNotFound, SecretsSealed
+from ..errors import ConfigurationError, SecretsSealed
+from ..secrets.own import AUDIT_KEY, OWN, own_key
 from .context import environment
 from .grouped import InFiles
 from .output import json_option, print_json, print_table, say, show
+from .secrets_server import first_line, server, server_options
 
 if TYPE_CHECKING:
     from .._base.secret import Secret
     from ..secrets import SecretStore, Version
     from ..secrets.access import Guarded
     from ..secrets.access.policy import Asked, Verdict
-    from ..secrets.serve import ServerStore
     from ..secrets.vault import Seal, Vault
 
-#: Names that are Holdfast's own: the audit's key, records of rotations. Not listed.
-OWN: Final = "holdfast."
 _WANTED: Final = "holdfast.secrets"
-#: Where secrets may be, and what stands for: nowhere there.
-_PLACES: Final[dict[str, Any]] = {"store": None, "servers": (), "nodes": None}
-AUDIT_KEY: Final = "holdfast.audit/key"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
 
 
@@ -48,37 +45,50 @@ class Wanted:
     shares_file: Path | None
     keyring: str | None
     pins: Path | None
-    servers: tuple[str, ...]
-    token_file: Path | None
-    ca: Path | None
     nodes: Path | None
+    root_on: Path | None
     caller: str | None
     identity: Path | None
-    root_on: Path | None
+    typed: frozenset[str]
+
+    @property
+    def place(self) -> str:
+        """Where secrets are looked for: ``store``, ``server``, ``nodes``; empty: nowhere. What was typed counts before
+        the environment. Raises UsageError for several."""
+        said = server()
+        given = {name for name, value in (("store", self.store), ("server", said.addresses), ("nodes", self.nodes))
+                 if value}
+        typed = given & (self.typed | ({"server"} if said.typed else set()))
+        if len(typed or given) > 1:
+            raise click.UsageError("say one of --store FILE, --server URL and --nodes CIRCLE, not several")
+        return next(iter(typed or given), "")
 
     @property
     def path(self) -> Path:
         """The vault's file. Raises UsageError."""
+        place = self.place
+        if place in {"server", "nodes"}:
+            raise click.UsageError("this works on the vault itself: say --store FILE, before the command, and no "
+                                   f"--{place}")
         if self.store is None:
-            if self.servers or self.nodes:
-                raise click.UsageError("a server, and nodes, do not do that for others: say --store FILE of a vault")
             raise click.UsageError("say which vault with --store FILE, before the command")
         return self.store
 
     @property
     def audit(self) -> Path:
         """The folder of its audit."""
-        return self.beside(".audit")
+        return beside(self.path, ".audit")
 
     @property
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
-        return self.beside(".users")
+        return beside(self.path, ".users")
 
-    def beside(self, ending: str) -> Path:
-        """Beside the file itself, whatever links lead to it."""
-        real = Path(os.path.realpath(self.path))
-        return real.with_name(real.name + ending)
+
+def beside(path: Path, ending: str) -> Path:
+    """Beside the file itself, whatever links lead to it."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ending)
 
 
 class _Everything:
@@ -103,14 +113,9 @@ class _Everything:
 @click.option("--keyring", metavar="ACCOUNT", help="the key of that name in the operating system's keyring opens it")
 @click.option("--pins", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="where it is kept how far vaults had come  [default: in the user's state folder]")
-@click.option("--server", "servers", multiple=True, metavar="URL", envvar="HOLDFAST_SECRETS_SERVER",
-              help="in the place of --store: ask this server; may be repeated, the primary first, then standbys")
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              envvar="HOLDFAST_SECRETS_TOKEN_FILE", help="with --server: its first line is the token")
-@click.option("--ca", type=click.Path(dir_okay=False, path_type=Path), metavar="PEM", envvar="HOLDFAST_SECRETS_CA",
-              help="with --server: authorities that signed its certificate  [default: the system's]")
+@server_options(at_group=True)
 @click.option("--nodes", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
-              envvar="HOLDFAST_SECRETS_NODES", help="in the place of --store: ask the nodes of this circle")
+              envvar="HOLDFAST_SECRETS_NODES", help="in the vault's place: ask the nodes of this circle")
 @click.option("--root-on", type=click.Path(dir_okay=False, path_type=Path), metavar="CIRCLE",
               help="the key that opens the vault is in shares on the nodes of this circle")
 @click.option("--caller", metavar="NAME", envvar="HOLDFAST_SECRETS_CALLER", help="with --nodes, --root-on: who asks")
@@ -118,17 +123,12 @@ class _Everything:
               envvar="HOLDFAST_SECRETS_IDENTITY", help="with --nodes, --root-on: the keys of who asks")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Secrets in one encrypted file, or behind a server, with versions, an audit and rotation.
+    """Secrets in one encrypted file, with versions, an audit and rotation; here, at a server, or in shares on nodes.
 
     Nothing that is secret is ever taken as an argument or shown but by `get`: values come from files or standard input.
     """
-    given = {name for name in _PLACES if options[name]}
-    here = {name for name in given if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    if len(here) > 1 or (len(given) > 1 and not here):
-        raise click.UsageError("say one of --store, --server and --nodes")
-    for name in given - here if here else ():  # what stands on the command line counts before a variable
-        options[name] = _PLACES[name]
-    ctx.meta[_WANTED] = Wanted(**options)
+    typed = frozenset(name for name in options if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    ctx.meta[_WANTED] = Wanted(**options, typed=typed)
 
 
 def wanted() -> Wanted:
@@ -139,19 +139,26 @@ def wanted() -> Wanted:
 
 # -- opening ----------------------------------------------------------------------------------------------------------
 
-def passphrase_in(path: Path, what: str = "passphrase file") -> Secret[str]:
+def passphrase_in(path: Path) -> Secret[str]:
     """The first line of a file."""
+    return first_line(path, "passphrase file")
+
+
+def passphrase_said() -> Secret[str]:
+    """For a server: of the file, the environment, standard input, or whoever sits there."""
     from .._base.secret import Secret
 
-    try:
-        with path.open(encoding="utf-8") as file:
-            line = file.readline(4096)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise ConfigurationError(f"the {what} {path} cannot be read: {why}") from None
-    phrase = line.rstrip("\r\n")
+    asked = wanted()
+    if asked.passphrase_file is not None:
+        return passphrase_in(asked.passphrase_file)
+    if phrase := environment().get(PASSPHRASE_VARIABLE):
+        return Secret(phrase)
+    if sys.stdin.isatty():
+        return Secret(click.prompt("passphrase", hide_input=True, err=True))
+    phrase = sys.stdin.readline(4096).rstrip("\r\n")
     if not phrase:
-        raise ConfigurationError(f"the first line of the {what} {path} is empty")
+        raise SecretsSealed("nothing was said that opens the server: give --passphrase-file or --shares-file, or write "
+                            "the passphrase to standard input")
     return Secret(phrase)
 
 
@@ -192,67 +199,46 @@ def _in_shares(asked: Wanted, *, new: bool) -> Seal:
 
 
 @contextmanager
-def vault() -> Iterator[Vault]:
-    """The vault that was asked for, open."""
-    with vault_at(wanted().path) as found:
-        yield found
-
-
-def vault_at(path: Path) -> Vault:
-    """Of a file, opened as the options of the group say."""
+def vault(path: Path | None = None) -> Iterator[Vault]:
+    """The vault that was asked for, open; or another one, which the same opens."""
     from ..secrets.vault import FilePin, Vault
 
     asked = wanted()
-    return Vault.open(path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None)
-
-
-def server_at(addresses: tuple[str, ...]) -> ServerStore:
-    """A server, or a primary and standbys, asked as the options of the group say."""
-    from ..secrets.serve import ServerStore
-
-    asked = wanted()
-    token = None if asked.token_file is None else passphrase_in(asked.token_file, "token file")
-    return ServerStore(addresses, token=token, ca=asked.ca)
+    with Vault.open(path or asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
+        yield found
 
 
 def audit_key(opened: Vault) -> Secret[bytes]:
     """Of the vault's audit. It is in the vault."""
-    from .._base.secret import Secret
-
-    try:
-        return opened.get(AUDIT_KEY).value
-    except SecretNotFound:
-        opened.put(AUDIT_KEY, Secret(os.urandom(32)), expect=0)
-        return opened.get(AUDIT_KEY).value
+    return own_key(opened, AUDIT_KEY, os.urandom)
 
 
 @contextmanager
-def guarded(opened: Vault) -> Iterator[Guarded]:
-    """The vault in the name of whoever runs this, with an audit."""
+def guarded(opened: Vault, folder: Path | None = None) -> Iterator[Guarded]:
+    """The vault in the name of whoever runs this, with an audit. folder: of another vault's."""
     from .._base.clock import SystemClock
     from ..secrets.access import AuditLog, Guarded, Holder
 
     clock = SystemClock()
-    with AuditLog(wanted().audit, audit_key(opened), clock.wall_ms) as audit:
+    with AuditLog(folder or wanted().audit, audit_key(opened), clock.wall_ms) as audit:
         yield Guarded(opened, Holder(_user(), frozenset({"owner"})), _Everything(), audit, clock)
 
 
 @contextmanager
-def opened() -> Iterator[SecretStore]:
+def store_of() -> Iterator[SecretStore]:
     """What was asked for: the vault with its audit, a server, or nodes."""
     asked = wanted()
-    if asked.nodes is not None:
-        from .secrets_nodes import asked as asked_nodes
+    if asked.place == "server":
+        with server().store() as found:
+            yield found
+    elif asked.place == "nodes":
+        from .secrets_nodes import shares_on
 
-        with asked_nodes() as shares:
+        with closing(shares_on(asked.nodes)) as shares:
             yield shares
-        return
-    if not asked.servers:
-        with vault() as found, guarded(found) as store:
+    else:
+        with vault() as opened, guarded(opened) as store:
             yield store
-        return
-    with closing(server_at(asked.servers)) as served:
-        yield served
 
 
 def _user() -> str:
@@ -292,13 +278,14 @@ def init() -> None:
               help="all bytes of a file; without it, standard input without the newline at its end")
 @click.option("--label", default="current", show_default=True, help="which the new version bears")
 @click.option("--expect", type=click.IntRange(0), help="refuse unless the latest version has this number; 0: none")
+@server_options()
 def put(*, name: str, from_file: Path | None, label: str, expect: int | None) -> None:
     """Write a new version of NAME, which is in force when the command returns. Prints its number."""
     from ..secrets.names import check_name
 
     check_name(name)
     value = _given(name, from_file)
-    with opened() as store:
+    with store_of() as store:
         show(str(store.put(name, value, label=label, expect=expect).number))
 
 
@@ -323,9 +310,10 @@ def _given(name: str, path: Path | None) -> Secret[bytes]:
 @name_argument
 @_version
 @click.option("--label", default="current", show_default=True, help="of the version, where no number is given")
+@server_options()
 def get(*, name: str, version: int | None, label: str) -> None:
     """Print the value of NAME: its bytes and nothing else, on a terminal with a newline behind."""
-    with opened() as store:
+    with store_of() as store:
         found = store.get(name, version=version, label=label)
     sys.stdout.buffer.write(found.value.reveal())
     if sys.stdout.isatty():
@@ -336,9 +324,10 @@ def get(*, name: str, version: int | None, label: str) -> None:
 @command.command("ls")
 @click.argument("prefix", default="")
 @json_option
+@server_options()
 def ls(*, prefix: str, as_json: bool) -> None:
     """List secrets, at or below PREFIX: names, versions and labels. No values."""
-    with opened() as store:
+    with store_of() as store:
         rows = [_row(store, name) for name in store.names(prefix) if not name.startswith(OWN)]
     if as_json:
         return print_json(rows)
@@ -362,9 +351,10 @@ def _said(version: Version) -> dict[str, Any]:
 @command.command("history")
 @name_argument
 @json_option
+@server_options()
 def history(*, name: str, as_json: bool) -> None:
     """List all versions of NAME, the latest first. No values."""
-    with opened() as store:
+    with store_of() as store:
         rows = [{"version": one.number, **_said(one)} for one in store.history(name)]
     if as_json:
         return print_json(rows)
@@ -377,9 +367,10 @@ def history(*, name: str, as_json: bool) -> None:
 @_version
 @click.option("--for-good", is_flag=True, help="destroy it: its key is gone as well, and it cannot come back")
 @click.option("--undo", is_flag=True, help="bring back what was deleted")
+@server_options()
 def delete(*, name: str, version: int | None, for_good: bool, undo: bool) -> None:
     """Delete NAME, or one version of it. It can come back, unless it is deleted for good."""
     if for_good and undo:
         raise click.UsageError("what is deleted for good is not brought back: say one of the two")
-    with opened() as store:
+    with store_of() as store:
         (store.destroy if for_good else store.undelete if undo else store.delete)(name, version=version)

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, SecretsSealed
+from ..secrets.own import AUDIT_KEY
 from .output import json_option, print_json, print_table, say, show
-from .secrets import AUDIT_KEY, audit_key, guarded, passphrase_in, seal_of, vault, wanted
+from .secrets import audit_key, guarded, passphrase_in, passphrase_said, seal_of, vault, wanted
+from .secrets_server import seal_servers, server_options, unseal_servers
 
 if TYPE_CHECKING:
     from ..secrets.shares import Share
@@ -51,9 +53,18 @@ def shares_in(path: Path) -> Shares:
 
 # -- seals ------------------------------------------------------------------------------------------------------------
 
-@click.group("seal")
-def seal() -> None:
-    """What opens the vault: each of its seals does, for itself."""
+@click.group("seal", invoke_without_command=True)
+@server_options()
+@click.pass_context
+def seal(ctx: click.Context, /) -> None:
+    """What opens the vault: each of its seals does, for itself.
+
+    Without a command, and with --server: have the servers drop all keys. Who may policy holdfast/seal may do that.
+    """
+    if ctx.invoked_subcommand is None:
+        if not wanted().place == "server":
+            raise click.UsageError("say ls, add or remove; or --server URL, to seal a server")
+        seal_servers()
 
 
 @seal.command("ls")
@@ -112,18 +123,30 @@ def seal_remove(id_: str) -> None:
 
 @click.command("unseal")
 @click.option("--new-passphrase-file", type=_file, metavar="FILE", help="add a seal: the first line of this file")
-def unseal(new_passphrase_file: Path | None) -> None:
+@server_options()
+def unseal(new_passphrase_file: Path | None) -> int:
     """Try what opens the vault, and read all of it: is every byte what it was?
 
     With --shares-file this is the drill for the day when a passphrase is lost; --new-passphrase-file ends that day.
+
+    With --server: unseal servers, by a passphrase (--passphrase-file, the environment, or the first line of standard
+    input) or by shares, which may come from several people, one after another. Exit code 1: more shares are wanted.
     """
     from ..secrets.vault import Passphrase
 
+    asked = wanted()
+    if asked.place == "server":
+        if asked.key_file or asked.keyring or new_passphrase_file:
+            raise click.UsageError("a server is unsealed by a passphrase, or by --shares-file: keys of the server's "
+                                   "machine open it there, as it starts")
+        path = asked.shares_file
+        return unseal_servers(passphrase_said, None if path is None else lambda: _lines(path))
     with vault() as opened:
         found = opened.verify()
         if new_passphrase_file is not None:
             opened.add_seal(Passphrase(passphrase_in(new_passphrase_file)))
     say(f"it opens, and holds: {found.secrets} secrets, {found.versions} versions, generation {found.generation}")
+    return 0
 
 
 @click.command("rekey")

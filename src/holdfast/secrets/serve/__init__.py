@@ -19,6 +19,7 @@ Inside::
     feed.py       a store as bytes that can be followed
     standby.py    whoever follows it
     terms.py      who is the primary
+    gate.py       sealing and unsealing while it runs; opening.py: what is behind it
 """
 
 from __future__ import annotations

@@ -20,11 +20,21 @@ from starlette.exceptions import HTTPException
 
 from ... import __version__
 from ..._base.secret import Secret
+from ..._base.typed import from_json
 from ...errors import ConfigurationError, HoldfastError, SecretDenied
 from ..access import Action, Holder
 from ..names import CURRENT, VALUE_MAX
 from .desk import Desk
-from .words import PLACE_HEADER, TERM_HEADER, VERSION_HEADER, Problem, problem_of, version_text
+from .words import (
+    PLACE_HEADER,
+    TERM_HEADER,
+    UNSEAL_MAX,
+    VERSION_HEADER,
+    Problem,
+    Unsealing,
+    problem_of,
+    version_text,
+)
 
 log = logging.getLogger("holdfast")
 T = TypeVar("T")
@@ -43,6 +53,7 @@ def build(desk: Desk) -> FastAPI:
     _refusals(app)
     _reading(app, desk)
     _changing(app, desk)
+    _sealing(app, desk)
     _around(app, desk)
     return app
 
@@ -77,7 +88,9 @@ def _reading(app: FastAPI, desk: Desk) -> None:
 def _changing(app: FastAPI, desk: Desk) -> None:
     @app.put("/v1/secrets/{name:path}")
     async def put(name: str, request: Request) -> Response:
-        _bounded(request)
+        if not 0 < (size := _told_size(request)) <= VALUE_MAX:  # guard: nobody fills memory with a body
+            raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one {size:,}: encrypt what is "
+                                     "larger with a key of its own, and keep the key here")
         label, expect = request.query_params.get("label", CURRENT), _number(request, "expect")
         who = await _entered(request, desk)
         value = Secret(await request.body())
@@ -111,6 +124,31 @@ def _changing(app: FastAPI, desk: Desk) -> None:
         return _answer(desk, msgspec.json.encode(given))
 
 
+def _sealing(app: FastAPI, desk: Desk) -> None:
+    @app.post("/v1/unseal")
+    async def unseal(request: Request) -> Response:
+        if _told_size(request) > UNSEAL_MAX:
+            raise ConfigurationError(f"what opens a store has up to {UNSEAL_MAX:,} bytes")
+        who = await _entered(request, desk)
+        given = _unsealing(await request.body())
+        return _answer(desk, msgspec.json.encode(await run_in_threadpool(desk.unseal, who, given)))
+
+    @app.post("/v1/seal")
+    async def seal(request: Request) -> Response:
+        who = await _entered(request, desk)
+        return _answer(desk, msgspec.json.encode(await run_in_threadpool(desk.seal, who)))
+
+
+def _unsealing(raw: bytes) -> Unsealing:
+    try:
+        given = from_json(raw, Unsealing)
+    except (msgspec.MsgspecError, ValueError):
+        raise ConfigurationError("a store is opened by a passphrase, or by a share") from None
+    if bool(given.passphrase) is bool(given.share):
+        raise ConfigurationError("a store is opened by a passphrase, or by a share: say one of them")
+    return given
+
+
 def _around(app: FastAPI, desk: Desk) -> None:
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -138,17 +176,15 @@ async def _entered(request: Request, desk: Desk) -> Holder:
 
 async def _run(request: Request, desk: Desk, call: Callable[[Holder], T], who: Holder | None = None) -> T:
     holder = who or await _entered(request, desk)
-    found: T = await run_in_threadpool(call, holder)
+    found: T = await run_in_threadpool(desk.call, call, holder)
     return found
 
 
-def _bounded(request: Request) -> None:
+def _told_size(request: Request) -> int:
     said = request.headers.get("content-length", "")
     if not said.isascii() or not said.isdigit() or len(said) > _DIGITS_MAX or "transfer-encoding" in request.headers:
         raise ConfigurationError("the length of a value is told before it: send Content-Length")
-    if not 0 < int(said) <= VALUE_MAX:  # guard: nobody fills memory with a body
-        raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one {int(said):,}: encrypt what is "
-                                 "larger with a key of its own, and keep the key here")
+    return int(said)
 
 
 def _number(request: Request, what: str) -> int | None:
@@ -172,7 +208,7 @@ def _refusals(app: FastAPI) -> None:
         if isinstance(error, SecretDenied) and not request.headers.get("authorization"):
             status = 401
         answer = _problem(app.state.desk, status, problem)
-        if request.method == "PUT" and status == 400:  # what was refused unread is not waited for
+        if request.method in ("PUT", "POST") and status == 400:  # what was refused unread is not waited for
             answer.headers["Connection"] = "close"
         return answer
 

@@ -12,12 +12,12 @@ import msgspec
 from ..._base.clock import Clock
 from ..._base.secret import Resolver, Secret, SecretRef, resolve
 from ..._base.typed import from_json
-from ...errors import SecretUnavailable
+from ...errors import ConfigurationError, SecretUnavailable
 from ..access import Action
 from ..contract import Ability, Found, Version
 from ..names import CURRENT, check_label, check_name, check_prefix, check_value
 from .wire import Wire
-from .words import VERSION_HEADER, path_of, version_of
+from .words import VERSION_HEADER, Progress, Unsealing, path_of, version_of
 
 T = TypeVar("T")
 
@@ -94,6 +94,22 @@ class ServerStore:
         answer = self._wire.ask(check_name(name), "POST", path_of("approvals", name),
                                 {"who": who, "action": action.value})
         return _told(answer.content, int, name)
+
+    def unseal(self, *, passphrase: Secret[str] | None = None, share: Secret[str] | None = None) -> Progress:
+        """Opens the server, the first one if there are several: by its passphrase, or by one more share of those that
+        open it together. How far it has come. Raises SecretsSealed when that does not open it, SecretDenied."""
+        given = Unsealing(passphrase.reveal() if passphrase else "", share.reveal() if share else "")
+        try:
+            body = msgspec.json.encode(given)
+        except UnicodeEncodeError:
+            raise ConfigurationError("what opens a server is sent in UTF-8, and this cannot be written so") from None
+        answer = self._wire.ask("the unsealing", "POST", "/v1/unseal", body=body)
+        return _told(answer.content, Progress, "the unsealing")
+
+    def seal(self) -> None:
+        """Has the server drop all its keys, the first one if there are several; it gives nothing until it is unsealed.
+        Raises SecretDenied."""
+        self._wire.ask("the sealing", "POST", "/v1/seal")
 
     def close(self) -> None:
         """See ``SecretStore``."""

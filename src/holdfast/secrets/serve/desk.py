@@ -5,22 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from ..._base.clock import Clock, SystemClock
 from ..._base.events import Event, SecretAsked
 from ..._base.secret import Secret
-from ...errors import SecretDenied, SecretNotFound, SecretUnavailable
+from ...errors import ConfigurationError, SecretDenied, SecretNotFound, SecretUnavailable
 from ..access import Action, Approvals, Asked, Guarded, Holder, Judge, Recorder, Said, Tokens
 from ..contract import Found, SecretStore, Version
 from ..names import CURRENT
 from ..watched import WatchedStore
 from .feed import Piece, Sealed
+from .gate import Gate
 from .terms import Role, Terms
+from .words import Progress, Unsealing
+
+T = TypeVar("T")
 
 #: What is asked for to see whether a store can be read; nobody's secret is called so.
 PROBE = "holdfast/ready"
 #: What a standby asks for: who may do POLICY to it may follow.
 FEED = "holdfast/feed"
+#: Who may do POLICY to it may seal the server; to the other, unseal it.
+SEAL: Final = "holdfast/seal"
+UNSEAL: Final = "holdfast/unseal"
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Desk:
     tokens: who has one may ask. names: holders by the common name in a client's certificate, which the server's
     authority has signed. terms: whether it is the primary. sealed: the same store as bytes, for standbys; None: nobody
     follows. tell: hears of every access; refusals of strangers are in no audit, or a stranger could fill its disk.
+    gate: what store, audit and sealed are behind, where it can be sealed while it is served.
     """
 
     store: SecretStore
@@ -42,6 +51,7 @@ class Desk:
     approvals: Approvals = field(default_factory=Approvals)
     clock: Clock = field(default_factory=SystemClock)
     tell: Callable[[Event], None] = lambda _: None
+    gate: Gate | None = None
 
     def holder(self, token: Secret[str] | None, name: str) -> Holder:
         """Who asks. name: in the certificate; empty without one. A token counts before it. Raises SecretDenied."""
@@ -53,8 +63,15 @@ class Desk:
             raise SecretDenied(f"nobody is known here by the certificate of {ascii(name)[:100]}: have it entered, or "
                                "give a token" if name else "give a token, or a certificate")
         except SecretDenied:
-            self.tell(SecretAsked(scheme=self.store.scheme, action="enter", outcome="denied", secret="", seconds=0.0))
+            self._stays_out()
             raise
+
+    def call(self, asked: Callable[[Holder], T], holder: Holder) -> T:
+        """Asks; sealing waits until that has ended."""
+        if self.gate is None:
+            return asked(holder)
+        with self.gate.within():
+            return asked(holder)
 
     def as_(self, holder: Holder) -> _Named:
         """The store in somebody's name."""
@@ -77,6 +94,45 @@ class Desk:
         if piece.data:
             self.audit.write(Said(holder.who, holder.roles, Action.POLICY.value, FEED, "done", verdict.why))
         return piece
+
+    def unseal(self, holder: Holder, given: Unsealing) -> Progress:
+        """By a passphrase, or one more share. Who may not is told nothing of either; what is wrong is told by events,
+        since the audit is sealed as well. Raises SecretDenied, SecretsSealed, ConfigurationError."""
+        from ..vault import Passphrase
+
+        gate = self._gate()
+        verdict = self.policy.judge(Asked(holder.who, holder.roles, Action.POLICY, UNSEAL), self.clock.wall_ms())
+        if not verdict.allowed:  # guard: nobody else makes it work, or puts shares in
+            self._stays_out(holder.who)
+            raise SecretDenied(f"{holder.who} may not policy {UNSEAL}: {verdict.why}")
+        if not gate.sealed:
+            return Progress(sealed=False)
+        try:
+            found = gate.share(Secret(given.share)) if given.share else gate.unseal(
+                Passphrase(Secret(given.passphrase)))
+        except SecretUnavailable:
+            self._stays_out(holder.who)
+            raise
+        if not found.sealed:
+            self.audit.write(Said(holder.who, holder.roles, Action.POLICY.value, UNSEAL, "done", verdict.why))
+        return found
+
+    def seal(self, holder: Holder) -> Progress:
+        """Drops all keys once what is under way has ended. Raises SecretDenied."""
+        gate = self._gate()
+        if not gate.sealed:
+            self.call(lambda who: self.as_(who).guarded.may(Action.POLICY, SEAL), holder)  # guard: who may seal
+            gate.seal()
+        return Progress(sealed=True)
+
+    def _gate(self) -> Gate:
+        if self.gate is None:
+            raise ConfigurationError("this server was not made to be sealed while it runs: stop it instead")
+        return self.gate
+
+    def _stays_out(self, who: str = "") -> None:
+        self.tell(SecretAsked(scheme=self.store.scheme, action="enter", outcome="denied", secret="", who=who,
+                              seconds=0.0))
 
     def why_not_ready(self) -> str:
         """Why secrets cannot be read here now; empty when they can."""

@@ -290,11 +290,13 @@ def copy_of(folder: Path, place: Place) -> Path:
     return folder / f"copy-{place.generation}-{place.size}"
 
 
-def promote(folder: Path, terms: Terms) -> Path:
+def promote(folder: Path, terms: Terms, to: Path | None = None) -> Path:
     """Makes a standby, which was stopped, the primary of the next term, by hand: the file that it serves from now on,
-    to be opened like any store. See first that the old primary is down.
+    to be opened like any store. See first that the old primary is down. to: where that file is put, with ``TO.term``
+    beside it, instead of staying where it is.
 
-    Raises ConfigurationError while the standby runs, for what is none, and for one that has no copy.
+    Raises ConfigurationError while the standby runs, for what is none, for one that has no copy, and where there is
+    something at ``to`` already.
     """
     held = _hold(folder)
     try:
@@ -302,8 +304,16 @@ def promote(folder: Path, terms: Terms) -> Path:
         if not pin.exists():
             raise ConfigurationError(f"the standby in {folder} has no copy, and so nothing to be the primary of")
         copy = copy_of(folder, _place(pin.read_bytes(), str(pin)))
-        terms.promote()
-        return copy
+        if to is None:
+            terms.promote()
+            return copy
+        terms.check_standby()
+        if os.path.lexists(to):  # guard: no vault is written over
+            raise ConfigurationError(f"there is something at {to} already: take another path")
+        content = copy.read_bytes()
+        replace(to, lambda _: content)
+        terms.promote(to.with_name(to.name + ".term"))
+        return to
     finally:
         os.close(held)
 

@@ -52,14 +52,13 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Terms:
-    """What this server is, kept in a file. key: 32 bytes that the servers of one store share. role: what it is where
-    there is no file yet; the first term is 1. From several threads."""
+    """What this server is, kept in a file. key: 32 bytes that the servers of one store share; None: not known yet, as
+    while the store is sealed that keeps it. role: what it is where there is no file yet; the first term is 1. From
+    several threads."""
 
-    def __init__(self, path: Path, key: Secret[bytes], role: Role = Role.PRIMARY) -> None:
-        if len(key.reveal()) != KEY_SIZE:
-            raise ConfigurationError(f"the key that servers share has {KEY_SIZE} bytes, and this one "
-                                     f"{len(key.reveal())}")
-        self._path, self._key, self._lock = path, key, threading.Lock()
+    def __init__(self, path: Path, key: Secret[bytes] | None = None, role: Role = Role.PRIMARY) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self.know(key)
         try:
             self._now = from_json(path.read_bytes(), Standing)
         except FileNotFoundError:
@@ -71,6 +70,13 @@ class Terms:
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
 
+    def know(self, key: Secret[bytes] | None) -> None:
+        """The key, or none any more: terms are then told without a proof, and those of others not believed."""
+        if key is not None and len(key.reveal()) != KEY_SIZE:
+            raise ConfigurationError(f"the key that servers share has {KEY_SIZE} bytes, and this one "
+                                     f"{len(key.reveal())}")
+        self._key = key
+
     @property
     def standing(self) -> Standing:
         """What this server is now."""
@@ -79,14 +85,16 @@ class Terms:
     @property
     def told(self) -> str:
         """The term as it is told to others."""
-        return self._text(self._now.term)
+        key = self._key
+        return str(self._now.term) if key is None else _text(key, self._now.term)
 
     def heard(self, said: str) -> None:
         """Somebody told a term. What no server of this store said is passed over."""
         term = term_number(said)
-        if term is None or term <= self._now.term:
+        key = self._key
+        if key is None or term is None or term <= self._now.term:
             return
-        if not hmac.compare_digest(self._text(term).encode(), said.encode("utf-8", "replace")):
+        if not hmac.compare_digest(_text(key, term).encode(), said.encode("utf-8", "replace")):
             return  # guard: nobody makes up a term
         with self._lock:
             if term > self._now.term and self._now.role is Role.STANDBY:
@@ -103,18 +111,26 @@ class Terms:
             raise NotPrimary("this server is a standby and never writes: ask the primary, or promote this one by hand "
                              "when the primary is gone")
 
-    def promote(self) -> int:
-        """A standby is the primary of a new term, which is said. Raises ConfigurationError for what is none."""
-        with self._lock:
-            if self._now.role is not Role.STANDBY:
-                raise ConfigurationError(f"this server is {self._now.role.value}: a standby is promoted, and nothing "
-                                         "else")
-            self._keep(Standing(self._now.term + 1, Role.PRIMARY))
-            return self._now.term
+    def check_standby(self) -> None:
+        """Raises ConfigurationError for what is none."""
+        if self._now.role is not Role.STANDBY:
+            raise ConfigurationError(f"this server is {self._now.role.value}: a standby is promoted, and nothing else")
 
-    def _text(self, term: int) -> str:
-        return f"{term}.{hmac.digest(self._key.reveal(), b'holdfast secrets term 1 %d' % term, 'sha256').hex()}"
+    def promote(self, also: Path | None = None) -> int:
+        """A standby is the primary of a new term, which is said. also: where that is kept as well, first. Raises
+        ConfigurationError for what is none."""
+        with self._lock:
+            self.check_standby()
+            new = Standing(self._now.term + 1, Role.PRIMARY)
+            if also is not None:
+                replace(also, lambda _: msgspec.json.encode(new))
+            self._keep(new)
+            return new.term
 
     def _keep(self, standing: Standing) -> None:
         replace(self._path, lambda _: msgspec.json.encode(standing))
         self._now = standing
+
+
+def _text(key: Secret[bytes], term: int) -> str:
+    return f"{term}.{hmac.digest(key.reveal(), b'holdfast secrets term 1 %d' % term, 'sha256').hex()}"

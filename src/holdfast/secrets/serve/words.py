@@ -10,6 +10,7 @@
     POST   /v1/delete/NAME?version=3      … undelete, destroy
     POST   /v1/approvals/NAME?who=shop&action=read
     GET    /v1/feed?file=…&since=4096     what the store has on disk, sealed, for a standby
+    POST   /v1/unseal                     {"passphrase": "…"} or {"share": "…"}     POST /v1/seal
     GET    /healthz, /readyz
 
 Names are in the address, percent-encoded as a whole: a slash in a name is %2F, so that nothing on the way takes ``..``
@@ -34,6 +35,8 @@ VERSION_HEADER: Final = "X-Holdfast-Version"
 TERM_HEADER: Final = "X-Holdfast-Term"
 #: Of the file that is followed.
 PLACE_HEADER: Final = "X-Holdfast-Place"
+#: Bytes of a passphrase, or of a share as people type it, as JSON.
+UNSEAL_MAX: Final = 16_384
 #: Bytes of an address, the longest name in it three times over.
 TARGET_MAX: Final = 4_096
 
@@ -50,6 +53,21 @@ class Problem(msgspec.Struct, frozen=True):
     answered: int = 0
     wanted: int = 0
     maybe_done: bool = False
+
+
+class Unsealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What opens a server: one of the two."""
+
+    passphrase: str = ""
+    share: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an unsealing has come. shares: that were given and wait; wanted: how many open it; 0: none wait."""
+
+    sealed: bool
+    shares: int = 0
+    wanted: int = 0
 
 
 #: What an error is as a status. The first that fits counts.
