@@ -291,6 +291,7 @@ PURE = [
     "once/machine/transition.py",
     "once/outbox/stalls.py",
     "propagation/analyse.py",
+    "propagation/journal.py",
     "propagation/mempool.py",
     "propagation/relay/announcing.py",
     "propagation/relay/base.py",
