@@ -218,7 +218,7 @@ def test_secrets_come_from_elsewhere_and_go_nowhere(vault, tmp_path):
     (tmp_path / "old" / "password").write_text(VALUE)
     (tmp_path / ".env").write_text(f"API_KEY='{VALUE}2'\n")
     assert vault("migrate", "files:old", "--json").json == [
-        {"name": "password", "outcome": "copied", "versions": 1, "why": ""}]
+        {"name": "password", "outcome": "copied", "versions": 1, "why": "", "left": ""}]
     assert vault("migrate", "dotenv:.env", "api/key").code == 0
     assert vault("migrate", "env:HF_", "other", HF_OTHER=VALUE).code == 0
     assert [vault("get", name).out for name in ("password", "api/key", "other")] == [VALUE, VALUE + "2", VALUE]

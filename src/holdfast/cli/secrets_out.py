@@ -98,8 +98,8 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
 
     SOURCE is `env:PREFIX`, `dotenv:FILE`, `files:FOLDER`, `aws:PREFIX`, `vault:FILE`, `server:URL[,URL]` or
     `nodes:CIRCLE`; the last three are opened by the same options as a target of their kind. Versions and labels go
-    along where both keep them. What is read back is compared; cut short, run it again. Variables and .env files cannot
-    be listed: say NAMES, `db/password` for DB_PASSWORD.
+    along where both keep them; what does not is said. What was copied is read back and compared; cut short, run it
+    again. Variables and .env files cannot be listed: say NAMES, `db/password` for DB_PASSWORD.
 
     Exit code 1: some differ, or failed.
     """
@@ -109,11 +109,11 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
     with _source(source) as origin, store_of() as store:
         rows = list(migrated(origin, store, names or _listed(origin), overwrite=overwrite, dry_run=dry_run))
     if as_json:
-        print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why}
-                    for one in rows])
+        print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why,
+                     "left": one.left} for one in rows])
     else:
-        print_table(("name", "outcome", "versions", "why"), [
-            (one.name, one.outcome.value, one.versions, one.why) for one in rows])
+        print_table(("name", "outcome", "versions", "why", "left"), [
+            (one.name, one.outcome.value, one.versions, one.why, one.left) for one in rows])
     return 1 if any(one.outcome in (Outcome.DIFFERS, Outcome.FAILED) for one in rows) else 0
 
 

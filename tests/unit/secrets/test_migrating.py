@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._base.clock import SystemClock
 from holdfast._base.secret import Secret
-from holdfast.errors import ConfigurationError, SecretsUnreachable
+from holdfast.errors import ConfigurationError, SecretNotFound, SecretsUnreachable
 from holdfast.secrets import Ability
 from holdfast.secrets.adapters import EnvironmentStore
 from holdfast.secrets.memory import MemoryStore
@@ -48,6 +50,16 @@ def test_deleted_and_destroyed_versions_stay_behind():
     source.destroy("a", version=2)
     assert outcomes(source, target) == {"a": ("copied", 1)}
     assert versions(target, "a") == [(b"three", ("current",))]
+
+
+def test_what_does_not_go_along_is_said():
+    source = store(a=[b"one", b"two", b"three"], b=[b"x"])
+    source.delete("a", version=1)
+    source.label("a", "spare", 2)
+    (kept, whole) = migrate(source, store())
+    assert (kept.left, whole.left) == ("1 deleted version", "")
+    (over, _) = migrate(source, store(a=[b"theirs"]), overwrite=True)
+    assert over.left == "1 deleted version, 1 earlier version, label spare"
 
 
 def test_nothing_is_written_over_unless_asked():
@@ -94,28 +106,40 @@ class Killed(BaseException):
     """As if the process ended there."""
 
 
-@given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=4),
-                       max_size=4), st.integers(0, 20))
-def test_cut_short_anywhere_and_run_again_the_values_in_force_are_the_same(secrets, after):
-    source, target = store(**secrets), store()
-    put, left = target.put, after
+@given(st.lists(st.sampled_from([b"x", b"y", b"z"]), min_size=1, max_size=4),
+       st.dictionaries(st.sampled_from(["current", "previous", "pending", "spare"]), st.integers(1, 4), max_size=4),
+       st.integers(0, 12), st.integers(0, 12))
+def test_cut_short_anywhere_and_run_again_it_is_as_if_it_had_not_been(values, labels, first, second):
+    """At each put and each label: versions, their order and their labels are those of the source, and nothing more."""
+    source, target = store(a=values), store()
+    for label, number in labels.items():
+        source.label("a", label, min(number, len(values)))
+    put, label = target.put, target.label
 
-    def failing(name, value, **more):
-        nonlocal left
-        if not left:
-            raise Killed
-        left -= 1
-        return put(name, value, **more)
+    def killed_after(steps):
+        left = steps
 
-    target.put = failing
-    try:
-        list(migrate(source, target))
-    except Killed:
-        target.put = put
-        list(migrate(source, target))
-    assert target.names() == source.names()
-    for name in source.names():
-        assert target.get(name).value == source.get(name).value
+        def step(call):
+            def do(*args, **more):
+                nonlocal left
+                if not left:
+                    raise Killed
+                left -= 1
+                return call(*args, **more)
+            return do
+
+        target.put, target.label = step(put), step(label)
+
+    for steps in (first, second):
+        killed_after(steps)
+        with suppress(Killed):
+            list(migrate(source, target))
+        with suppress(SecretNotFound):
+            assert target.get("a").value == source.get("a").value, "in force it is the right one, or none"
+    target.put, target.label = put, label
+    (last,) = migrate(source, target)
+    assert last.outcome in {Outcome.COPIED, Outcome.SAME}
+    assert versions(target, "a") == versions(source, "a")
 
 
 def test_the_memory_store_can_do_everything():
