@@ -82,11 +82,11 @@ class _Lab:
 
     def _report(self, needs: Needs | None) -> Report:
         numbers = [f"{number:,} secrets" for number in self.plan.numbers]
-        order = [*numbers, "stolen", "altered", "put back", *(f"{number} away" for number in self.plan.away), "effort"]
+        order = [*numbers, "stolen", "altered", "put back", "beside", "record",
+                 *(f"{number} away" for number in self.plan.away), "effort"]
         names = list(SCHEMES)
         found = Cells(sorted(self.cells, key=lambda cell: (order.index(cell.scenario), names.index(cell.scheme))))
         setting = Setting(numbers=self.plan.numbers, quick=self.plan == QUICK,
-                          recorded=tuple(name for name, kind in SCHEMES.items() if kind.recorded),
                           depends={name: kind.depends for name, kind in SCHEMES.items()})
         return Report(cells=found.all, advice=advice(found, setting, needs))
 
@@ -104,6 +104,8 @@ class _Lab:
             self.cells += hurt.stolen(scheme, values, theft / "stolen")
             self.cells += hurt.altered(scheme, values, theft / "altered", self.rng, self.plan.flips)
             self.cells += hurt.put_back(scheme, values, theft / "back")
+            self.cells += hurt.beside(scheme, values)
+            self.cells += hurt.recorded(scheme, theft / "record")
             shutil.rmtree(theft)
             self.cells += [hurt.cell(scheme, "effort", *one) for one in (
                 ("processes", len(scheme.workers), "processes"), ("keys", scheme.keys, "keys"),

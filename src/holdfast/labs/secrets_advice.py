@@ -18,7 +18,9 @@ AVAILABLE: tuple[Available, ...] = ("repair", "reads", "writes")
 SKILLS: tuple[Skills, ...] = ("none", "some", "operations")
 
 #: What everybody has, and has to fail.
-BASELINES = ("dotenv", "mounted")
+BASELINES = ("environment", "dotenv", "mounted")
+#: Who says who read what, and how many reads of the lab that are.
+RECORDS = {"served": 3, "nodes 3/2": 3, "nodes 5/3": 3}
 #: Machines whose disks it takes, and processes that may be away, by what is promised.
 NEEDED = {"nodes 3/2": 2, "nodes 5/3": 3, "hybrid": 3}
 GOES_ON = {"served": 1, "nodes 3/2": 1, "nodes 5/3": 2}
@@ -54,10 +56,9 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where it was measured. numbers: of secrets. recorded: who says who read what. depends: what each needs."""
+    """Where it was measured. numbers: of secrets. depends: what each needs."""
 
     numbers: tuple[int, ...] = (10, 100, 1_000)
-    recorded: tuple[str, ...] = ()
     depends: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
 
@@ -80,7 +81,16 @@ def broken(cells: Cells) -> list[str]:
                 found.append(f"BROKEN: {name}: {shown(value)} {words}")
         if disks is not None and 0 < disks < NEEDED.get(name, 0):  # guard: what a quorum promises to a thief
             found.append(f"BROKEN: {name} was opened with {shown(disks)} disks of the {NEEDED[name]} that it takes")
-        found += _of_quorum(cells, name)
+        found += [*_of_record(cells, name), *_of_quorum(cells, name)]
+    return found
+
+
+def _of_record(cells: Cells, name: str) -> list[str]:
+    named, found = cells.value(name, "record", "named"), []
+    if named is not None and named < RECORDS.get(name, 0):  # guard: what is promised of records
+        found.append(f"BROKEN: {name}: of {RECORDS[name]} reads its record names {shown(named)}")
+    if cells.value(name, "record", "unseen"):
+        found.append(f"BROKEN: {name}: an entry was taken out of its record, and nobody noticed")
     return found
 
 
@@ -109,7 +119,7 @@ def objections(cells: Cells, name: str, setting: Setting, needs: Needs) -> list[
         found.append(f"of {shown(flips)} flipped bits {shown(silent)} gave another value, and no error")
     if cells.value(name, "put back", "old_read"):
         found.append("an old copy of it is read as if it were new")
-    if needs.recorded and name not in setting.recorded:
+    if needs.recorded and not cells.value(name, "record", "named"):
         found.append("whoever has its key reads without a record")
     disks = cells.value(name, "stolen", "opens_with")
     if needs.compliance == "dual-control" and disks == 1:
@@ -173,6 +183,9 @@ def _theft(cells: Cells) -> list[str]:
         told.append(f"whoever has a copy of the files reads all values of: {', '.join(plain)}")
     if names:
         told.append(f"whoever has a copy of the files reads the names, which often tell enough, of: {', '.join(names)}")
+    if seen := [name for name in cells.schemes if cells.value(name, "beside", "values_seen")]:
+        told.append(f"any process of the same user, and each child, reads all values in the environment of an "
+                    f"application: {', '.join(seen)}")
     if disks := {name: value for name in cells.schemes if (value := cells.value(name, "stolen", "opens_with"))}:
         each = ", ".join(f"{name} {shown(value)}" for name, value in disks.items())
         told.append(f"machines whose disks open it: {each}. A passphrase that somebody types at the start, in place of "

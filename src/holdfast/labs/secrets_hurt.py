@@ -3,10 +3,16 @@
 
 ::
 
-    N secrets   read_p50_ms read_p99_ms reads_per_s write_p50_ms    an open store, one caller
+    N secrets   read_p50_ms read_p99_ms reads_per_s    an open store, one caller
+                write_p50_ms write_p99_ms writes_per_s
     stolen      values_in_plain names_in_plain    found in the bytes of a backup of one machine
                 opens_with                        disks that a thief needs to read a value: the fewest that were tried;
                                                   0: not even all of them
+                alone                             disks each of which is enough
+    beside      values_seen                       by another process of the same user, in the environment of an
+                                                  application that was started (Linux)
+    record      named                             of some reads, those that a record names with who and what
+                unseen                            1: an entry was taken out of it, and nobody noticed
     altered     silent                            of some flipped bits, those after which a read gave another value,
                                                   and no error
     put back    old_read                          1: an old copy of the files was read as if it were new
@@ -22,7 +28,10 @@ import contextlib
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -58,7 +67,8 @@ def speed(scheme: Scheme, values: Mapping[str, bytes], seconds: float) -> Iterat
         yield cell(scheme, where, "reads_per_s", len(reads) / (sum(reads) / 1000), "1/s")
         if not scheme.cheats:
             writes = _timed(lambda: scheme.put(store, "more/written", os.urandom(16).hex().encode()), seconds)
-            yield from _percentiles(scheme, where, {"write_p50_ms": 0.5}, writes)
+            yield from _percentiles(scheme, where, {"write_p50_ms": 0.5, "write_p99_ms": 0.99}, writes)
+            yield cell(scheme, where, "writes_per_s", len(writes) / (sum(writes) / 1000), "1/s")
 
 
 def stolen(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> Iterator[Cell]:
@@ -70,6 +80,9 @@ def stolen(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> Iterato
         any(word.encode() in found or word.upper() in paths for word in (name, name.replace("/", "_").upper()))
         for name in values), "names")
     yield cell(scheme, "stolen", "opens_with", fewest(scheme, values, folder), "machines")
+    alone = [_reads(scheme, _copied([disk], folder / f"alone-{disk.name}"), NAMES[0]) == values[NAMES[0]]
+             for disk in scheme.machines]
+    yield cell(scheme, "stolen", "alone", sum(alone), "machines")
 
 
 def fewest(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> int:
@@ -80,6 +93,32 @@ def fewest(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> int:
             if _reads(scheme, _copied(disks, folder / f"{count}-{number}"), name) == wanted:
                 return count
     return 0
+
+
+def beside(scheme: Scheme, values: Mapping[str, bytes]) -> Iterator[Cell]:
+    """An application is started as this way wants it, and somebody who is the same user looks at its process."""
+    if not Path("/proc/self/environ").exists():
+        return
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
+                          env={**os.environ, **scheme.environ()}) as application:
+        try:
+            found = Path(f"/proc/{application.pid}/environ").read_bytes()
+        finally:
+            application.kill()
+    yield cell(scheme, "beside", "values_seen", sum(value in found for value in values.values()), "values")
+
+
+def recorded(scheme: Scheme, folder: Path) -> Iterator[Cell]:
+    """The application reads some, and somebody asks afterwards who it was; then an entry is taken out."""
+    before = Counter(scheme.read_by_app(_copied(scheme.machines, folder / "before")))
+    with contextlib.closing(scheme.store()) as store:
+        for name in NAMES:
+            store.get(name)
+    after = Counter(scheme.read_by_app(_copied(scheme.machines, folder / "after"))) - before
+    yield cell(scheme, "record", "named", sum(name in after for name in NAMES), "reads")
+    disks = _copied(scheme.machines, folder / "struck")
+    if scheme.strike(disks):
+        yield cell(scheme, "record", "unseen", int(_answers(lambda: scheme.read_by_app(disks))), "entries")
 
 
 def _reads(scheme: Scheme, disks: Sequence[Path], name: str) -> bytes | None:

@@ -3,8 +3,9 @@
 
 ::
 
-    dotenv      a .env file: a baseline that everybody has
-    mounted     a file a secret, as Kubernetes mounts them: another one
+    environment variables in a service's unit file: a baseline that everybody has
+    dotenv      a .env file: another one
+    mounted     a file a secret, as Kubernetes mounts them: a third
     vault       one encrypted file; its key file lies on the same machine
     served      the same behind HTTPS, with a standby; the key file lies on each of the two
     nodes 3/2   shares on three nodes, any two of them enough; each node a machine
@@ -31,13 +32,16 @@ import msgspec
 
 from .._base.clock import SystemClock
 from .._base.secret import Secret
-from ..errors import HoldfastError
-from ..secrets.access import Tokens
+from ..errors import HoldfastError, SecretsDamaged
+from ..secrets.access import Tokens, entries_in, verify
 from ..secrets.adapters.dotenv import DotenvStore
+from ..secrets.adapters.environment import EnvironmentStore
 from ..secrets.adapters.mounted import MountedStore
 from ..secrets.contract import SecretStore
 from ..secrets.nodes import ACTIONS, Caller, Circle, Disk, Holder, Identity, Node, RootInShares, Serving, SharesStore
 from ..secrets.nodes import Standing as NodeStanding
+from ..secrets.nodes.ledger import CHAIN, examine
+from ..secrets.own import AUDIT_KEY
 from ..secrets.serve import ServerStore
 from ..secrets.vault import FilePin, KeyFile, Seal, Shares, Vault
 from ..testing.certificates import Authority
@@ -57,8 +61,6 @@ class Scheme(ABC):
 
     name: ClassVar[str]
     depends: ClassVar[str]
-    #: Does it say who read what, in a record that its own disk cannot change unseen?
-    recorded: ClassVar[bool] = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,6 +95,19 @@ class Scheme(ABC):
     @abstractmethod
     def opened(self, disks: Sequence[Path]) -> contextlib.AbstractContextManager[SecretStore]:
         """By somebody who has nothing but these disks, copies of some of ``machines``, and may write on them."""
+
+    def environ(self) -> Mapping[str, str]:
+        """Variables that an application is started with, for it to have its secrets."""
+        return {}
+
+    def read_by_app(self, disks: Sequence[Path]) -> Sequence[str]:
+        """What the application read, one name for each time, as a record on these copies of all disks says. Raises
+        SecretsDamaged where the record does not hold."""
+        return ()
+
+    def strike(self, disks: Sequence[Path]) -> bool:
+        """Takes an entry out of the record on these copies. Is there any?"""
+        return False
 
     def put(self, store: SecretStore, name: str, value: bytes) -> None:
         """As whoever runs it does it."""
@@ -131,28 +146,49 @@ class Dotenv(Scheme):
     """See above."""
 
     name, depends = "dotenv", "a file"
+    line: ClassVar[str] = "{}='{}'\n"
+    file: ClassVar[str] = ".env"
 
     @property
     def copy(self) -> Sequence[Path]:
-        return [self.folder / "app" / ".env"]
+        return [self.folder / "app" / self.file]
 
     def begin(self, values: Mapping[str, bytes]) -> None:
         self.machines[0].mkdir()
-        self._write({_variable(name): value.decode() for name, value in values.items()})
+        self._lines = {_variable(name): value.decode() for name, value in values.items()}
+        self._write()
 
-    def _write(self, lines: Mapping[str, str]) -> None:
-        self.copy[0].write_text("".join(f"{name}='{value}'\n" for name, value in lines.items()))
+    def _write(self) -> None:
+        self.copy[0].write_text("".join(self.line.format(*one) for one in self._lines.items()))
 
     def store(self) -> SecretStore:
         return DotenvStore(self.copy[0])
 
     def put(self, store: SecretStore, name: str, value: bytes) -> None:
-        lines = dict(line.split("=", 1) for line in self.copy[0].read_text().splitlines())
-        self._write({key: said.strip("'") for key, said in lines.items()} | {_variable(name): value.decode()})
+        self._lines[_variable(name)] = value.decode()
+        self._write()
 
     @contextlib.contextmanager
     def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
-        yield DotenvStore(disks[0] / ".env")
+        yield DotenvStore(disks[0] / self.file)
+
+
+class Environment(Dotenv):
+    """See above."""
+
+    name, depends = "environment", "a service's unit file, and a restart for each change"
+    line: ClassVar[str] = 'Environment="{}={}"\n'
+    file: ClassVar[str] = "app.service"
+
+    def environ(self) -> Mapping[str, str]:
+        return _variables(self.copy[0])
+
+    def store(self) -> SecretStore:
+        return EnvironmentStore(environ=self.environ())
+
+    @contextlib.contextmanager
+    def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
+        yield EnvironmentStore(environ=_variables(disks[0] / self.file))
 
 
 class Mounted(Scheme):
@@ -209,7 +245,7 @@ class InFile(Scheme):
 class Served(Scheme):
     """The same behind HTTPS."""
 
-    name, depends, recorded = "served", "two servers, and HTTPS", True
+    name, depends = "served", "two servers, and HTTPS"
 
     @property
     def machines(self) -> Sequence[Path]:
@@ -261,18 +297,33 @@ class Served(Scheme):
 
     @contextlib.contextmanager
     def opened(self, disks: Sequence[Path]) -> Iterator[SecretStore]:
-        """A server's disk has all that a vault needs; the reader's has an address that does not answer a thief."""
-        server = next((disk for disk in disks if (disk / "vault").exists()), None)
+        """A server's disk has all that a vault needs, and a standby's a copy of it; the reader's has an address that
+        does not answer a thief."""
+        server = next((disk for disk in disks if disk.name != "app"), None)
         if server is None:
-            raise HoldfastError("no disk of the primary is among them")
+            raise HoldfastError("no disk of a server is among them")
+        if not (server / "vault").exists():
+            shutil.copy(max((server / "copies").glob("copy-*"), key=lambda path: path.stat().st_mtime_ns),
+                        server / "vault")
         with _vault(server, KeyFile(server / "common" / "key")) as vault:
             yield vault
+
+    def read_by_app(self, disks: Sequence[Path]) -> Sequence[str]:
+        audit = disks[1] / "audit"
+        with self.opened(disks) as vault:
+            checked = verify(audit, vault.get(AUDIT_KEY).value)
+        if checked.broken is not None:
+            raise SecretsDamaged(f"the audit does not hold: {checked.broken.why}")
+        return [entry.name for entry in entries_in(audit) if (entry.who, entry.action) == ("app", "read")]
+
+    def strike(self, disks: Sequence[Path]) -> bool:
+        return _struck(max((disks[1] / "audit").glob("*.jsonl")))
 
 
 class OnNodes(Scheme):
     """n: nodes. k: of them are enough."""
 
-    depends, recorded = "as many machines as nodes", True
+    depends = "as many machines as nodes"
     n: ClassVar[int]
     k: ClassVar[int]
 
@@ -334,6 +385,19 @@ class OnNodes(Scheme):
                     stack.callback(closing.submit, serving.close)
             yield stack.enter_context(contextlib.closing(self._as("thief", seed, circle)))
 
+    def read_by_app(self, disks: Sequence[Path]) -> Sequence[str]:
+        """An access stands on each node that was asked, and counts once."""
+        raw = {holder.name: (disk / "ledger").read_bytes().splitlines(keepends=True)
+               for holder, disk in zip(self._circle.holders, disks[1:], strict=True)}
+        for fault in examine(raw, self._circle.holders):
+            raise SecretsDamaged(f"the ledger of {fault.node} does not hold: {fault.why}")
+        lines = [line for ledger in raw.values() for line in map(CHAIN.read, ledger) if not isinstance(line, str)]
+        return [name for _, name in {(line.access, line.name) for line in lines
+                                     if (line.caller, line.action) == ("app", "read")}]
+
+    def strike(self, disks: Sequence[Path]) -> bool:
+        return _struck(disks[1] / "ledger")
+
 
 class Nodes32(OnNodes):
     """See above."""
@@ -350,7 +414,7 @@ class Nodes53(OnNodes):
 class Hybrid(Nodes32):
     """The nodes hold one key; the file the rest. They write down that it was opened, and no read."""
 
-    name, depends, recorded = "hybrid", "a file, and three machines more when it is opened", False
+    name, depends = "hybrid", "a file, and three machines more when it is opened"
 
     @property
     def copy(self) -> Sequence[Path]:
@@ -379,7 +443,7 @@ class Hybrid(Nodes32):
 
 #: All of them, in the order of the tables.
 SCHEMES: Mapping[str, type[Scheme]] = {
-    kind.name: kind for kind in (Dotenv, Mounted, InFile, Served, Nodes32, Nodes53, Hybrid)}
+    kind.name: kind for kind in (Environment, Dotenv, Mounted, InFile, Served, Nodes32, Nodes53, Hybrid)}
 
 
 def _vault(disk: Path, seal: Seal, how: Callable[..., Vault] = Vault.open) -> Vault:
@@ -394,6 +458,21 @@ def _holder(index: int, seed: Secret[bytes], port: int) -> Holder:
 
 def _port(holder: Holder) -> int:
     return int(holder.address.rpartition(":")[2])
+
+
+def _struck(record: Path) -> bool:
+    """The entry in the middle."""
+    lines = record.read_bytes().splitlines(keepends=True)
+    del lines[len(lines) // 2]
+    record.write_bytes(b"".join(lines))
+    return True
+
+
+def _variables(unit: Path) -> dict[str, str]:
+    """Those of a service's unit file."""
+    lines = unit.read_text(errors="surrogateescape").splitlines()
+    return {name: value for line in lines if line.startswith('Environment="')
+            for name, _, value in [line.removeprefix('Environment="').removesuffix('"').partition("=")]}
 
 
 def _variable(name: str) -> str:

@@ -13,13 +13,16 @@ from pathlib import Path
 import msgspec
 
 from .._base.clock import SystemClock
+from .._base.events import Event
 from .._base.secret import Secret
 from .._base.serving import listen
 from .._base.typed import from_json
-from ..secrets.access import AuditLog, Tokens, policy_of
+from ..secrets.access import Tokens, policy_of
+from ..secrets.contract import Ability
 from ..secrets.nodes import Node, Serving
-from ..secrets.serve import Desk, Follower, Replica, Role, Terms, Tls, Wire, create_app, run
-from ..secrets.serve.vaulted import VaultFeed, vault_opener
+from ..secrets.serve import Desk, Replica, Role, Terms, Tls, Wire, create_app, run
+from ..secrets.serve.gate import Gate
+from ..secrets.serve.opening import of_copies, of_vault
 from ..secrets.vault import FilePin, KeyFile, Vault
 
 POLICY = policy_of({"version": 1, "roles": {"all": [{"paths": ["**"], "actions": ["*"]}]}})
@@ -52,19 +55,25 @@ def main(told: Assignment) -> None:
 
 
 def _serve(told: Assignment, folder: Path, common: Path) -> None:
-    clock, seal = SystemClock(), KeyFile(common / "key")
-    key = Secret((common / "key").read_bytes())
-    audit, tokens = AuditLog(folder / "audit", key, clock.wall_ms), Tokens(common / "tokens", clock.wall_ms,
-                                                                           secrets.token_bytes)
+    """As ``holdfast secrets serve`` does it: the keys of audit and terms are in the vault."""
+    clock, seal, audit = SystemClock(), KeyFile(common / "key"), folder / "audit"
+
+    def tell(event: Event) -> None:
+        """Nobody measures it but the lab, from outside."""
+
     if told.role == "standby":
-        terms, replica = Terms(folder / "term", key, Role.STANDBY), Replica(folder / "replica", vault_opener(seal))
-        wire = Wire([told.follows], token=Secret(told.token), ca=common / "authority" / "ca.pem")
-        Follower(replica, wire, terms).start()
-        desk = Desk(replica, POLICY, audit, terms, tokens=tokens, clock=clock)
+        terms = Terms(folder / "term", role=Role.STANDBY)
+        gate = Gate(of_copies(folder / "copies", audit, terms, lambda: Wire(
+            [told.follows], token=Secret(told.token), ca=common / "authority" / "ca.pem"), clock=clock, tell=tell),
+            scheme=Replica.scheme, abilities=Ability.LIST | Ability.VERSIONS)
     else:
-        vault = Vault.create(folder / "vault", seal, pin=FilePin(folder / "pins"))
-        desk = Desk(vault, POLICY, audit, Terms(folder / "term", key), tokens=tokens,
-                    sealed=VaultFeed(vault, folder / "spare"), clock=clock)
+        terms, pin = Terms(folder / "term"), FilePin(folder / "pins")
+        Vault.create(folder / "vault", seal, pin=pin).close()
+        gate = Gate(of_vault(folder / "vault", audit, terms, pin=pin, clock=clock, entropy=os.urandom, tell=tell),
+                    scheme=Vault.scheme, abilities=Vault.abilities)
+    gate.unseal(seal)
+    desk = Desk(gate.store, POLICY, gate.audit, terms, tokens=Tokens(common / "tokens", clock.wall_ms,
+                secrets.token_bytes), sealed=gate.feed, clock=clock, gate=gate)
     certificate = Tls(common / "authority" / "server.pem", common / "authority" / "server.key")
     run(create_app(desk), listen("127.0.0.1", told.port, backlog=256), certificate, drain_s=1.0, started=_ready)
 

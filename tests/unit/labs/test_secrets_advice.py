@@ -10,14 +10,16 @@ import pytest
 from holdfast.labs.cells import Cell, Cells
 from holdfast.labs.secrets_advice import AVAILABLE, COMPLIANCE, SKILLS, Needs, Setting, advice, broken, objections
 
-SETTING = Setting(numbers=(10,), recorded=("served", "nodes 3/2", "nodes 5/3"))
-#: plain, silent, old_read, opens_with, reads and writes with one away, processes, ms of a write
-WAYS = {"dotenv": (5, 6, 1, 1, 0, 0, 0, None), "mounted": (5, 9, 1, 1, 0, 0, 0, None),
-        "vault": (0, 0, 0, 1, 0, 0, 0, 1.0), "served": (0, 0, 0, 1, 1, 0, 2, 10.0),
-        "nodes 3/2": (0, 0, 0, 2, 1, 1, 3, 20.0),
-        "nodes 5/3": (0, 0, 0, 3, 1, 1, 5, 40.0), "hybrid": (0, 0, 0, 3, 1, 1, 3, 1.0)}
+SETTING = Setting(numbers=(10,))
+#: plain, silent, old_read, opens_with, reads and writes with one away, processes, ms of a write, reads on record
+WAYS = {"environment": (5, 6, 1, 1, 0, 0, 0, None, 0), "dotenv": (5, 6, 1, 1, 0, 0, 0, None, 0),
+        "mounted": (5, 9, 1, 1, 0, 0, 0, None, 0),
+        "vault": (0, 0, 0, 1, 0, 0, 0, 1.0, 0), "served": (0, 0, 0, 1, 1, 0, 2, 10.0, 3),
+        "nodes 3/2": (0, 0, 0, 2, 1, 1, 3, 20.0, 3),
+        "nodes 5/3": (0, 0, 0, 3, 1, 1, 5, 40.0, 3), "hybrid": (0, 0, 0, 3, 1, 1, 3, 1.0, 0)}
 KEYS = (("stolen", "values_in_plain"), ("altered", "silent"), ("put back", "old_read"), ("stolen", "opens_with"),
-        ("1 away", "reads"), ("1 away", "writes"), ("effort", "processes"), ("10 secrets", "write_p50_ms"))
+        ("1 away", "reads"), ("1 away", "writes"), ("effort", "processes"), ("10 secrets", "write_p50_ms"),
+        ("record", "named"))
 
 
 def cells(**other):
@@ -40,7 +42,7 @@ def test_every_need_is_answered_and_no_baseline_is_ever_advised():
     for needs in ALL:
         said = advice(cells(), SETTING, needs)
         assert said[0].startswith(("For what you need: ", "Nothing that was measured is all of that. Nearest is "))
-        assert not any(f"{name} (" in said[0] for name in ("dotenv", "mounted"))
+        assert not any(f"{name} (" in said[0] for name in ("environment", "dotenv", "mounted"))
         fits = said[0].startswith("For")
         assert fits == any(not objections(cells(), name, SETTING, needs) for name in WAYS)
 
@@ -68,14 +70,15 @@ def test_what_is_least_to_look_after_comes_first(needs, first):
 def test_what_nothing_is_is_said_with_the_nearest():
     said = advice(cells(), SETTING, Needs(skills="none", available="writes"))
     assert said[0].startswith("Nothing that was measured is all of that. Nearest is ")
-    assert "not vault: with one machine away nothing is read" in said[2] + said[3]
+    assert "not vault: with one machine away nothing is read" in "\n".join(said)
 
 
 @pytest.mark.parametrize(("other", "word"), [
     ({"vault": {0: 1}}, "stand in plain"), ({"served": {1: 1}}, "flipped bits"), ({"nodes_3_2": {2: 1}}, "old copy"),
     ({"nodes_5_3": {3: 2}}, "was opened with 2 disks of the 3"), ({"hybrid": {3: 1}}, "was opened with 1"),
     ({"served": {4: 0}}, "with 1 away it did not answer"), ({"dotenv": {0: 0}}, "was not caught"),
-    ({"mounted": {1: 0}}, "was not caught")], ids=lambda one: str(one)[:12] if isinstance(one, str) else "")
+    ({"mounted": {1: 0}}, "was not caught"), ({"nodes_3_2": {8: 2}}, "of 3 reads its record names 2")],
+    ids=lambda one: str(one)[:12] if isinstance(one, str) else "")
 def test_what_is_not_as_promised_is_broken(other, word):
     assert broken(cells()) == []
     (said,) = broken(cells(**other))
