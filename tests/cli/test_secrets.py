@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +212,12 @@ def test_what_lies_about_is_found(vault, tmp_path):
     assert VALUE not in said.out
     (tmp_path / "known").write_text(leak["fingerprint"] + "\n")
     assert vault("scan", "tree", "--known", "--ignore", "known").code == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that nobody can read is one of Linux's")
+def test_what_could_not_be_looked_at_is_not_clean(vault):
+    said = vault("scan", "/proc/self/mem", "--json")
+    assert (said.code, said.json, "was not looked at" in said.err) == (1, [], True)
 
 
 def test_secrets_come_from_elsewhere_and_go_nowhere(vault, tmp_path):

@@ -299,6 +299,14 @@ def test_reads_go_on_with_the_standby_when_the_primary_is_killed_and_it_is_promo
         assert town.at([primary, new], "put", "shop/db", "--from-file", "value", expect=0).out == "3\n"
         assert town.at([primary, new], "get", "shop/db", "--version", "1", expect=0).out == VALUE
     assert town.run(*elsewhere, "audit", "verify").code == 0
+    of_standby = ("--audit", "copies/audit")
+    assert town.here("audit", "verify", *of_standby).code == 0
+    assert ("shop/db", "done") in {(one["name"], one["outcome"])
+                                   for one in town.here("audit", "ls", "--json", *of_standby).json}
+    (path,) = (town.folder / "copies" / "audit").glob("*.jsonl")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    said = town.here("audit", "verify", *of_standby)
+    assert (said.code, "copies/audit" in said.err) == (1, True)
 
 
 def test_it_begins_sealed_is_unsealed_read_and_sealed_again(town):

@@ -256,8 +256,14 @@ def audit() -> None:
     """The log of who asked the vault for what."""
 
 
+_audit_folder = click.option("--audit", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                             metavar="FOLDER", help="of a standby of this vault, which has its own: COPIES/audit  "
+                                                    "[default: STORE.audit]")
+
+
 @audit.command("verify")
-def audit_verify() -> int:
+@_audit_folder
+def audit_verify(*, folder: Path | None) -> int:
     """Is each entry the one that was written, and none missing? Prints where the log ends: keep that elsewhere.
 
     Exit code 1: an entry was changed, removed or moved, or the end was cut off; file and line are named.
@@ -265,18 +271,18 @@ def audit_verify() -> int:
     from ..errors import SecretsDamaged
     from ..secrets.access import verify
 
-    asked = wanted()
+    path = folder or wanted().audit
     with vault() as opened:
         key = audit_key(opened)
     try:
-        found = verify(asked.audit, key)
+        found = verify(path, key)
     except SecretsDamaged as error:
         say(str(error))
         return 1
     except OSError as error:
-        raise SecretsSealed(f"the audit {asked.audit} cannot be read: {error.strerror}") from None
+        raise SecretsSealed(f"the audit {path} cannot be read: {error.strerror}") from None
     if found.broken is not None:
-        where = f"{asked.audit / found.file}, line {found.broken.line}" if found.file else str(asked.audit)
+        where = f"{path / found.file}, line {found.broken.line}" if found.file else str(path)
         say(f"{where}: {found.broken.why}")
         return 1
     show(f"{found.head.number}:{found.head.hash}")
@@ -286,15 +292,16 @@ def audit_verify() -> int:
 
 @audit.command("ls")
 @click.option("--name", help="of a secret")
+@_audit_folder
 @json_option
-def audit_ls(*, name: str | None, as_json: bool) -> None:
+def audit_ls(*, name: str | None, folder: Path | None, as_json: bool) -> None:
     """List the entries: when, who, what, which secret, what came of it. No values."""
     from .._base.letter_text import iso
     from ..secrets.access import entries_in
 
     with vault() as opened, guarded(opened):
         rows = [{"at": iso(one.at), "who": one.who, "action": one.action, "name": one.name, "version": one.version,
-                 "outcome": one.outcome} for one in entries_in(wanted().audit)
+                 "outcome": one.outcome} for one in entries_in(folder or wanted().audit)
                 if name in (None, one.name) and one.name != AUDIT_KEY]
     if as_json:
         return print_json(rows)

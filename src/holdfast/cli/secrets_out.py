@@ -57,7 +57,10 @@ def exec_(*, places: Sequence[str], program: Sequence[str]) -> None:
 @server_options()
 @json_option
 def scan(*, path: Path, known: bool, skip: Sequence[str], ignored_in: Path | None, as_json: bool) -> int:
-    """Look for secrets that lie about at or below PATH. Says where, and never what. Exit code 1: some do."""
+    """Look for secrets that lie about at or below PATH. Says where, and never what.
+
+    Exit code 1: some do, or a file could not be looked at.
+    """
     from ..secrets.scan import SKIPPED, Unread
     from ..secrets.scan import scan as scanned
 
@@ -73,7 +76,7 @@ def scan(*, path: Path, known: bool, skip: Sequence[str], ignored_in: Path | Non
         for leak in found:
             what = f"{leak.kind} {leak.secret}".strip()
             show(f"{leak.path}:{leak.line}:{leak.column}: {what} ({leak.fingerprint})")
-    return 1 if found else 0
+    return 1 if found or unread else 0
 
 
 def _known() -> Known:

@@ -2,8 +2,9 @@
 """The register in a folder: for the processes of one machine and one user.
 
 A file for each process and secret, replaced as a whole; it names the secret by a digest only. Leases are instants of
-this machine's clock, which all its processes share; a file of an earlier boot speaks of the dead. Nothing is synced to
-disk: whoever loses a file to a power cut is gone as well.
+this machine's clock, which all its processes share. A file of another boot is of before this one, or of another machine
+that has the folder as well: it counts for its lease since it was written, by the time of day, and is then of the dead.
+Nothing is synced to disk: whoever loses a file to a power cut is gone as well.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from .machine import Subscriber
 
 __all__ = ["FolderRegistry"]
 
-#: Who has been dead for so long is not shown any more. Its file stays until the next boot: to remove it would race with
-#: its waking up.
+#: Who has been dead for so long is not shown any more. Its file stays, if it is of this boot: to remove it would race
+#: with its waking up.
 FORGOTTEN_S = 3600.0
 
 
@@ -85,17 +86,21 @@ class FolderRegistry:
                 except msgspec.DecodeError:
                     found.append(Subscriber(f"unreadable file {path.name}", 0, True))
                     continue
-                live = now < entry.until
-                if entry.boot != self._boot:
-                    path.unlink(missing_ok=True)  # nobody of that boot will write it again
-                elif live or now - entry.until <= FORGOTTEN_S:
-                    found.append(Subscriber(entry.who, entry.version, live, max(0.0, now - entry.beat)))
+                lease_s = entry.until - entry.beat
+                age_s = max(0.0, now - entry.beat if entry.boot == self._boot else self._age_s(path))
+                if age_s <= lease_s + FORGOTTEN_S:
+                    found.append(Subscriber(entry.who, entry.version, age_s < lease_s, age_s))
+                elif entry.boot != self._boot:
+                    path.unlink(missing_ok=True)  # of a boot that is over, or it would have been written again
         except OSError as error:
             raise self._away(error) from error
         return tuple(sorted(found, key=lambda one: one.who))
 
     def close(self) -> None:
         """See ``Registry``."""
+
+    def _age_s(self, path: Path) -> float:
+        return self._clock.wall_ms() / 1000 - path.stat().st_mtime
 
     def _of(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
+from unicodedata import normalize
 
 from ..._base.secret import Secret
 from ..._base.unlock import KEY_FILE_MIN, Hkdf, Scrypt, hkdf, key_in, scrypt
@@ -42,7 +43,8 @@ class Seal(Protocol):
 @dataclass(frozen=True)
 class Passphrase:
     """n: of scrypt, a power of 2. Price of more: time and memory at each opening; 2¹⁷ takes 128 MiB and some 0.3 s.
-    Price of less: whoever has the file tries that many more."""
+    Price of less: whoever has the file tries that many more. A phrase is the same however its letters were composed
+    (Unicode's NFC): keyboards differ in that."""
 
     phrase: Secret[str]
     n: int = 1 << 17
@@ -63,7 +65,7 @@ class Passphrase:
             raise SecretsSealed("this way into the vault is no passphrase")
         if not how.payable:  # guard: costs
             raise SecretsSealed(f"the vault asks for scrypt with n={how.n}, r={how.r}, p={how.p}, which nobody writes")
-        return scrypt(self.phrase.reveal().encode("utf-8", "surrogatepass"), how, _SIZE)
+        return scrypt(normalize("NFC", self.phrase.reveal()).encode("utf-8", "surrogatepass"), how, _SIZE)
 
 
 @dataclass(frozen=True)

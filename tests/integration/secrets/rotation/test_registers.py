@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 
@@ -87,10 +88,17 @@ def test_many_at_once(registry):
     assert seen(registry) == {f"web-{n}": (19, True) for n in range(8)}
 
 
-def test_a_folder_of_an_earlier_boot_speaks_of_the_dead(tmp_path):
-    clock = ManualClock(now_s=1_000_000)
-    FolderRegistry(tmp_path / "r", clock=clock, boot="before").beat(NAME, "web-1", 1, 30)
-    assert seen(FolderRegistry(tmp_path / "r", clock=ManualClock(now_s=10), boot="now")) == {}
+def test_a_file_of_another_boot_counts_for_its_lease_by_the_time_of_day(tmp_path):
+    """It may be of another machine that is alive: a rotation waits for it. After an hour it is of the dead."""
+    folder = tmp_path / "r"
+    FolderRegistry(folder, clock=ManualClock(now_s=1_000_000), boot="before").beat(NAME, "web-1", 1, 30)
+    (path,) = folder.rglob("*.json")
+    for age_s, expected in ((29, {"web-1": (1, True)}), (31, {"web-1": (1, False)}), (3700, {})):
+        clock = ManualClock(now_s=10)
+        written = clock.wall_ms() / 1000 - age_s
+        os.utime(path, (written, written))
+        assert seen(FolderRegistry(folder, clock=clock, boot="now")) == expected
+    assert not path.exists()
 
 
 def test_a_file_that_cannot_be_understood_holds_a_rotation_up(tmp_path):

@@ -189,6 +189,15 @@ def test_each_kind_of_seal_opens_it_and_each_can_be_taken_away(tmp_path):
     assert value(reopened(tmp_path, seal=kinds[-1]), "a") == b"one"
 
 
+def test_a_passphrase_is_the_same_however_its_letters_were_composed(tmp_path):
+    with new(tmp_path, seal=Passphrase(Secret("n\u00e4he"), n=2)) as vault:
+        vault.put("a", Secret(b"one"))
+    with reopened(tmp_path, seal=Passphrase(Secret("na\u0308he"), n=2)) as vault:
+        assert value(vault, "a") == b"one"
+    with pytest.raises(SecretsSealed):
+        reopened(tmp_path, seal=Passphrase(Secret("nahe"), n=2))
+
+
 def test_a_keyring_that_cannot_be_asked_says_so_and_quotes_nothing(tmp_path):
     with pytest.raises(SecretsSealed, match="key file") as caught:
         new(tmp_path, seal=OsKeyring("vault", os.urandom, Broken()))
