@@ -227,7 +227,7 @@ def gossip(*, quick: bool, seed: int, attacks: tuple[str, ...], as_json: bool) -
 @json_option
 def secrets(*, quick: bool, seed: int, people: int | None, count: int | None, compliance: Compliance,
             available: Available, skills: Skills, as_json: bool) -> int:
-    """Keep secrets in every way: .env, mounted files, a vault, served, on nodes, hybrid; robbed, altered, felled.
+    """Keep secrets in every way, from variables to shares on nodes; robbed, altered, felled.
 
     Needs no server: it starts servers and nodes on this machine, on loopback, and ends them; files lie in a temporary
     folder and are gone afterwards. Needs the extras secrets and serve. What is said to be needed is answered by the

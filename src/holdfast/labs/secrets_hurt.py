@@ -99,9 +99,11 @@ def beside(scheme: Scheme, values: Mapping[str, bytes]) -> Iterator[Cell]:
     """An application is started as this way wants it, and somebody who is the same user looks at its process."""
     if not Path("/proc/self/environ").exists():
         return
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
-                          env={**os.environ, **scheme.environ()}) as application:
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env={**os.environ, **scheme.environ()}) as application:
         try:
+            assert application.stdout is not None  # noqa: S101 - a pipe, as asked
+            application.stdout.readline()  # before it runs there is nothing to be seen
             found = Path(f"/proc/{application.pid}/environ").read_bytes()
         finally:
             application.kill()
