@@ -97,6 +97,10 @@ class BlockRelay:
         self._made[block.id] = block
         return Made(block.id, block.header.size)
 
+    def owned(self, block: bytes) -> Block | None:
+        """The block that ``own`` was given, while it is new."""
+        return self._made.get(block)
+
     def made(self, block: TxId) -> bool:
         """Is it one that ``own`` was given?"""
         return block in self._made
@@ -105,6 +109,10 @@ class BlockRelay:
         """The answer to ``Check``: why this block is no good; None: it is."""
         checking = self._checking.get(block)
         return "parent" if checking is None else self.tree.wrong(checking[0])
+
+    def checked(self, block: bytes) -> tuple[Block, int | None, int] | None:
+        """What is being checked: the block, who brought it, over how many links."""
+        return self._checking.get(block)
 
     def checks(self, block: bytes) -> bool:
         """Is it one of ours that is being checked?"""
