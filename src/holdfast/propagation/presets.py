@@ -90,8 +90,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for
 def simulate(name: str, *, nodes: int | None = None, seed: int = 1, watch: Watch | None = None,
              done: Callable[[int], None] = lambda _: None) -> tuple[Summary, list[Spread]]:
     """Runs a preset: what its spread was like, and each transaction's way. watch: notes who sent what to whom, which
-    changes nothing else. done: is told how many nodes and transactions have met, or rounds of the shortest path. Raises ConfigurationError for what cannot be run,
-    MissingExtra without NumPy.
+    changes nothing else. done: is told how many nodes and transactions have met, or rounds of the shortest path. Raises
+    ConfigurationError for what cannot be run, MissingExtra without NumPy.
     """
     preset = PRESETS.get(name)
     if preset is None:
@@ -104,6 +104,8 @@ def simulate(name: str, *, nodes: int | None = None, seed: int = 1, watch: Watch
         raise ConfigurationError(f"a seed is 0 or greater, not {seed}")
     rng = numpy().random.default_rng([seed, 0])
     links = preset.graph(count, rng)
+    if watch is not None:
+        watch.links = list(zip(links.opener.tolist(), links.accepter.tolist(), strict=True))
     if preset.policy is None:
         origin = int(rng.integers(count))
         spreads = [fast.trickle(links, origin, rng, size=preset.size, latency=preset.conditions.latency,

@@ -21,12 +21,13 @@ class Copy(NamedTuple):
 
 @dataclass
 class Watch:
-    """sent: bytes by sender, receiver and kind of message. messages: how many, by sender and kind. A million links
-    cost some hundreds of megabytes here, which is why it is not always kept."""
+    """sent: bytes by sender, receiver and kind of message. messages: how many, by sender and kind. links: who opened a
+    link to whom. A million links cost some hundreds of megabytes here, which is why it is not always kept."""
 
     sent: Counter[tuple[int, int, str]] = field(default_factory=Counter)
     messages: Counter[tuple[int, str]] = field(default_factory=Counter)
     copies: list[Copy] = field(default_factory=list)
+    links: list[tuple[int, int]] = field(default_factory=list)
 
     def told(self, node: int, peer: int, kind: str, size: int, count: int) -> None:
         """A message left."""
