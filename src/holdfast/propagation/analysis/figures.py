@@ -175,6 +175,8 @@ def _times(ways: Sequence[Spread]) -> dict[str, float | None]:
 
 
 def _loads(run: Run) -> list[float]:
+    if not run.sent:
+        return [sum(one.sent_bytes[node] for one in run.ways) for node in range(len(run.nodes))]
     loads = [0.0] * len(run.nodes)
     for (sender, _, _), size in run.sent.items():
         loads[sender] += size
@@ -182,8 +184,10 @@ def _loads(run: Run) -> list[float]:
 
 
 def _by_class(run: Run) -> dict[Class, int]:
+    """By links where those were noted, by transactions where not."""
     found: dict[Class, int] = dict.fromkeys(CLASSES, 0)
-    for (_, _, kind), size in run.sent.items():
+    known = [(kind, size) for (_, _, kind), size in run.sent.items()]
+    for kind, size in known or [pair for one in run.ways for pair in one.by_kind.items()]:
         found[class_of(kind)] += size
     return found
 

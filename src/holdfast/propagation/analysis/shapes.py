@@ -34,7 +34,8 @@ def by_chance(apart: float, a: int, b: int) -> float:
     x = (root + 0.12 + 0.11 / root) * apart
     if x < 0.2:
         return 1.0
-    return min(1.0, max(0.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 101))))
+    series = sum((1 if k % 2 else -1) * math.exp(-2 * k * k * x * x) for k in range(1, 101))
+    return min(1.0, max(0.0, 2 * series))
 
 
 @dataclass(frozen=True)
