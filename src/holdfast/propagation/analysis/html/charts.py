@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...._base.markup import Markup, name, tag, text
+from ...._base.page import scroll
 from .words import seconds, share, size
 
 #: Of series; more begin again.
 COLOURS = 7
 #: Nodes of a timeline, at most; of more, every so manyth is drawn.
 DOTS_MAX = 1500
-_WIDE, _HIGH, _LEFT, _BELOW = 720, 300, 48, 34
+_WIDE, _HIGH, _LEFT, _BELOW = 720, 310, 64, 44
 _DOT = 14
 
 
@@ -37,7 +38,7 @@ def curves(drawn: Sequence[Curve]) -> Markup:
     ends = step * max(1, math.ceil(longest / step - 1e-9))
     inner, tall = _WIDE - _LEFT - 12, _HIGH - _BELOW - 10
     marks = [text([tag("line", x1=f"{x:g}", x2=f"{x:g}", y1=10, y2=10 + tall, class_="grid"),
-                   tag("text", f"{step * n:g}", x=f"{x:g}", y=_HIGH - 14, text_anchor="middle")])
+                   tag("text", f"{step * n:g}", x=f"{x:g}", y=_HIGH - 20, text_anchor="middle")])
              for n in range(round(ends / step) + 1) for x in [_LEFT + inner * n * step / ends]]
     parts = [text([tag("line", x1=_LEFT, x2=_LEFT + inner, y1=f"{y:g}", y2=f"{y:g}", class_="grid"),
                    tag("text", f"{part} %", x=_LEFT - 6, y=f"{y + 4:g}", text_anchor="end")])
@@ -45,10 +46,28 @@ def curves(drawn: Sequence[Curve]) -> Markup:
     lines = [tag("path", d=_stairs(one.points, ends, inner, tall), class_=f"curve s{n % COLOURS}")
              for n, one in enumerate(drawn)]
     said = "; ".join(f"{one.called}: {_said(one)}" for one in drawn)
-    picture = tag("svg", marks, parts, lines, tag("text", "seconds", x=_LEFT + inner, y=_HIGH - 1, text_anchor="end"),
+    picture = tag("svg", marks, parts, lines, tag("text", "seconds", x=_LEFT + inner, y=_HIGH - 3, text_anchor="end"),
                   class_="chart", role="img", viewBox=f"0 0 {_WIDE} {_HIGH}",
                   aria_label=f"Share of nodes that had it, over time. {said}")
-    return text([picture, legend([one.called for one in drawn])])
+    return text([scroll("Coverage over time, a drawing", picture), legend([one.called for one in drawn])])
+
+
+def loads(sent: Sequence[float], series: int, what: str) -> Markup:
+    """What each node sent, the busiest first; of very many, every so manyth."""
+    ordered = sorted(sent, reverse=True)
+    most, every = max(ordered[0], 1.0), max(1, math.ceil(len(ordered) / 400))
+    drawn = ordered[::every]
+    wide, tall = 480, 130
+    heights = [10 + tall * (1 - value / most) for value in drawn]
+    way = f"M0 {10 + tall}" + "".join(f"V{y:.1f}H{wide * (n + 1) / len(drawn):.1f}" for n, y in enumerate(heights))
+    middle = ordered[(len(ordered) - 1) // 2]
+    return tag("svg", tag("path", d=f"{way}V{10 + tall}Z", class_=f"fill s{series % COLOURS}"),
+               tag("text", f"most: {size(ordered[0])}", x=6, y=tall + 30),
+               tag("text", f"middle: {size(middle)}", x=wide / 2, y=tall + 30, text_anchor="middle"),
+               tag("text", f"least: {size(ordered[-1])}", x=wide - 6, y=tall + 30, text_anchor="end"),
+               class_="chart", role="img", viewBox=f"0 0 {wide} {tall + 40}",
+               aria_label=f"{what}, the busiest first: from {size(ordered[0])} over {size(middle)} to "
+                          f"{size(ordered[-1])}")
 
 
 def legend(names: Sequence[str]) -> Markup:

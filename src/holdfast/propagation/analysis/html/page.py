@@ -6,17 +6,18 @@ All of it can be read without scripts; the script only plays the timelines. What
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .... import __version__
 from ...._base.markup import Content, Markup, name, tag
 from ...._base.page import Section, framed, own, scroll, styled
-from ..figures import Figures, coverage
+from ..figures import Figures, by_node, coverage
 from ..run import Run
 from ..seeds import Interval
 from . import tables
-from .charts import Curve, bars, curves, heat_map, stacked, timeline
+from .charts import Curve, bars, curves, heat_map, loads, stacked, timeline
 from .words import number, seconds, share, size
 
 
@@ -30,6 +31,7 @@ class Told:
 
 def page(told: Sequence[Told], over_seeds: Mapping[str, Mapping[str, Interval]] | None = None, title: str = "") -> str:
     """The whole file. told: one run or more. over_seeds: of each measure, by name of the network."""
+    told = _apart(told)
     found = [one.figures for one in told]
     forks = {one.name: one.forks for one in found if one.forks is not None}
     notes = [tag("li", name(one.name), f": {note}") for one in found for note in one.notes]
@@ -39,9 +41,10 @@ def page(told: Sequence[Told], over_seeds: Mapping[str, Mapping[str, Interval]] 
         Section("coverage", "Coverage over time", _coverage(told)),
         Section("timeline", "Timeline", [_timeline(one, n) for n, one in enumerate(told)]),
         Section("distances", "How far runs are apart", _distances(told)) if len(told) > 1 else None,
-        Section("hops", "Over how many links it came", [_hops(one, n) for n, one in enumerate(found)]),
-        Section("bytes", "Bytes", [_bytes(one) for one in found]),
-        Section("heat", "Who sends to whom", [_heat(one) for one in found]),
+        Section("hops", "Over how many links it came", _beside([_hops(one, n) for n, one in enumerate(found)])),
+        Section("bytes", "Bytes", _beside([_bytes(one, n) for n, one in enumerate(told)])),
+        Section("heat", "Who sends to whom", _beside([_heat(one) for one in found]))
+        if any(one.busiest for one in found) else None,
         Section("blocks", "Blocks", tables.forks(forks)) if forks else None,
         Section("notes", f"What was odd ({len(notes)})", tag("ul", notes, class_="plain")) if notes else None,
         Section("about", "How to read this", _about()),
@@ -52,6 +55,23 @@ def page(told: Sequence[Told], over_seeds: Mapping[str, Mapping[str, Interval]] 
     return framed(called, header, [one for one in sections if one is not None], style=styled(__package__, "style.css"),
                   script=own(__package__, "script.js"), footer=f"Holdfast {__version__}",
                   first=_tiles(found[0]) if len(found) == 1 else None)
+
+
+def _apart(told: Sequence[Told]) -> list[Told]:
+    """Runs with different names, so that everything on the page has its own."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for one in told:
+        seen[one.figures.name] += 1
+        count = seen[one.figures.name]
+        called = one.figures.name if count == 1 else f"{one.figures.name} ({count})"
+        apart.append(Told(one.run, replace(one.figures, name=called)))
+    return apart
+
+
+def _beside(each: Sequence[Content]) -> Markup:
+    """Runs beside each other where there is room."""
+    return tag("div", [tag("div", one) for one in each if one is not None], class_="runs")
 
 
 def _tiles(one: Figures) -> Markup:
@@ -109,9 +129,14 @@ def _hops(one: Figures, place: int) -> Content:
     return [tag("h3", name(one.name)), scroll(f"{label}, a drawing", bars(one.hops, place, label))]
 
 
-def _bytes(one: Figures) -> Content:
-    parts = {str(called): part for called, part in one.bytes.items()}
-    return [tag("h3", name(one.name)), stacked(parts), tables.links(one.busiest[:5]) if one.busiest else None]
+def _bytes(one: Told, place: int) -> Content:
+    found = one.figures
+    parts = {str(called): part for called, part in found.bytes.items()}
+    sent = [node.sent for node in by_node(one.run)]
+    label = f"Bytes that each node of {found.name} sent"
+    return [tag("h3", name(found.name)), stacked(parts),
+            scroll(f"{label}, a drawing", loads(sent, place, label)) if any(sent) else None,
+            tables.links(found.busiest[:5], found.name) if found.busiest else None]
 
 
 def _heat(one: Figures) -> Content:

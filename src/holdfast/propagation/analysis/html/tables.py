@@ -63,9 +63,9 @@ def distances(samples: Mapping[str, Sequence[float]]) -> Markup:
     return table("Distances of times", ["Run", *names], rows)
 
 
-def links(found: Sequence[Link]) -> Markup:
-    """The busiest."""
-    return table("Busiest links", ["From and to", "Bytes"],
+def links(found: Sequence[Link], run: str) -> Markup:
+    """The busiest of a run."""
+    return table(f"Busiest links of {run}", ["From and to", "Bytes"],
                  [(f"{one.sender} → {one.receiver}", [size(one.bytes)]) for one in found])
 
 
