@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("numpy")
 
-from holdfast.cli.propagation import NAMES
+from holdfast.cli.propagation_presets import NAMES
 from holdfast.propagation import PRESETS
 
 KEYS = ["nodes", "seed", "reached", "t50_s", "t90_s", "t99_s", "t100_s", "duplicates_per_node", "bytes_per_node",

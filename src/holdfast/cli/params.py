@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     _Milliseconds = click.ParamType[int]
     _Seconds = click.ParamType[float]
     _Pair = click.ParamType[tuple[str, int]]
+    _Numbers = click.ParamType[tuple[int, ...]]
 else:  # as of click 8.3 it is generic
-    _Milliseconds = _Seconds = _Pair = click.ParamType
+    _Milliseconds = _Seconds = _Pair = _Numbers = click.ParamType
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -74,4 +75,31 @@ class Address(_Pair):
         return self.fail(f"{value!r} is no address: write 127.0.0.1:8080, or :8080 for every interface", param, ctx)
 
 
-SINCE, DURATION, ADDRESS = Since(), Duration(), Address()
+class Numbers(_Numbers):
+    """Different whole numbers: ``1..5``, ``4,8,16``. at_least: the smallest that may be."""
+
+    name = "numbers"
+    #: More are a slip of the hand.
+    MOST = 1000
+
+    def __init__(self, at_least: int) -> None:
+        self._at_least = at_least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        first, dots, last = str(value).partition("..")
+        parts = [first, last] if dots else str(value).split(",")
+        if not all(part.strip().isdigit() for part in parts):
+            return self.fail(f"{value!r} is no list of numbers: write 1..5, or 1,4,9", param, ctx)
+        numbers = [int(part) for part in parts]
+        if dots:
+            if not numbers[0] <= numbers[1] < numbers[0] + self.MOST:
+                return self.fail(f"{value!r}: the first number comes first, with {self.MOST} at most", param, ctx)
+            numbers = list(range(numbers[0], numbers[1] + 1))
+        if min(numbers) < self._at_least or len(numbers) > self.MOST:
+            return self.fail(f"{value!r}: {self._at_least} is the least, and {self.MOST} of them the most", param, ctx)
+        return tuple(dict.fromkeys(numbers))
+
+
+SINCE, DURATION, ADDRESS, SEEDS, COUNTS = Since(), Duration(), Address(), Numbers(0), Numbers(1)

@@ -20,7 +20,7 @@ class Spread:
     arrived_s: when each node had it, since it was made; infinite: never. hops: over how many links, for those that had
     it, and -1 for the others. duplicates: bodies that came to each node though it had one. sent_bytes: what each node
     sent, of everything; by_kind, messages: bytes and numbers by kinds of message, of all nodes. first_peer: who brought
-    it to each node.
+    it to each node, -1: nobody. made_s: when it was made.
     """
 
     arrived_s: Sequence[float]
@@ -30,6 +30,7 @@ class Spread:
     by_kind: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
     first_peer: Sequence[int] = ()
+    made_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ def gini(values: Sequence[float]) -> float:
     return 2 * weighted / (count * total) - (count + 1) / count
 
 
-def first_spy(spread: Spread, origin: int, spies: Sequence[int]) -> bool:
-    """Does who listens at these nodes name the origin, by taking whoever told the first of them for it?"""
+def accused(spread: Spread, spies: Sequence[int]) -> int | None:
+    """Whom those take for the origin who listen at these nodes: whoever told the first of them. None: they heard
+    nothing."""
     heard = [spy for spy in spies if math.isfinite(spread.arrived_s[spy]) and spread.first_peer[spy] >= 0]
-    if not heard:
-        return False
-    first = min(heard, key=lambda spy: (spread.arrived_s[spy], spy))
-    return spread.first_peer[first] == origin
+    return spread.first_peer[min(heard, key=lambda spy: (spread.arrived_s[spy], spy))] if heard else None
+
+
+def first_spy(spread: Spread, origin: int, spies: Sequence[int]) -> bool:
+    """Do they name the origin?"""
+    return accused(spread, spies) == origin

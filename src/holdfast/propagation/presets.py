@@ -18,6 +18,7 @@ from .analyse import Spread, Summary, summarise
 from .relay import Dandelion, Flood, GossipMesh, Mesh, Reconcile, SqrtPush
 from .sim import fast
 from .sim.network import Conditions, Latency
+from .sim.watch import Watch
 from .sim.world import Policy, World
 from .topology import Links, numpy, regular, two_tier
 
@@ -86,11 +87,11 @@ _ALL: Final = (
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in _ALL})
 
 
-def simulate(name: str, *, nodes: int | None = None, seed: int = 1, done: Callable[[int], None] = lambda _: None
-             ) -> tuple[Summary, list[Spread]]:
-    """Runs a preset: what its spread was like, and each transaction's way. done: is told how many nodes and
-    transactions have met, or rounds of the shortest path. Raises ConfigurationError for what cannot be run,
-    MissingExtra without NumPy.
+def simulate(name: str, *, nodes: int | None = None, seed: int = 1, watch: Watch | None = None,
+             done: Callable[[int], None] = lambda _: None) -> tuple[Summary, list[Spread]]:
+    """Runs a preset: what its spread was like, and each transaction's way. watch: notes who sent what to whom, which
+    changes nothing else. done: is told how many nodes and transactions have met, or rounds of the shortest path. Raises
+    ConfigurationError for what cannot be run, MissingExtra without NumPy.
     """
     preset = PRESETS.get(name)
     if preset is None:
@@ -103,19 +104,21 @@ def simulate(name: str, *, nodes: int | None = None, seed: int = 1, done: Callab
         raise ConfigurationError(f"a seed is 0 or greater, not {seed}")
     rng = numpy().random.default_rng([seed, 0])
     links = preset.graph(count, rng)
+    if watch is not None:
+        watch.links = list(zip(links.opener.tolist(), links.accepter.tolist(), strict=True))
     if preset.policy is None:
         origin = int(rng.integers(count))
         spreads = [fast.trickle(links, origin, rng, size=preset.size, latency=preset.conditions.latency,
-                                checked_s=preset.conditions.checked_s, done=done)]
+                                checked_s=preset.conditions.checked_s, watch=watch, done=done)]
     else:
-        spreads = ran(preset, preset.policy, links, seed, done)
+        spreads = ran(preset, preset.policy, links, seed, done, watch=watch)
     return summarise(spreads, seed), spreads
 
 
-def ran(preset: Preset, policy: Policy, links: Links, seed: int, done: Callable[[int], None] = lambda _: None
-        ) -> list[Spread]:
+def ran(preset: Preset, policy: Policy, links: Links, seed: int, done: Callable[[int], None] = lambda _: None, *,
+        watch: Watch | None = None) -> list[Spread]:
     """From event to event, with that policy on these links."""
-    world = World(links, policy, seed, preset.conditions, warm_s=preset.warm_s, done=done)
+    world = World(links, policy, seed, preset.conditions, warm_s=preset.warm_s, watch=watch, done=done)
     world.forget_costs()
     for tx in range(preset.txs):
         here = int(world.chance.random() * links.nodes)

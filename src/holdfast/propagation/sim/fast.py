@@ -14,7 +14,7 @@ several transactions, loss, adversaries, who was asked and did not answer) is fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..analyse import Spread
@@ -22,6 +22,7 @@ from ..relay.announcing import Timing
 from ..topology import Links, numpy
 from ..wire import ID_BYTES
 from .network import Latency
+from .watch import Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,10 @@ WAYS = 3
 
 
 def trickle(links: Links, origin: int, rng: np.random.Generator, *, size: int, timing: Timing | None = None,
-            latency: Latency | None = None, checked_s: float = 0.0, done: Callable[[int], None] = lambda _: None
-            ) -> Spread:
-    """How a transaction of ``size`` bytes spreads by trickle from one node. checked_s: what a check takes. done: is
-    told how many rounds there were."""
+            latency: Latency | None = None, checked_s: float = 0.0, watch: Watch | None = None,
+            done: Callable[[int], None] = lambda _: None) -> Spread:
+    """How a transaction of ``size`` bytes spreads by trickle from one node. checked_s: what a check takes. watch: notes
+    who told whom. done: is told how many rounds there were."""
     np = numpy()
     timing, latency = timing or Timing(), latency or Latency()
     count = len(links.opener)
@@ -52,7 +53,10 @@ def trickle(links: Links, origin: int, rng: np.random.Generator, *, size: int, t
     length = timer + wait + np.concatenate([delay, delay]) * WAYS + checked_s
     arrived, before = shortest(source, target, length, nodes=links.nodes, origin=origin, done=done)
     hops = hops_of(before, origin, arrived)
-    told = _announced(links, arrived + checked_s, forth, back, delay)
+    senders, receivers = _announced(links, arrived + checked_s, forth, back, delay)
+    told = np.bincount(senders, minlength=links.nodes)
+    if watch is not None:
+        _noted(watch, zip(senders.tolist(), receivers.tolist(), strict=True), before.tolist(), size)
     reached = np.isfinite(arrived)
     sent = told * ID_BYTES + np.where(reached & (np.arange(links.nodes) != origin), ID_BYTES, 0)
     sent = sent + np.bincount(before[before >= 0], minlength=links.nodes) * size
@@ -106,13 +110,23 @@ def hops_of(before: npt.NDArray[np.int64], origin: int, arrived: npt.NDArray[np.
 
 
 def _announced(links: Links, ready: npt.NDArray[np.float64], forth: npt.NDArray[np.float64],
-               back: npt.NDArray[np.float64], delay: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """How many announcements each node sent: on each link one, or two that crossed."""
+               back: npt.NDArray[np.float64], delay: npt.NDArray[np.float64]
+               ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Who announced to whom: over each link one, or both where two announcements crossed."""
     np = numpy()
     there = ready[links.opener] + forth
     here = ready[links.accepter] + back
     with np.errstate(invalid="ignore"):
         by_opener = np.isfinite(there) & ~(here + delay <= there)
         by_accepter = np.isfinite(here) & ~(there + delay <= here)
-    by = np.concatenate([links.opener[by_opener], links.accepter[by_accepter]])
-    return np.bincount(by, minlength=links.nodes)  # type: ignore[no-any-return]
+    return (np.concatenate([links.opener[by_opener], links.accepter[by_accepter]]),
+            np.concatenate([links.accepter[by_opener], links.opener[by_accepter]]))
+
+
+def _noted(watch: Watch, announced: Iterable[tuple[int, int]], before: Sequence[int], size: int) -> None:
+    for sender, receiver in announced:
+        watch.told(sender, receiver, "announce", ID_BYTES, 1)
+    for node, peer in enumerate(before):
+        if peer >= 0:
+            watch.told(node, peer, "want", ID_BYTES, 1)
+            watch.told(peer, node, "body", size, 1)

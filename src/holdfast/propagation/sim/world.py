@@ -28,6 +28,7 @@ from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Message, P
 from ..topology import Links, numpy
 from ..wire import weigh
 from .network import Conditions
+from .watch import Copy, Watch
 
 
 class Talks(Protocol):
@@ -128,12 +129,12 @@ class World:
     """Nodes, linked as ``links`` says, each with a relay of that policy.
 
     judge: what nodes find good; without it, everything. warm_s: how long they run before the first transaction, so that
-    meshes have formed. done: is told how many nodes and
-    transactions have met.
+    meshes have formed. watch: notes what is noted only on demand. done: is told how many nodes and transactions have
+    met.
     """
 
     def __init__(self, links: Links, policy: Policy, seed: int, conditions: Conditions | None = None, *,
-                 judge: Judge = lambda *_: True, warm_s: float = 0.0,
+                 judge: Judge = lambda *_: True, warm_s: float = 0.0, watch: Watch | None = None,
                  done: Callable[[int], None] = lambda _: None) -> None:
         self.conditions = conditions or Conditions()
         self.chance = random.Random(seed)
@@ -142,7 +143,7 @@ class World:
         self.messages: Counter[str] = Counter()
         #: Bodies that were not sent after all, because their receiver said that it has them.
         self.spared = 0
-        self.over_links: Counter[tuple[int, int]] = Counter()
+        self.watch = watch
         #: How often a node was blamed by a neighbour, and for what.
         self.blamed: Counter[tuple[int, str]] = Counter()
         self._heap: list[tuple[float, int, int, Event | _Free | Callable[[], None]]] = []
@@ -241,12 +242,14 @@ class World:
         by_kind = {kind: round(size / count) for kind, size in self.by_kind.items()}
         messages = {kind: round(number / count) for kind, number in self.messages.items()}
         return [Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates, sent, by_kind,
-                       messages, seen.first_peer) for seen in self._seen.values()]
+                       messages, seen.first_peer, seen.made_s) for seen in self._seen.values()]
 
     def forget_costs(self) -> None:
         """Bytes and messages are counted from now on."""
         self.by_kind.clear()
         self.messages.clear()
+        if self.watch is not None:
+            self.watch.clear()
         for node in self.nodes:
             node.sent_bytes = 0
 
@@ -366,9 +369,10 @@ class World:
         size, kind = weigh(tell.message), tell.message.kind
         node.sent_bytes += size
         self.by_kind[kind] += size
-        self.messages[kind] += len(tell.message.txs) if kind == "announce" else 1
-        if kind in _QUEUED:
-            self.over_links[index, tell.peer] += 1
+        count = len(tell.message.txs) if kind == "announce" else 1
+        self.messages[kind] += count
+        if self.watch is not None:
+            self.watch.told(index, tell.peer, kind, size, count)
         delay, repeat = node.ways_s[tell.peer], REPEAT_S
         while self.conditions.loss and self.chance.random() < self.conditions.loss:
             delay, repeat = delay + repeat, repeat * 2
@@ -380,6 +384,8 @@ class World:
             return
         if math.isfinite(seen.arrived_s[index]):
             seen.duplicates[index] += 1
+            if self.watch is not None:
+                self.watch.copies.append(Copy(self.now, index, event.peer, event.message.txs[0]))
         else:
             seen.first_peer[index], seen.hops[index] = event.peer, event.message.hops
 

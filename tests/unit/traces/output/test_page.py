@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast._base.markup import Markup, name, tag, text
 from holdfast.traces.formats import Bad
-from holdfast.traces.output.html.markup import Markup, name, tag, text
 from tests.unit.traces.output.shop import HOSTILE, named, orders, span_lists
 from tests.unit.traces.output.told import drawn
 

@@ -4,7 +4,6 @@
 ::
 
     page.py        the whole file, and what it may do
-    markup.py      escaping: the one way a name gets in
     tables.py      operations, calls, findings, rejected records
     waterfall.py   one trace as bars
     flame.py       time by call path

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...._base.markup import Markup, tag, text
 from ..stacks import Node
 from ..words import count_of, share_of, time_of
-from .markup import Markup, tag, text
 from .waterfall import COLOURS
 
 FRAMES_MAX = 1_200

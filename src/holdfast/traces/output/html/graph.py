@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...._base.markup import Markup, tag, text
 from ...answers.graph import GraphNode
 from ...answers.report import Edge, Operation
 from ..words import count_of, many, share_of, time_of
 from .layout import BOX_HEIGHT, BOX_WIDTH, Drawing, layout
-from .markup import Markup, tag, text
 
 SERVICES_MAX = 60
 #: Characters of a name within its box.

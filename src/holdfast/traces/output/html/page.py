@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report as one HTML file that needs no network: opened from a disk, sent by mail, kept beside a build. Pure.
 
-All of it can be read without scripts; the script sorts tables and walks the flame graph. A policy in the page allows
-this style and this script, by their digests, and nothing else: no fetch, no frame, no form. Should a name ever get past
-the escaping, it could still not run. The same spans give the same bytes, so two reports can be compared.
+All of it can be read without scripts; the script sorts tables and walks the flame graph. What a page may do stands in
+``_base.page``. The same spans give the same bytes, so two reports can be compared.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 
 from .... import __version__
+from ...._base import page as _page
+from ...._base.markup import Content, Markup, name, tag
+from ...._base.page import Section, framed, scroll
 from ...answers.graph import Graph
 from ..record import Story
 from ..stacks import Node
@@ -22,28 +21,20 @@ from ..words import count_of, many, moment_of, share_of, time_of
 from . import tables
 from .flame import flame
 from .graph import graph, of_nodes, of_operations
-from .markup import Content, Markup, name, tag
 from .waterfall import Shown, waterfall
 
 _MODES = {"sweep": "each µs of the root belongs to the one span that was waited for", "crisp": "as CRISP finds it",
           "jaeger": "as Jaeger's page draws it"}
 
 
-@cache
-def _own(file: str) -> Markup:
-    """Text of ours that stands beside this module."""
-    return Markup("\n" + files(__package__).joinpath(file).read_text("utf-8"))
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-@cache
 def policy() -> str:
     """What the page may do."""
-    return (f"default-src 'none'; style-src {_digest(_own('style.css'))}; script-src {_digest(_own('script.js'))}; "
-            "base-uri 'none'; form-action 'none'")
+    return _page.policy(*_parts())
+
+
+@cache
+def _parts() -> tuple[Markup, Markup]:
+    return _page.styled(__package__, "style.css"), _page.own(__package__, "script.js")
 
 
 def page(story: Story, shown: Sequence[Shown], stacks: Node, title: str = "") -> str:
@@ -61,13 +52,10 @@ def page(story: Story, shown: Sequence[Shown], stacks: Node, title: str = "") ->
         ("rejects", f"Rejected records ({count_of(report.rejected)})", _rejects(story), report.rejected),
         ("about", "How this was made", _about(story), True),
     ]
-    there = [(at, heading, body) for at, heading, body, any_ in sections if any_]
-    return "<!doctype html>\n" + tag(
-        "html", _head(title or _title(story)), "\n", tag(
-            "body", tag("a", "Skip to the report", href="#main", class_="skip"), _header(story, title),
-            _nav([(at, heading) for at, heading, _ in there]), "\n",
-            tag("main", _breaches(story), _tiles(story), [_section(*one) for one in there], id="main", tabindex=-1),
-            tag("footer", f"Holdfast {__version__}"), tag("script", _own("script.js"))), lang="en") + "\n"
+    there = [Section(at, heading, body) for at, heading, body, any_ in sections if any_]
+    style, script = _parts()
+    return framed(title or _title(story), _header(story, title), there, style=style, script=script,
+                  footer=f"Holdfast {__version__}", first=[_breaches(story), _tiles(story)])
 
 
 def graph_page(found: Graph, sources: Sequence[str]) -> str:
@@ -77,14 +65,12 @@ def graph_page(found: Graph, sources: Sequence[str]) -> str:
     body = [tag("p", "Lines are as thick as there are calls, and red where some failed. The bar in a box is its share "
                      "of the most requests. Boxes with a broken edge were called, and not traced themselves.",
                 class_="hint"),
-            tables.scroll("Services, a drawing", graph(of_nodes(found.nodes), found.edges)),
+            scroll("Services, a drawing", graph(of_nodes(found.nodes), found.edges)),
             tag("ul", cycles, class_="note") if cycles else None, tables.edges(found.edges)]
-    return "<!doctype html>\n" + tag(
-        "html", _head("Service graph"), "\n", tag(
-            "body", tag("header", tag("h1", "Service graph"),
-                        tag("p", [[", " if n else None, name(one)] for n, one in enumerate(sources)])), "\n",
-            tag("main", _section("services", "Services", body), id="main"), tag("footer", f"Holdfast {__version__}"),
-            tag("script", _own("script.js"))), lang="en") + "\n"
+    style, script = _parts()
+    header = [tag("h1", "Service graph"), tag("p", [[", " if n else None, name(one)] for n, one in enumerate(sources)])]
+    return framed("Service graph", header, [Section("services", "Services", body)], style=style, script=script,
+                  footer=f"Holdfast {__version__}", listed=False)
 
 
 def _title(story: Story) -> str:
@@ -93,28 +79,11 @@ def _title(story: Story) -> str:
         else "Trace report"
 
 
-def _head(title: str) -> Markup:
-    return tag("head", tag("meta", charset="utf-8"),
-               tag("meta", http_equiv="Content-Security-Policy", content=policy()),
-               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-               tag("meta", name="referrer", content="no-referrer"), tag("title", title),
-               tag("style", _own("style.css")))
-
-
-def _header(story: Story, title: str) -> Markup:
+def _header(story: Story, title: str) -> Content:
     report = story.report
     when = f"{moment_of(report.first_us)}, {time_of(report.last_us - report.first_us)}" if report.spans else "no spans"
-    return tag("header", tag("h1", title or "Trace report"),
-               tag("p", [[", " if n else None, name(one)] for n, one in enumerate(story.input.sources)], ": ", when))
-
-
-def _nav(entries: Sequence[tuple[str, str]]) -> Markup:
-    return tag("nav", tag("ul", [tag("li", tag("a", text.partition(" (")[0], href=f"#{at}")) for at, text in entries]),
-               aria_label="Sections")
-
-
-def _section(at: str, heading: str, body: Content) -> Markup:
-    return tag("section", tag("h2", heading, id=f"{at}-head"), body, id=at, aria_labelledby=f"{at}-head")
+    return [tag("h1", title or "Trace report"),
+            tag("p", [[", " if n else None, name(one)] for n, one in enumerate(story.input.sources)], ": ", when)]
 
 
 def _breaches(story: Story) -> Markup | None:
@@ -176,7 +145,7 @@ def _services(story: Story) -> Content:
     report = story.report
     return [tag("p", "Lines are as thick as there are calls, and red where some failed. The bar in a box is its share "
                      "of all critical paths.", class_="hint"),
-            tables.scroll("Services, a drawing", graph(of_operations(report.operations), report.edges)),
+            scroll("Services, a drawing", graph(of_operations(report.operations), report.edges)),
             tables.edges(report.edges) if report.edges else tag("p", "No service called another one.", class_="hint")]
 
 

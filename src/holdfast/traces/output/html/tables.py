@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ...._base.markup import Content, Markup, name, tag, text
+from ...._base.page import scroll
 from ...answers.report import Edge, Finding, Operation
 from ...formats.bad import Bad
 from ..words import count_of, many, share_of, time_of
-from .markup import Content, Markup, name, tag, text
 
 OPERATIONS_MAX, EDGES_MAX, FINDINGS_MAX, REJECTS_MAX = 500, 300, 40, 50
 #: Characters of a rejected record that are shown.
@@ -96,11 +97,6 @@ def preview(raw: bytes) -> str:
     begun = raw[:RAW_MAX].decode("utf-8", "backslashreplace").rstrip("\r\n")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in begun)
     return shown + ("…" if len(raw) > RAW_MAX else "")
-
-
-def scroll(label: str, content: Content, *, tall: bool = False) -> Markup:
-    """What may be wider than a phone, or taller: it scrolls by itself, by keyboard too."""
-    return tag("div", content, class_="scroll tall" if tall else "scroll", role="region", aria_label=label, tabindex=0)
 
 
 def _head(said: str, *, number: bool = False, about: str | None = None, sort: str | None = None) -> Markup:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...._base.markup import Markup, name, tag, text
 from ...assemble import Trace
 from ...paths.path import Piece, times
 from ..words import many, share_of, time_of
-from .markup import Markup, name, tag, text
 
 ROWS_MAX = 150
 #: Spans that do not fit one after another, until no more are tried.

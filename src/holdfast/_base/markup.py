@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Markup that cannot be broken out of: whatever is no ``Markup`` already is escaped. Pure.
 
-Names of services and operations come from whoever sent a span, so they are hostile. They get in by ``tag`` alone, which
-escapes text and attributes alike, and by ``name``, which also keeps their direction of writing to themselves.
+Names on a page come from whoever wrote the data, so they are hostile. They get in by ``tag`` alone, which escapes text
+and attributes alike, and by ``name``, which also keeps their direction of writing to themselves.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def _attribute(name: str, value: str | float | bool) -> str:
 
 
 def name(value: str, **attributes: str | None) -> Markup:
-    """A name from a span. Its direction of writing ends with it."""
+    """A name from the data. Its direction of writing ends with it."""
     return tag("bdi", value or "(no name)", **attributes)
