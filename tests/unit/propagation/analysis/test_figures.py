@@ -61,7 +61,8 @@ def test_load_is_uneven_by_gini_and_by_the_busiest_hundredth():
 
 def test_every_kind_that_a_relay_says_is_for_something():
     known = {kind: class_of(kind) for kind in Kind.__args__}
-    assert {kind for kind, one in known.items() if one == "body"} == {"body", "stem"}
+    assert {kind for kind, one in known.items() if one == "body"} == {
+        "body", "stem", "compact", "parts", "block"}
     assert (known["announce"], known["want"], known["sketch"]) == ("announce", "request", "control")
     assert set(known.values()) == set(CLASSES)
     assert weigh(Message("body", (1,), 300)) == 300
