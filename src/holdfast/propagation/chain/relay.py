@@ -97,10 +97,6 @@ class BlockRelay:
         self._made[block.id] = block
         return Made(block.id, block.header.size)
 
-    def owned(self, block: bytes) -> Block | None:
-        """The block that ``own`` was given, while it is new."""
-        return self._made.get(block)
-
     def made(self, block: TxId) -> bool:
         """Is it one that ``own`` was given?"""
         return block in self._made

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from ..chain import Block, FullNode, Header, Moved, Settings, transaction_id
+from ..chain import Block, FullNode, Header, Moved, Settings, sealed, transaction_id
 from ..mempool import Account, Transaction
 from ..relay import Announce, Relay
 from ..relay.draws import exponential
@@ -63,6 +63,8 @@ class Paid:
     made_s: float
     depths_s: dict[int, float] = field(default_factory=dict)
     undone: int = 0
+    #: When each node first saw it in a block.
+    held_s: dict[int, float] = field(default_factory=dict)
 
 
 class Ledgered:
@@ -72,8 +74,9 @@ class Ledgered:
     are relayed.
     """
 
-    def __init__(self, links: Links, seed: int, conditions: Conditions | None = None, *, users: int = 10, depth: int = 6,
-                 settings: Settings | None = None, policy: Callable[[Sequence[Peer]], Relay] = Announce) -> None:
+    def __init__(self, links: Links, seed: int, conditions: Conditions | None = None, *, users: int = 10,
+                 depth: int = 6, settings: Settings | None = None,
+                 policy: Callable[[Sequence[Peer]], Relay] = Announce) -> None:
         self.bodies: dict[TxId, Transaction] = {}
         self.blocks: dict[bytes, Found] = {}
         self.paid: dict[bytes, Paid] = {}
@@ -92,7 +95,8 @@ class Ledgered:
                 settings=settings, watch=lambda moved, now: self._saw(here, moved, now)))
             return self.nodes[-1]
 
-        self.world = World(links, made, seed, conditions, judge=lambda here, what, now: self.nodes[here].check(what, now))
+        self.world = World(links, made, seed, conditions,
+                           judge=lambda here, what, now: self.nodes[here].check(what, now))
 
     # -- what is made -----------------------------------------------------------------------------------------------
 
@@ -109,14 +113,13 @@ class Ledgered:
 
     def make_block(self, here: int) -> bytes:
         """That node makes a block on its head, now."""
-        node = self.nodes[here]
-        event = node.make(b"node %d" % here, lambda _: b"node %d" % here, self.world.now)
-        name = event.tx
-        assert isinstance(name, bytes)
-        block = node.blocks.owned(name)
-        assert block is not None
+        node, maker = self.nodes[here], b"node %d" % here
+        header, txs = node.template(maker, self.world.now)
+        block = Block(sealed(header, lambda _: maker), txs)
+        name = block.id
         self.blocks[name] = Found(block, here, self.world.now)
-        self.world.make(name, event.size, here)
+        node.blocks.own(block)
+        self.world.make(name, header.size, here)
         return name
 
     def mine(self, interval_s: float, until_s: float, among: Sequence[int] | None = None) -> None:
@@ -159,6 +162,11 @@ class Ledgered:
         """How long each payment took until it was so deep, where it was made; infinite: it is not."""
         return [one.depths_s.get(depth, math.inf) - one.made_s for one in self.paid.values()]
 
+    def heard_s(self, tx: bytes, among: Sequence[int]) -> list[float]:
+        """When each of these nodes had a payment, by itself or in a block, since it was made; infinite: never."""
+        paid, arrived = self.paid[tx], self.world.spread(tx).arrived_s
+        return [min(arrived[here], paid.held_s.get(here, math.inf) - paid.made_s) for here in among]
+
     def forks(self, here: int = 0) -> tuple[int, int]:
         """(heights at which more than one block was made, heights) of the chain of that node."""
         by_height: dict[int, int] = {}
@@ -186,12 +194,15 @@ class Ledgered:
 
     def _saw(self, here: int, moved: Moved, now: float) -> None:
         self.undone_max[here] = max(self.undone_max[here], len(moved.undone))
-        if moved.undone:
-            for block in moved.undone:
-                for tx in block.transactions:
-                    if tx.id in self.paid and self.paid[tx.id].at == here:
-                        self.paid[tx.id].undone += 1
-                        self._waiting.setdefault(here, {})[tx.id] = None
+        for block in moved.undone:
+            for tx in block.transactions:
+                if tx.id in self.paid and self.paid[tx.id].at == here:
+                    self.paid[tx.id].undone += 1
+                    self._waiting.setdefault(here, {})[tx.id] = None
+        for block in moved.done:
+            for tx in block.transactions:
+                if tx.id in self.paid:
+                    self.paid[tx.id].held_s.setdefault(here, now)
         tree = self.nodes[here].tree
         for name in list(self._waiting.get(here, ())):
             depth = tree.depth(name)

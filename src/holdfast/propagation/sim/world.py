@@ -150,6 +150,7 @@ class World:
         #: Links: (who opened it, to whom) → one way, in seconds.
         self._lines: dict[tuple[int, int], float] = {}
         self._down: set[tuple[int, int]] = set()
+        self._cut: set[tuple[int, int]] = set()
         self._side: Sequence[int] | None = None
         self._turned: dict[tuple[int, int], float] = {}
         self._turn = 0
@@ -215,6 +216,16 @@ class World:
         self._side = sides
         for line in self._lines:
             self._hold(line)
+
+    def cut(self, opener: int, accepter: int) -> None:
+        """One link is down until it is mended."""
+        self._cut.add((opener, accepter))
+        self._hold((opener, accepter))
+
+    def mend(self, opener: int, accepter: int) -> None:
+        """It may hold again."""
+        self._cut.discard((opener, accepter))
+        self._hold((opener, accepter))
 
     def leave(self, index: int) -> None:
         """A node is unplugged: its links end, its clock goes on."""
@@ -297,7 +308,8 @@ class World:
     def _hold(self, line: tuple[int, int]) -> None:
         """A link is up or down, as it should be now."""
         a, b = line
-        down = self.nodes[a].away or self.nodes[b].away or (self._side is not None and self._side[a] != self._side[b]) \
+        down = line in self._cut or self.nodes[a].away or self.nodes[b].away \
+            or (self._side is not None and self._side[a] != self._side[b]) \
             or max(self._turned.get((a, b), 0.0), self._turned.get((b, a), 0.0)) > self.now
         if down == (line in self._down):
             return
