@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast propagation``: how a transaction spreads, simulated; no server is needed."""
+"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import json_option, print_fields, print_json, print_table, progress
+from .propagation_nodes import run
 
 if TYPE_CHECKING:
     from ..propagation import Summary
@@ -23,7 +24,10 @@ _seed = click.option("--seed", type=int, default=1, show_default=True, help="the
 
 @click.group("propagation")
 def command() -> None:
-    """Simulate how a transaction spreads through a network, policy by policy."""
+    """How a transaction spreads through a network: simulated, policy by policy, or among real nodes."""
+
+
+command.add_command(run)
 
 
 @command.command("simulate")

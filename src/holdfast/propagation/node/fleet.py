@@ -78,10 +78,10 @@ class Remote:
             await self._asked(Stop(), Done)
         except FleetError:
             self.signal(signal.SIGKILL)
-        await self.ended()
+        self.leave()
 
-    async def ended(self) -> None:
-        """Its process is no more, or is about to be."""
+    def leave(self) -> None:
+        """Nothing more is said to it. A node that nobody talks to ends."""
         self.gone = True
         self._writer.close()
 
@@ -139,7 +139,7 @@ class Fleet:
                         trace: TracebackType | None) -> None:
         await asyncio.gather(*(node.stop() for node in self.nodes), return_exceptions=True)
         for node in self.nodes:
-            await node.ended()
+            node.leave()
         if self._control is not None:
             self._control.close()
         if self._maker is not None:
@@ -153,7 +153,8 @@ class Fleet:
 
     async def spawn(self, plan: Plan) -> Remote:
         """The same, and it need not listen yet: many start sooner one beside the other."""
-        assert self._control is not None and self._maker is not None  # it is used as a context
+        if self._control is None:
+            raise FleetError("a fleet starts nodes within `async with`")
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         with theirs:

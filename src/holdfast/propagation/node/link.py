@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ...errors import BadPacket, NotTrusted
 from ...gossip.trust.identity import Identity
@@ -42,7 +42,7 @@ class Patience:
     held_back: int = 5_000
 
 
-class Ended(Exception):  # noqa: N818 - a link ends for good reasons, too
+class Ended(Exception):
     """The link is over. why: in a word, for journal and counters."""
 
     def __init__(self, why: str) -> None:
@@ -132,7 +132,7 @@ class Link:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._close()
 
-    async def _guarded(self, step: asyncio._CoroutineLike[None]) -> None:
+    async def _guarded(self, step: Coroutine[Any, Any, None]) -> None:
         try:
             await step
         except Ended as ended:
@@ -157,7 +157,7 @@ class Link:
             if not self.latency_s:
                 self._heard(self, word, size)
                 continue
-            while len(self._late) >= self.patience.held_back:
+            while len(self._late) >= self.patience.held_back:  # noqa: ASYNC110 - time alone makes room
                 await asyncio.sleep(self.latency_s)
             self._late.append((word, size))
             loop.call_later(self.latency_s, self._arrive)

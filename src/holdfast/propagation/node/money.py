@@ -3,9 +3,9 @@
 
 ::
 
-    signature = Ed25519(sender, "holdfast propagation transaction 1" │ 0 │ network's length u16 │ network │ what is signed)
-    signed    = MessagePack of [sender, to, nonce, amount, fee]          bytes = MessagePack of [signed, signature]
-    id        = SHA-256 of the bytes
+    payment   = MessagePack of [sender, to, nonce, amount, fee]
+    signature = Ed25519 by the sender of "holdfast propagation transaction 1" │ 0 │ network's length u16 │ network │ payment
+    bytes     = MessagePack of [payment, signature]                    id: chain's ``transaction_id``, of all of it
 
 The sender is the public key, so nothing has to be looked up. The network stands in what is signed and is not carried:
 what was paid in one network is nothing in another. There is one form: bytes that would be written differently are

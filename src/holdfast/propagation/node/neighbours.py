@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a node knows of others and of its links, apart from the sockets: who may come in, who is called, who is heard.
 
-It puts the decisions of ``peers`` together and keeps, for each link, its buckets and whether it still answers. Times are
-the loop's, save those of the book, which is kept and so goes by seconds since 1970.
+It puts the decisions of ``peers`` together and keeps, for each link, its buckets and whether it still answers. Times
+are the loop's, save those of the book, which is kept and so goes by seconds since 1970 (``wall``).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Neighbours:
         lesser_opened = outbound == (self._own < id)
         return (True, old.number) if lesser_opened else (False, None)
 
-    def joined(self, number: int, met: Met, host: str, called: Address | None, now: float, wall: float) -> Neighbour:
+    def joined(self, number: int, met: Met, host: str, called: Address | None, *, now: float, wall: float
+               ) -> Neighbour:
         """There is a link."""
         group = group_of(host, "" if called is None else met.about.label)
         one = Neighbour(number, met.id, host, group, now, Rates(now),
@@ -83,7 +84,8 @@ class Neighbours:
         if called is not None:
             self.book.answered(called, wall, label=met.about.label, id=met.id)
         elif met.about.port:
-            self.book.heard((host, met.about.port), wall, label=met.about.label, source=group_of(host))
+            self.book.heard((host, met.about.port), wall, label=met.about.label, source=group_of(host),
+                            id=met.id)
         return one
 
     def left(self, number: int) -> None:
@@ -103,7 +105,7 @@ class Neighbours:
         groups = Counter(one.group for one in own)
         for part in self._settings.links.exempt:
             groups.pop(part, None)
-        wanted = Wanted(groups, lambda id: self.standing.score(id, now), self._settings.links.of_group)
+        wanted = Wanted(groups, lambda who: self.standing.score(who, now), self._settings.links.of_group)
         chosen = choose(self._settings.links.strategy, known, wanted, chance)
         return None if chosen is None else chosen.address
 

@@ -23,6 +23,7 @@ from typing import Final
 
 from ..._base.chance import Chance, system_chance
 from ..._base.durable import replace
+from ..._base.events import Events
 from ...errors import BadPacket, ConfigurationError, NotTrusted
 from ...gossip.agent.tasks import Tasks
 from ...gossip.trust.identity import Identity
@@ -74,12 +75,12 @@ class Node:
     """
 
     def __init__(self, settings: Settings, identity: Identity, policy: Policy, account: Callable[[bytes], Account], *,
-                 journal: Journal | None = None, chance: Chance | None = None,
+                 journal: Journal | None = None, events: Events | None = None, chance: Chance | None = None,
                  drops: Callable[[Message], bool] = lambda _: False) -> None:
         self.settings, self.identity = settings, identity
         self._journal = journal or Journal(None, identity.id)
         self._chance = chance or system_chance()
-        self._drops = drops
+        self._drops, self._events = drops, events
         self._policy, self._account = policy, account
         self.links: dict[int, Link] = {}
         self.counted: Counter[str] = Counter()
@@ -140,7 +141,7 @@ class Node:
             link.end("stop")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
-                while self.links:
+                while self.links:  # noqa: ASYNC110 - each ends by itself
                     await asyncio.sleep(0.01)
         await self._tasks.close()
         self._save_book()
@@ -243,10 +244,10 @@ class Node:
         now = self._loop.time()
         self._numbers += 1
         link = Link(self._numbers, met, streams, outbound=called is not None, heard=self._heard,
-                    still=lambda peer, message: self.carrier.relay.still(peer, message),
+                    still=self.carrier.relay.still,
                     latency_s=self.settings.latencies_s.get(met.id, 0.0), patience=self.settings.patience)
         self.links[link.number] = link
-        self.neighbours.joined(link.number, met, host, called, now, time.time())
+        self.neighbours.joined(link.number, met, host, called, now=now, wall=time.time())
         self._journal.note(journal.Linked, {"peer": met.id, "outbound": link.outbound})
         self.carrier.joined(Peer(link.number, link.outbound), now)
         ended = "stop"
@@ -388,7 +389,7 @@ class Node:
             try:
                 self._journal.flush()
             except OSError as error:
-                log.error("the journal cannot be written: %s", error.strerror or error)
+                log.warning("the journal cannot be written: %s", error.strerror or error)
 
     def _look(self, link: Link, one: Neighbour, now: float) -> None:
         """Does it still answer?"""
@@ -409,4 +410,4 @@ class Node:
         try:
             replace(self.settings.book, lambda _: self.neighbours.book.dump())
         except OSError as error:
-            log.error("the address book cannot be written: %s", error.strerror or error)
+            log.warning("the address book cannot be written: %s", error.strerror or error)

@@ -69,7 +69,7 @@ def _become(data: bytes, fd: int) -> None:
             asyncio.run(_live(from_json(data, Plan), pair))
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, it must not run on as a second parent
-        print(f"a node ended: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.stderr.write(f"a node ended: {type(error).__name__}: {error}\n")
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -93,8 +93,7 @@ async def _live(plan: Plan, pair: socket.socket) -> None:
 
     try:
         await node.start()
-        assert node.listens is not None  # a node of a fleet always listens
-        say(Ready(identity.id, *node.listens, os.getpid()))
+        say(Ready(identity.id, *(node.listens or ("", 0)), os.getpid()))
         while True:
             line = await reader.readline()
             order = from_json(line, Order) if line else Stop()

@@ -29,8 +29,8 @@ V6_BITS: Final = 32
 
 @dataclass(frozen=True)
 class Bounds:
-    """new, tried: addresses of either kind; each takes some 300 bytes. of_source: new ones that one source told. of_group:
-    new ones in one part of the network. fails: attempts in vain until a new one is forgotten; tried ones take four
+    """new, tried: addresses of either kind; each takes some 300 bytes. of_source: new ones that one source told.
+    of_group: new ones in one part of the network. fails: attempts in vain until a new one is forgotten; tried ones take four
     times as many. forget_s: how long one is kept that nobody has seen. Larger bounds know more, and let an attacker
     put more of his own in."""
 
@@ -115,7 +115,8 @@ class AddressBook:
         """Is it ourselves?"""
         return address in self._own
 
-    def heard(self, address: Address, now: float, *, age_s: float = 0.0, label: str = "", source: str = "") -> bool:
+    def heard(self, address: Address, now: float, *, age_s: float = 0.0, label: str = "", source: str = "",
+              id: str = "") -> bool:
         """Somebody told us of it. False: it is known, ours, too old, or there is no room for what this source tells."""
         seen = now - max(age_s, 0.0)
         old = self._known.get(address)
@@ -123,7 +124,7 @@ class AddressBook:
             # Hearsay makes nothing fresher than an hour ago: or an attacker's are always the freshest.
             old.seen_s = max(old.seen_s, min(seen, now - 3600.0)) if not old.tried else old.seen_s
             return False
-        one = Known(*address, min(seen, now), label, source)
+        one = Known(*address, min(seen, now), label, source, id=id)
         if address in self._own or now - one.seen_s > self.bounds.forget_s or not self._room(one):
             return False
         self._known[address] = one

@@ -55,11 +55,11 @@ def _any(among: Sequence[Known], chance: Chance) -> Known:
     return among[int(chance.random() * len(among))]
 
 
-def _uniform(among: Sequence[Known], wanted: Wanted, chance: Chance) -> Known:
+def _uniform(among: Sequence[Known], _: Wanted, chance: Chance) -> Known:
     return _any(among, chance)
 
 
-def _latency(among: Sequence[Known], wanted: Wanted, chance: Chance) -> Known:
+def _latency(among: Sequence[Known], _: Wanted, chance: Chance) -> Known:
     return min(_any(among, chance), _any(among, chance), key=lambda one: one.rtt_s or RTT_S)
 
 

@@ -25,8 +25,8 @@ def _timing(pace: float) -> Timing:
 
 
 _NAMED: Final[Mapping[str, Callable[[float], Policy]]] = MappingProxyType({
-    "flood": lambda pace: Flood,
-    "announce": lambda pace: Announce,
+    "flood": lambda _: Flood,
+    "announce": lambda _: Announce,
     "sqrt": lambda pace: lambda peers: SqrtPush(peers, arrive_s=ARRIVE_S * pace),
     "trickle": lambda pace: lambda peers: Trickle(peers, _timing(pace)),
     "mesh": lambda pace: lambda peers: GossipMesh(peers, Mesh(heartbeat_s=Mesh().heartbeat_s * pace)),
