@@ -110,6 +110,15 @@ class Mempool:
     def __contains__(self, tx: bytes) -> bool:
         return tx in self._held
 
+    def get(self, tx: bytes) -> Transaction | None:
+        """The one of this id, if it is here."""
+        held = self._held.get(tx)
+        return held.transaction if held is not None else None
+
+    def next_nonce(self, sender: bytes) -> int:
+        """The one that a new transaction of this sender must have."""
+        return self._account(sender).nonce + len(self._by_sender.get(sender, ()))
+
     def transactions(self) -> list[Transaction]:
         """All of them, in the order in which they came."""
         return [one.transaction for one in self._held.values()]
@@ -128,11 +137,7 @@ class Mempool:
         self._by_sender.setdefault(tx.sender, {})[tx.nonce] = tx
         self.bytes += tx.size
         evicted += self._unpaid(tx.sender)
-        while self.bytes > self.rules.bytes_max:
-            cheapest = min((one.transaction for one in self._held.values()), key=_rate)
-            for gone in self._with_later(cheapest):
-                self._remove(gone)
-                evicted.append(gone)
+        evicted += self._shrunk()
         if tx.id not in self._held:
             return Refused("full", for_good=False, evicted=tuple(one for one in evicted if one.id != tx.id))
         return Accepted(tuple(evicted))
@@ -159,6 +164,25 @@ class Mempool:
                     gone.append(waiting)
             gone += self._unpaid(sender)
         return gone
+
+    def undone(self, txs: Sequence[Transaction], now: float) -> tuple[list[Transaction], list[Transaction]]:
+        """The ledger went back: these were in blocks and are not any more, in that order. All that waits is judged
+        anew, they first, because they were first; signatures were checked before. Gives those of them that are here
+        now, and those that were and are not.
+        """
+        before, self._held, self._by_sender, self.bytes = self._held, {}, {}, 0
+        fresh = {tx.id: _Held(tx, now, False, now) for tx in txs}
+        later = sorted((one for one in before.values() if one.transaction.id not in fresh),
+                       key=lambda one: one.transaction.nonce)
+        for one in (*fresh.values(), *later):
+            tx = one.transaction
+            if tx.nonce not in self._by_sender.get(tx.sender, {}) and self._place(tx) is None:
+                self._held[tx.id] = one
+                self._by_sender.setdefault(tx.sender, {})[tx.nonce] = tx
+                self.bytes += tx.size
+        self._shrunk()
+        gone = [one.transaction for one in before.values() if one.transaction.id not in self._held]
+        return [tx for tx in txs if tx.id in self._held], gone
 
     def expire(self, now: float) -> list[Transaction]:
         """Those that waited too long leave, with what stands on them."""
@@ -213,7 +237,7 @@ class Mempool:
         """Is there a place for it among what its sender has waiting, and can the sender pay all of it?"""
         waiting, account = self._by_sender.get(tx.sender, {}), self._account(tx.sender)
         rival = waiting.get(tx.nonce)
-        if tx.nonce < account.nonce or (rival is None and tx.nonce != account.nonce + len(waiting)):
+        if tx.nonce < account.nonce or (rival is None and tx.nonce != self.next_nonce(tx.sender)):
             return "nonce"
         if rival is not None and 100 * tx.fee < (100 + self.rules.replace) * rival.fee:  # guard: double-spend
             return "rival"
@@ -237,6 +261,16 @@ class Mempool:
         for tx in gone:
             self._remove(tx)
         return gone
+
+    def _shrunk(self) -> list[Transaction]:
+        """The cheapest leave until there is room, with what stands on them."""
+        evicted = []
+        while self.bytes > self.rules.bytes_max:
+            cheapest = min((one.transaction for one in self._held.values()), key=_rate)
+            for gone in self._with_later(cheapest):
+                self._remove(gone)
+                evicted.append(gone)
+        return evicted
 
     def _with_later(self, tx: Transaction) -> list[Transaction]:
         """It, and what the same sender made after it: without it they have a gap before them."""

@@ -19,7 +19,7 @@ WORD_BYTES = 8
 
 def weigh(message: Message) -> int:
     """Bytes of a message."""
-    if message.kind in {"body", "stem"}:
+    if message.kind in {"body", "stem"} or message.size:
         return message.size
     if message.kind == "sketch":
         return WORD_BYTES + ELEMENT_BYTES * message.count

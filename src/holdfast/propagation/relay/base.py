@@ -23,6 +23,8 @@ from .words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Te
 RETRY_S = 60.0
 #: Ids of what was refused that are kept, the latest; older ones would be checked once more.
 REFUSED_MAX = 50_000
+#: What a new neighbour is told of at once, at most.
+GREETED_MAX = 5000
 
 
 class Relay:
@@ -114,6 +116,9 @@ class Relay:
         for known in (*self._knows.values(), *self._told.values()):
             known.discard(peer)
         effects: list[Effect] = []
+        for kept in (self._knows, self._told):
+            for those in kept.values():
+                those.discard(peer)
         for offers in self._offers.values():
             offers.pop(peer, None)
         for tx in [tx for tx, (_, asked) in self._asked.items() if asked == peer]:
@@ -150,6 +155,30 @@ class Relay:
     def learned(self, tx: TxId, peer: int) -> None:
         """This neighbour has it."""
         self._knows.setdefault(tx, set()).add(peer)
+
+    def brought(self, tx: TxId) -> int | None:
+        """Who brought what is being checked; None: our own user."""
+        checking = self._checking.get(tx)
+        return checking[2] if checking is not None else None
+
+    def renewed(self, tx: TxId, size: int, now: float, chance: Chance) -> list[Effect]:
+        """It is good and to be told as if it were new: a block held it and is undone, or it is ours and nobody took
+        it."""
+        hops = self.held[tx][1] if tx in self.held else 0
+        self.drop(tx)
+        self.held[tx] = (size, hops)
+        return self.spread(tx, None, now, chance)
+
+    def greet(self, peer: int) -> list[Effect]:
+        """What is here, to a neighbour that was not when it came; the latest of it."""
+        fresh = self.lacking_here(peer)[-GREETED_MAX:]
+        for tx in fresh:
+            self._told.setdefault(tx, set()).add(peer)
+        return [Tell(peer, Message("announce", tuple(fresh)))] if fresh else []
+
+    def lacking_here(self, peer: int) -> list[TxId]:
+        """What is held, may be spoken of, and this neighbour is not known to have."""
+        return [tx for tx in self.held if self._may_have(tx, peer) and not self.knows(peer, tx)]
 
     def drop(self, tx: TxId) -> None:
         """It is in a block, or too old: nothing is kept of it."""
@@ -210,7 +239,8 @@ class Relay:
         self._offers.pop(event.tx, None)
         self._asked.pop(event.tx, None)
         if not event.good:  # guard: check-first. What is not good goes no further, and is not looked at again
-            self.refused[event.tx] = None
+            if event.for_good:
+                self.refused[event.tx] = None
             if len(self.refused) > REFUSED_MAX:
                 del self.refused[next(iter(self.refused))]
             self._knows.pop(event.tx, None)

@@ -16,9 +16,11 @@ TxId: TypeAlias = int | bytes
 
 #: body: the transaction itself. stem: the same, to be kept quiet. announce: I have these. want: send me these.
 #: dontwant: do not send me these. reconcile: so many are in my set for you, compare; -1: that failed. sketch: of
-#: my set for you. graft, prune: into the mesh, out of it. heard: I had that body already.
+#: my set for you. graft, prune: into the mesh, out of it. heard: I had that body already. The others are about blocks:
+#: ``chain/words.py``.
 Kind: TypeAlias = Literal[
     "body", "stem", "announce", "want", "dontwant", "reconcile", "sketch", "graft", "prune", "heard",
+    "headers", "getheaders", "getblock", "getcompact", "compact", "getparts", "parts", "block", "absent",
 ]
 
 
@@ -55,10 +57,12 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):
-    """Event: a transaction was validated (``Check``) and is good, or is not."""
+    """Event: a transaction was validated (``Check``) and is good, or is not. for_good: and never will be; else it may
+    be offered once more."""
 
     tx: TxId
     good: bool
+    for_good: bool = True
 
 
 class Woke(msgspec.Struct, frozen=True, gc=False):
@@ -91,4 +95,11 @@ class Wake(msgspec.Struct, frozen=True, gc=False):
     key: tuple[object, ...]
 
 
-Effect: TypeAlias = Tell | Check | Wake
+class Blame(msgspec.Struct, frozen=True, gc=False):
+    """Effect: this neighbour did what no honest one does; hold it against it as you see fit."""
+
+    peer: int
+    why: str
+
+
+Effect: TypeAlias = Tell | Check | Wake | Blame

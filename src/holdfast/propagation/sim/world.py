@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 from ...errors import ConfigurationError
 from ..analyse import Spread
 from ..relay.base import Relay
-from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Peer, Tell, TxId, Woke
+from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Peer, Tell, TxId, Wake, Woke
 from ..topology import Links, numpy
 from ..wire import weigh
 from .network import Conditions
@@ -89,6 +89,8 @@ class World:
         #: Bodies that were not sent after all, because their receiver said that it has them.
         self.spared = 0
         self.over_links: Counter[tuple[int, int]] = Counter()
+        #: How often a node was blamed by a neighbour, and for what.
+        self.blamed: Counter[tuple[int, str]] = Counter()
         self._heap: list[tuple[float, int, int, Event | _Free]] = []
         self._turn = 0
         self._seen: dict[TxId, _Heard] = {}
@@ -179,8 +181,10 @@ class World:
                 self._arrived(index, effect.tx)
                 good = self._judge(index, effect.tx, self.now)
                 self._push(self.now + self._check_s(), index, Checked(effect.tx, good))
-            else:
+            elif isinstance(effect, Wake):
                 self._push(effect.at_s, index, Woke(effect.key))
+            else:
+                self.blamed[effect.peer, effect.why] += 1
 
     def _tell(self, index: int, node: Node, tell: Tell) -> None:
         if node.drops and tell.message.kind in {"body", "stem", "announce", "sketch"}:
