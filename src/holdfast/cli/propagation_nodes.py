@@ -97,8 +97,8 @@ def run(*, nodes: int | None, listen: Address | None, journals: Path | None, bes
     if nodes is None:
         if journals is not None or beside:
             raise click.UsageError("--journals and --beside go with --nodes; one node has --journal")
-        return asyncio.run(_one(_Wanted(listen or ("127.0.0.1", 0), **{name: wanted[name] for name in _Wanted.__annotations__
-                                                   if name != "listen"})))
+        asked = {name: wanted[name] for name in _Wanted.__annotations__ if name != "listen"}
+        return asyncio.run(_one(_Wanted(listen or ("127.0.0.1", 0), **asked)))
     for name in ("peers", "identity", "seal", "book", "journal", "metrics", "ledger"):
         if wanted[name]:
             raise click.UsageError(f"--{name.rstrip('s')} goes with --listen, not with --nodes")
@@ -147,7 +147,7 @@ async def _one(wanted: _Wanted) -> int:
                         label=wanted.label, links=Links(outbound=wanted.outbound, strategy=wanted.strategy),
                         book=wanted.book)
     node = Node(settings, identity, named(wanted.policy, wanted.pace),
-                lambda sender: Account(balances.get(sender, 0), 0), journal=journal, events=events)
+                {sender: Account(balance, 0) for sender, balance in balances.items()}, journal=journal, events=events)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -250,8 +250,8 @@ def _network(scenario: Scenario, journals: Path | None, *, beside: bool, as_json
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-run-")))
         elif folder.exists() and any(folder.iterdir()):
-            raise ConfigurationError(f"--journals {folder} is not empty: name a new folder, since journals are appended "
-                                     "to")
+            raise ConfigurationError(f"--journals {folder} is not empty: name a new folder, or two runs would be "
+                                     "in it")
         folder.mkdir(parents=True, exist_ok=True)
         done = stack.enter_context(progress(scenario.policy, scenario.nodes * scenario.txs))
         spreads = asyncio.run(rehearsed(scenario, folder, done))

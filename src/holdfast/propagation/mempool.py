@@ -142,12 +142,6 @@ class Mempool:
             return Refused("full", for_good=False, evicted=tuple(one for one in evicted if one.id != tx.id))
         return Accepted(tuple(evicted))
 
-    def ahead(self, tx: Transaction) -> bool:
-        """Would it do if those before it were here? For who keeps such a one for a while; nobody has to."""
-        account = self._account(tx.sender)
-        return (tx.nonce > account.nonce + len(self._by_sender.get(tx.sender, {}))
-                and tx.amount + tx.fee <= account.balance and self._verify(tx))  # guard: early-signature
-
     def confirmed(self, txs: Sequence[Transaction]) -> list[Transaction]:
         """A block holds these, and the ledger knows: they leave, and so do those that it made impossible. Gives the
         latter.

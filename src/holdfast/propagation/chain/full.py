@@ -61,8 +61,9 @@ class FullNode:
     def __init__(self, relay: Relay, blocks: BlockRelay, pool: Mempool, look: Callable[[TxId], Transaction], *,
                  watch: Callable[[Moved, float], None] = lambda *_: None) -> None:
         self.relay, self.blocks, self.pool, self.tree = relay, blocks, pool, blocks.tree
-        #: Why what was checked last was refused, by reason: how often.
+        #: Why things were refused, by reason: how often. And why what was refused last was.
         self.refusals: dict[str, int] = {}
+        self.why = ""
         self._look, self._watch = look, watch
         self._soft: set[TxId] = set()
         self._early: dict[bytes, dict[int, tuple[TxId, int]]] = {}
@@ -224,4 +225,5 @@ class FullNode:
         return [*effects, Wake(now + TICK_S, ("node", "tick"))]
 
     def _refused(self, reason: str) -> None:
+        self.why = reason
         self.refusals[reason] = self.refusals.get(reason, 0) + 1

@@ -106,6 +106,10 @@ class BlockRelay:
         checking = self._checking.get(block)
         return "parent" if checking is None else self.tree.wrong(checking[0])
 
+    def checked(self, block: bytes) -> tuple[Block, int | None, int] | None:
+        """What is being checked: the block, who brought it, over how many links."""
+        return self._checking.get(block)
+
     def checks(self, block: bytes) -> bool:
         """Is it one of ours that is being checked?"""
         return block in self._checking

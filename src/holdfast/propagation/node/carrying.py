@@ -1,40 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node without its sockets: it feeds a relay and a mempool with what is heard, and hands on what they want done.
+"""A node without its sockets: it feeds ``chain.FullNode`` with what is heard, and carries out what that wants done.
 
 ::
 
-    word ─▶ Message ─▶ relay.handle(event, now, chance) ─▶ Tell  ─▶ tell(peer, message, transaction)
-                                                           Wake  ─▶ wake(at, key)
-                                                           Check ─▶ mempool.offer ─▶ Checked ─▶ relay.handle …
+    word ─▶ Message ─▶ full.handle(event, now, chance) ─▶ Tell  ─▶ tell(peer, message, transaction)
+                                                          Wake  ─▶ wake(at, key)
+                                                          Blame ─▶ blamed(peer, why)
+                                                          Check ─▶ full.check ─▶ Checked ─▶ full.handle …
 
-Nothing is decided here: who is told is the relay's affair, what is good the mempool's. What lies between is: a body
-is kept as long as one of both wants it, what was refused for a passing reason may come again, and all that an analyser
-wants to know is written down. The simulator is the other carrier of the same decisions.
+Nothing is decided here: whom to tell is the relays' affair, what is good the mempool's and the tree's. What lies
+between is: a body is at hand while it is checked, and all that an analyser wants to know is written down. The simulator
+is the other carrier of the same decisions.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..._base.chance import Chance
 from ...errors import BadPacket
 from .. import journal
-from ..mempool import Accepted, Mempool, Reason, Transaction
+from ..chain import BLOCK_KINDS, FullNode, Header, Moved
+from ..chain import Settings as Rules
+from ..mempool import Account, Transaction
 from ..relay.base import Relay
-from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Tell, TxId, Woke
-from .early import Early, Waiting
+from ..relay.draws import exponential
+from ..relay.words import Blame, Check, Checked, Effect, Event, Heard, Made, Message, Peer, Tell, TxId, Woke
 
-#: Refusals for a passing reason that are remembered, to be forgiven when the chain goes on.
-PASSING_MAX = 10_000
+#: Transactions of which it is remembered when they were first heard of.
+NAMED_MAX: Final = 10_000
+#: How long that is remembered.
+NAMED_S: Final = 600.0
+#: Why a transaction can never be good, so that whoever brought it should have known.
+LIES: Final = frozenset({"signature", "malformed"})
 
+#: Makes a relay by its neighbours.
+Policy = Callable[[Sequence[Peer]], Relay]
 #: Says a message to a neighbour. transaction: of a body.
 TellPeer = Callable[[int, Message, Transaction | None], None]
-#: Comes back with the event ``Woke(key)`` at that time.
+#: Comes back with that key at that time.
 WakeAt = Callable[[float, tuple[object, ...]], None]
 #: Writes an entry down; the fields t and node are the writer's.
 Note = Callable[[type[journal.Entry], dict[str, object]], None]
+
+
+@dataclass(frozen=True)
+class Making:
+    """Blocks of our own. maker: the public key that they name. seal: signs a header. every_s: on average; the time
+    between two has no memory, as in mining."""
+
+    maker: bytes
+    seal: Callable[[bytes], bytes]
+    every_s: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class Verdict:
     """What became of a transaction that was handed in. why: empty when it was taken."""
 
     id: bytes
-    why: Reason | str = ""
+    why: str = ""
 
     @property
     def taken(self) -> bool:
@@ -50,202 +70,212 @@ class Verdict:
         return not self.why
 
 
-class Carrier:
-    """One node's decisions, carried out through three functions.
+@dataclass(frozen=True)
+class Hands:
+    """What a carrier does things with. name_of: what a neighbour is called in the journal."""
 
-    name_of: what a neighbour is called in the journal. blamed: a neighbour brought what can never be good.
+    tell: TellPeer
+    wake: WakeAt
+    note: Note
+    blamed: Callable[[int, str], None] = lambda *_: None
+    name_of: Callable[[int], str] = str
+
+
+class Carrier:
+    """One node's decisions, carried out.
+
+    accounts: what each has at the beginning. seal: is a header sealed by a maker who may? verify: is a transaction
+    signed by its sender? making: None: it makes no blocks. Times are seconds since 1970: blocks have them.
     """
 
-    def __init__(self, relay: Relay, mempool: Mempool, chance: Chance, *, tell: TellPeer, wake: WakeAt, note: Note,
-                 name_of: Callable[[int], str] = str, blamed: Callable[[int, str], None] = lambda *_: None) -> None:
-        self.relay, self.mempool, self.early = relay, mempool, Early()
+    def __init__(self, policy: Policy, accounts: Mapping[bytes, Account], chance: Chance, hands: Hands, *,
+                 seal: Callable[[Header], bool], verify: Callable[[Transaction], bool], rules: Rules | None = None,
+                 making: Making | None = None) -> None:
         self.counted: Counter[str] = Counter()
-        self._chance, self._tell, self._wake, self._note = chance, tell, wake, note
-        self._name_of, self._blamed = name_of, blamed
-        #: Bodies of what is being checked or held.
-        self._bodies: dict[TxId, Transaction] = {}
-        self._came: dict[TxId, tuple[int | None, int]] = {}
-        self._ours: set[TxId] = set()
-        self._why: dict[TxId, str] = {}
-        self._passing: dict[TxId, None] = {}
-        #: When a transaction was first heard of, until it came: for the latency of fetching.
-        self._named: dict[TxId, float] = {}
-        #: Seconds from the first word of a transaction until it was here, since last asked.
+        #: Seconds from the first word of a transaction, or from the making of a block, until it was here: since
+        #: somebody took these.
         self.waits_s: list[float] = []
+        self._chance, self._hands, self._making = chance, hands, making
+        self._bodies: dict[TxId, Transaction] = {}
+        self._hops: dict[TxId, int] = {}
+        self._named: dict[TxId, float] = {}
+        self._why = ""
+        self.full: Final = FullNode.built((), policy, accounts, seal=seal, verify=verify, look=self._bodies.__getitem__,
+                                          settings=rules, watch=self._moved)
+
+    @property
+    def relay(self) -> Relay:
+        """Of transactions."""
+        return self.full.relay
+
+    @property
+    def height(self) -> int:
+        """Of the chain."""
+        return self.full.tree.height
 
     def begin(self, now: float) -> None:
         """The node starts."""
-        self._do(self.relay.begin(now, self._chance), now)
+        self._do(self.full.begin(now, self._chance), now)
+        if self._making is not None:
+            self._hands.wake(now + exponential(self._making.every_s, self._chance), ("make",))
 
     def joined(self, peer: Peer, now: float) -> None:
         """A neighbour more: it hears of what it may lack."""
-        self.relay.joined(peer)
-        self._do(self.relay.greet(peer.id, now, self._chance), now)
+        self._do(self.full.joined(peer, now), now)
 
     def left(self, peer: int, now: float) -> None:
         """A neighbour less."""
-        self._do(self.relay.left(peer, now), now)
+        self._do(self.full.left(peer, now), now)
 
     def submit(self, tx: Transaction, now: float) -> Verdict:
         """Our own user made it."""
-        if tx.id in self.mempool:
+        if tx.id in self.full.pool:
             return Verdict(tx.id, "known")
-        self.relay.forgive(tx.id)
-        self._bodies[tx.id], self._came[tx.id] = tx, (None, 0)
-        self._ours.add(tx.id)
-        self._note(journal.Made, {"id": tx.id.hex(), "size": tx.size})
+        self.relay.refused.pop(tx.id, None)
+        self._bodies[tx.id], self._hops[tx.id] = tx, 0
+        self._why = ""
+        self._hands.note(journal.Made, {"id": tx.id.hex(), "size": tx.size})
         self.handle(Made(tx.id, tx.size), now)
-        return Verdict(tx.id, "" if tx.id in self.mempool else self._why.get(tx.id, "known"))
+        self._forget(tx.id)
+        return Verdict(tx.id, "" if tx.id in self.full.pool else self._why or "known")
 
     def heard(self, peer: int, message: Message, tx: Transaction | None, now: float) -> None:
         """A neighbour said this. Raises BadPacket for a body that is another one's."""
         self.counted[f"heard {message.kind}"] += max(len(message.txs), 1)
         if tx is None:
             if message.kind == "announce":
-                for named in message.txs:
-                    if named not in self.relay.held and len(self._named) < PASSING_MAX:
-                        self._named.setdefault(named, now)
-            return self.handle(Heard(peer, message), now)
+                self._first_words(message, now)
+            self.handle(Heard(peer, message), now)
+            return
         if message.txs != (tx.id,):
             raise BadPacket("a body under another one's id")
-        known = tx.id in self._bodies
-        if not known:
-            self._bodies[tx.id], self._came[tx.id] = tx, (peer, message.hops)
-        copied = known or tx.id in self.relay.refused
+        # A transaction is checked as soon as it has come, so what is not checked now was here before, or is no good.
+        self._bodies[tx.id], self._hops[tx.id] = tx, message.hops
+        checked = self.counted["checked"]
         self.handle(Heard(peer, message), now)
-        if copied:
+        if self.counted["checked"] == checked:
             self.counted["copied"] += 1
-            self._note(journal.Copied, {"id": tx.id.hex(), "peer": self._name_of(peer), "size": tx.size})
-        self._tidy(tx.id)
-        return None
+            self._hands.note(journal.Copied, {"id": tx.id.hex(), "peer": self._hands.name_of(peer), "size": tx.size})
+        self._forget(tx.id)
 
     def woke(self, key: tuple[object, ...], now: float) -> None:
         """It is the time that was asked for."""
-        self.handle(Woke(key), now)
+        if key == ("make",):
+            self._make(now)
+        else:
+            self.handle(Woke(key), now)
 
     def tick(self, now: float) -> None:
-        """Now and then: what is too old goes, what is ours and waits for long is told again."""
-        for gone in self.mempool.expire(now):
-            self._drop(gone, now)
-        for gone in self.early.expire(now):
-            self._pass_over(gone.id)
-        for due in self.mempool.due(now):
-            self._do(self.relay.retell(due.id, now, self._chance), now)
-        for tx in [tx for tx, since in self._named.items() if now - since > 600.0]:
+        """Now and then: first words of what never came are forgotten."""
+        for tx in [tx for tx, since in self._named.items() if now - since > NAMED_S]:
             del self._named[tx]
 
-    def confirmed(self, txs: Sequence[Transaction], now: float) -> None:
-        """The chain holds these now: they leave the mempool, and what was refused for a passing reason may come
-        again."""
-        for gone in [*txs, *self.mempool.confirmed(txs)]:
-            self._drop(gone, now)
-        for tx in self._passing:
-            self.relay.forgive(tx)
-        self._passing.clear()
-        for tx in txs:
-            self._follow(tx, now)
-
-    def returned(self, txs: Sequence[Transaction], now: float) -> None:
-        """The chain does not hold these any more: they wait for a block again, where they can."""
-        for tx in txs:
-            self._enter(tx, None, 0, now)
-
-    def body(self, tx: TxId) -> Transaction | None:
-        """A transaction that is here."""
-        return self._bodies.get(tx)
-
     def handle(self, event: Event, now: float) -> None:
-        """An event for the relay, and all that follows from it."""
-        self._do(self.relay.handle(event, now, self._chance), now)
+        """An event, and all that follows from it."""
+        self._do(self.full.handle(event, now, self._chance), now)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _do(self, effects: Sequence[Effect], now: float) -> None:
         for effect in effects:
             if isinstance(effect, Tell):
-                tx = None
-                if effect.message.kind in {"body", "stem"}:
-                    tx = self._bodies.get(effect.message.txs[0])
-                    if tx is None:
-                        continue
-                    self.counted["forwarded"] += 1
-                self._tell(effect.peer, effect.message, tx)
+                self._tell(effect)
             elif isinstance(effect, Check):
                 self._check(effect.tx, now)
+            elif isinstance(effect, Blame):
+                self._hands.blamed(effect.peer, effect.why)
             else:
-                self._wake(effect.at_s, effect.key)
+                self._hands.wake(effect.at_s, effect.key)
 
-    def _check(self, tx: TxId, now: float) -> None:
-        body = self._bodies[tx]
-        peer, hops = self._came[tx]
+    def _tell(self, effect: Tell) -> None:
+        message = effect.message
+        if message.kind not in {"body", "stem"}:
+            self._hands.tell(effect.peer, message, None)
+            return
+        body = self.full.pool.get(message.txs[0]) if isinstance(message.txs[0], bytes) else None
+        if body is not None:  # else it gave way meanwhile
+            self.counted["forwarded"] += 1
+            self._hands.tell(effect.peer, message, body)
+
+    def _check(self, what: TxId, now: float) -> None:
+        self.counted["checked"] += 1
+        if isinstance(what, bytes) and self.full.blocks.checks(what):
+            peer = self._block_came(what, now)
+        else:
+            peer = self._came(what, now)
+        good = self.full.check(what, now)
+        if good:
+            self.counted["accepted"] += 1
+        else:
+            self._refused(what, peer)
+        self.handle(Checked(what, good), now)
+
+    def _came(self, tx: TxId, now: float) -> int | None:
+        """A transaction is here for the first time; who brought it."""
+        body, peer = self._bodies[tx], self.relay.brought(tx)
         if peer is not None:
-            self._note(journal.Arrived, {"id": body.id.hex(), "peer": self._name_of(peer), "size": body.size,
-                                         "hops": hops})
+            self._hands.note(journal.Arrived, {"id": body.id.hex(), "peer": self._hands.name_of(peer),
+                                               "size": body.size, "hops": self._hops.get(tx, 0)})
         since = self._named.pop(tx, None)
         if since is not None:
-            self.waits_s.append(now - since)
-        verdict = self.mempool.offer(body, now, ours=tx in self._ours)
-        for evicted in verdict.evicted:
-            self._drop(evicted, now)
-        if isinstance(verdict, Accepted):
-            self.counted["accepted"] += 1
-            self._passing.pop(tx, None)
-            self.handle(Checked(tx, good=True), now)
-            self._follow(body, now)
-            return
-        why = verdict.reason
-        self.counted[f"refused {why}"] += 1
-        self._why[tx] = why
-        if len(self._why) > PASSING_MAX:
-            del self._why[next(iter(self._why))]
-        self._note(journal.Refused, {"id": body.id.hex(), "why": why,
-                                     "peer": "" if peer is None else self._name_of(peer)})
-        self.handle(Checked(tx, good=False), now)
-        if verdict.for_good:
-            if peer is not None:
-                self._blamed(peer, why)
-        else:
-            self._passed_by(body, why, peer, hops, now)
-        self._tidy(tx)
+            self.waits_s.append(max(now - since, 0.0))
+        return peer
 
-    def _passed_by(self, tx: Transaction, why: Reason, peer: int | None, hops: int, now: float) -> None:
-        """Refused now, and perhaps not later."""
-        self._passing[tx.id] = None
-        if len(self._passing) > PASSING_MAX:
-            del self._passing[next(iter(self._passing))]
-        if why == "nonce" and self.mempool.ahead(tx):
-            for gone in self.early.put(Waiting(tx, peer, hops, now)):
-                self._pass_over(gone.id)
-
-    def _follow(self, tx: Transaction, now: float) -> None:
-        """What waited for this one has its turn."""
-        found = self.early.follow(tx.sender, tx.nonce + 1)
+    def _block_came(self, name: bytes, now: float) -> int | None:
+        found = self.full.blocks.checked(name)
         if found is None:
-            return
-        self._enter(found.tx, found.peer, found.hops, now)
-
-    def _enter(self, tx: Transaction, peer: int | None, hops: int, now: float) -> None:
-        """One that was here before comes again, by itself."""
-        if tx.id in self._bodies:
-            return
-        self.relay.forgive(tx.id)
-        self._bodies[tx.id], self._came[tx.id] = tx, (None, hops)
-        if peer is None or peer not in self.relay.peers:
-            self.handle(Made(tx.id, tx.size), now)
+            return None
+        block, peer, hops = found
+        header = block.header
+        said: dict[str, object] = {"id": name.hex(), "what": "block", "size": header.size, "height": header.height,
+                                   "parent": header.parent.hex()}
+        if peer is None:
+            self._hands.note(journal.Made, said)
         else:
-            self.handle(Heard(peer, Message("body", (tx.id,), tx.size, hops)), now)
+            self._hands.note(journal.Arrived, {**said, "peer": self._hands.name_of(peer), "hops": hops})
+            self.waits_s.append(max(now - header.time_ms / 1000, 0.0))
+        return peer
 
-    def _pass_over(self, tx: TxId) -> None:
-        """It lost its place among those that wait: it may come again."""
-        self.relay.forgive(tx)
+    def _refused(self, what: TxId, peer: int | None) -> None:
+        why = self._why = self.full.why
+        block = why.startswith("block ")
+        self.counted[f"refused {why}"] += 1
+        self._hands.note(journal.Refused, {
+            "id": what.hex() if isinstance(what, bytes) else str(what), "why": why.removeprefix("block "),
+            "peer": "" if peer is None else self._hands.name_of(peer), "what": "block" if block else "tx"})
+        if peer is not None and why in LIES:
+            self._hands.blamed(peer, why)
 
-    def _drop(self, tx: Transaction, now: float) -> None:
-        self.relay.drop(tx.id)
-        self._ours.discard(tx.id)
-        self._tidy(tx.id)
+    def _moved(self, moved: Moved, _now: float) -> None:
+        """The chain has another head."""
+        self.counted["heads"] += 1
+        self.counted["undone"] += len(moved.undone)
+        self._hands.note(journal.Headed, {"id": moved.head.hex(), "height": self.height, "undone": len(moved.undone)})
+        for block in moved.done:
+            for tx in block.transactions:
+                self.counted["confirmed"] += 1
+                self._hands.note(journal.Confirmed, {
+                    "id": tx.id.hex(), "block": block.id.hex(), "depth": self.height - block.header.height + 1})
 
-    def _tidy(self, tx: TxId) -> None:
-        """A body that neither the relay nor the mempool wants is not kept."""
-        if tx not in self.relay.held and tx not in self.mempool:
-            self._bodies.pop(tx, None)
-            self._came.pop(tx, None)
+    def _make(self, now: float) -> None:
+        """A block of ours, and the time of the next one."""
+        making = self._making
+        if making is None:
+            return
+        self.handle(self.full.make(making.maker, making.seal, now), now)
+        self._hands.wake(now + exponential(making.every_s, self._chance), ("make",))
+
+    def _first_words(self, message: Message, now: float) -> None:
+        for named in message.txs:
+            if named not in self.relay.held and len(self._named) < NAMED_MAX:
+                self._named.setdefault(named, now)
+
+    def _forget(self, tx: TxId) -> None:
+        """It was checked: the mempool has it, or nobody wants it."""
+        self._bodies.pop(tx, None)
+        self._hops.pop(tx, None)
+
+
+def about_blocks(message: Message) -> bool:
+    """Is it a message about blocks?"""
+    return message.kind in BLOCK_KINDS

@@ -18,13 +18,15 @@ import msgspec
 from msgspec import Meta
 
 from ..._base.typed import msgpack_decoder
-from ...errors import BadPacket
+from ...errors import BadPacket, DecodeError
+from ..chain import BLOCK_KINDS, BlockMessage, decoded, encoded
 from ..mempool import Transaction
 from ..relay.words import Kind, Message
 from . import money
 
-#: Bytes of a frame's payload. A body of a transaction is far below; a thousand ids are 34 kB, a block may be 1 MB.
-FRAME_MAX: Final = 2 << 20
+#: Bytes of a frame's payload. A thousand ids are 34 kB; a block of 1 MB of short transactions is three times as long
+#: with their ids and names.
+FRAME_MAX: Final = 4 << 20
 #: Ids in one word: as many as a sketch of a busy node has. Announcements are cut into pieces of ``IDS_SAID``.
 IDS_MAX: Final = 10_000
 IDS_SAID: Final = 1000
@@ -50,6 +52,12 @@ class Said(_Word, frozen=True, tag="said"):
     count: Annotated[int, Meta(ge=-1, le=1 << 31)] = 0
     hops: Annotated[int, Meta(ge=0, le=HOPS_MAX)] = 0
     body: Annotated[bytes, Meta(max_length=money.TRANSACTION_MAX)] = b""
+
+
+class Blocks(_Word, frozen=True, tag="blocks"):
+    """A message about blocks, as ``chain.encoded`` writes it."""
+
+    message: Annotated[bytes, Meta(max_length=FRAME_MAX)]
 
 
 class Ping(_Word, frozen=True, tag="ping"):
@@ -90,7 +98,7 @@ class Bye(_Word, frozen=True, tag="bye"):
     why: Annotated[str, Meta(max_length=64)]
 
 
-Word: TypeAlias = Said | Ping | Pong | AskAddresses | Addresses | Bye
+Word: TypeAlias = Said | Blocks | Ping | Pong | AskAddresses | Addresses | Bye
 
 _words: Final = msgpack_decoder(Word)
 
@@ -111,8 +119,10 @@ def decode(payload: bytes) -> Word:
     return word
 
 
-def said(message: Message, transaction: Transaction | None) -> list[Said]:
+def said(message: Message, transaction: Transaction | None) -> list[Word]:
     """A relay's message as words: one, or several where it names very many. transaction: of a body."""
+    if isinstance(message, BlockMessage):
+        return [Blocks(encoded(message))]
     if message.kind in {"body", "stem"}:
         if transaction is None:
             raise ValueError("a body is said with its transaction")
@@ -125,8 +135,15 @@ def said(message: Message, transaction: Transaction | None) -> list[Said]:
     return [Said(message.kind, ids[start:start + IDS_SAID]) for start in range(0, len(ids), IDS_SAID)]
 
 
-def heard(word: Said) -> tuple[Message, Transaction | None]:
+def heard(word: Said | Blocks) -> tuple[Message, Transaction | None]:
     """The relay's message again, and the transaction that came along. Raises BadPacket."""
+    if isinstance(word, Blocks):
+        try:
+            return decoded(word.message), None
+        except DecodeError as error:
+            raise BadPacket(str(error)) from None
+    if word.kind in BLOCK_KINDS:  # guard: kinds-apart. A block's message has another form
+        raise BadPacket("a message about blocks in another one's form")
     if word.kind in {"body", "stem"}:
         transaction = money.decode(word.body)
         return Message(word.kind, (transaction.id,), transaction.size, word.hops), transaction

@@ -51,7 +51,7 @@ class Hello(Record, frozen=True, tag="node-hello"):
     """The caller's first word."""
 
     version: int
-    network: Annotated[str, Meta(max_length=64)]
+    network: Annotated[str, Meta(max_length=128)]
     nonce: _Nonce
 
 

@@ -20,7 +20,7 @@ from ...errors import BadPacket, NotTrusted
 from ...gossip.trust.identity import Identity
 from ..relay.words import Message
 from . import channel, frames, greeting
-from .frames import Bye, Said, Word
+from .frames import Bye, Word
 from .greeting import About, Met
 
 #: Bytes a buffer of the transport may hold before the writer waits.
@@ -37,7 +37,7 @@ class Patience:
     greeting_s: float = 10.0
     frame_s: float = 20.0
     send_s: float = 30.0
-    queue_bytes: int = 8 << 20
+    queue_bytes: int = 48 << 20
     queue_words: int = 10_000
     held_back: int = 5_000
 
@@ -108,7 +108,7 @@ class Link:
     def say(self, word: Word, message: Message | None = None) -> None:
         """Its turn comes. message: what it was made of; it is asked about once more then (``Relay.still``)."""
         payload = frames.encode(word)
-        kind = word.kind if isinstance(word, Said) else type(word).__name__.lower()
+        kind = message.kind if message is not None else type(word).__name__.lower()
         self._queue.append((payload, kind, message))
         self._queued += len(payload)
         if self._queued > self.patience.queue_bytes or len(self._queue) > self.patience.queue_words:

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A transaction as bytes, and who signed it.
+"""Transactions and blocks: who signed them, and a transaction as bytes.
 
 ::
 
-    payment   = MessagePack of [sender, to, nonce, amount, fee]
-    signature = Ed25519 by the sender of "holdfast propagation transaction 1" │ 0 │ network's length u16 │ network │ payment
-    bytes     = MessagePack of [payment, signature]                    id: chain's ``transaction_id``, of all of it
+    payment    MessagePack of [sender, to, nonce, amount, fee]
+    signature  by the sender, of "holdfast propagation transaction 1" │ 0 │ network's length u16 │ network │ payment
+    bytes      MessagePack of [payment, signature]                      id: ``chain.transaction_id``, of all of it
 
-The sender is the public key, so nothing has to be looked up. The network stands in what is signed and is not carried:
-what was paid in one network is nothing in another. There is one form: bytes that would be written differently are
-refused, so nobody makes a second id of somebody's transaction.
+Sender and maker are Ed25519 public keys, so nothing has to be looked up. The network stands in what is signed and is
+not carried: what was paid in one network is nothing in another. There is one form: bytes that would be written
+differently are refused, so nobody makes a second id of somebody's transaction.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Final
 
 import msgspec
@@ -24,15 +23,19 @@ from msgspec import Meta
 from ..._base.typed import from_msgpack
 from ...errors import BadPacket, ConfigurationError
 from ...gossip.signing.algorithms import Algorithm, PrivateKey, PublicKey
+from ..chain import Header, transaction_id
 from ..mempool import Transaction
 
-DOMAIN: Final = b"holdfast propagation transaction 1\0"
-#: Bytes of one: keys, numbers and a signature need 200.
+TRANSACTION: Final = b"holdfast propagation transaction 1\0"
+BLOCK: Final = b"holdfast propagation block 1\0"
+#: Bytes of a transaction: keys, numbers and a signature need 200.
 TRANSACTION_MAX: Final = 1024
 NETWORK_MAX: Final = 64
+#: Numbers are below this.
+NUMBER_MAX: Final = 1 << 62
 
 _Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
-_Number = Annotated[int, Meta(ge=0, lt=1 << 62)]
+_Number = Annotated[int, Meta(ge=0, lt=NUMBER_MAX)]
 
 
 class _Payment(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -48,12 +51,12 @@ class _Signed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
-def domain(network: str) -> bytes:
-    """What a signature begins with in this network. Raises ConfigurationError."""
+def domain(kind: bytes, network: str) -> bytes:
+    """What a signature of that kind begins with in this network. Raises ConfigurationError."""
     name = network.encode()
     if not 0 < len(name) <= NETWORK_MAX:
         raise ConfigurationError(f"a network's name has 1 to {NETWORK_MAX} bytes")
-    return DOMAIN + len(name).to_bytes(2, "big") + name
+    return kind + len(name).to_bytes(2, "big") + name
 
 
 def pay(key: PrivateKey, network: str, *, to: bytes, nonce: int, amount: int, fee: int) -> Transaction:
@@ -61,11 +64,11 @@ def pay(key: PrivateKey, network: str, *, to: bytes, nonce: int, amount: int, fe
     numbers that are none."""
     if key.public.algorithm is not Algorithm.ED25519 or len(to) != 32:
         raise ConfigurationError("a transaction goes from an Ed25519 key to another one, of 32 bytes each")
-    if min(nonce, amount, fee) < 0 or max(nonce, amount, fee) >= 1 << 62:
+    if min(nonce, amount, fee) < 0 or max(nonce, amount, fee) >= NUMBER_MAX:
         raise ConfigurationError("nonce, amount and fee are 0 or more, and below 2^62")
     payment = _Payment(key.public.data, to, nonce, amount, fee)
-    return decode(msgspec.msgpack.encode(
-        _Signed(payment, key.sign(domain(network) + msgspec.msgpack.encode(payment)))))
+    signature = key.sign(domain(TRANSACTION, network) + msgspec.msgpack.encode(payment))
+    return decode(msgspec.msgpack.encode(_Signed(payment, signature)))
 
 
 def encode(tx: Transaction) -> bytes:
@@ -84,22 +87,50 @@ def decode(data: bytes) -> Transaction:
     if msgspec.msgpack.encode(found) != data:  # guard: transaction-one-form. Or anybody gives it a second id
         raise BadPacket("a transaction in a form that nobody writes")
     paid = found.payment
-    return Transaction(hashlib.sha256(data).digest(), paid.sender, paid.to, paid.nonce, paid.amount, paid.fee,
-                       len(data), found.signature)
+    tx = Transaction(b"", paid.sender, paid.to, paid.nonce, paid.amount, paid.fee, len(data), found.signature)
+    return msgspec.structs.replace(tx, id=transaction_id(tx))
 
 
 def verifier(network: str) -> Callable[[Transaction], bool]:
-    """Does the signature belong to the sender, in this network? What a ``Mempool`` asks, some 0.1 ms each."""
-    begins = domain(network)
+    """Is it signed by its sender, in this network, and are its id and its size its own? Some 0.1 ms each. What a
+    ``Mempool`` asks, and a ``Tree`` of what a block brings."""
+    begins = domain(TRANSACTION, network)
 
     def verify(tx: Transaction) -> bool:
-        try:
-            key = PublicKey(Algorithm.ED25519, tx.sender)
-        except ConfigurationError:
+        payment = _payment(tx)
+        if len(msgspec.msgpack.encode(_Signed(payment, tx.signature))) != tx.size:  # guard: transaction-size
             return False
-        return key.verify(tx.signature, begins + msgspec.msgpack.encode(_payment(tx)))
+        if transaction_id(tx) != tx.id:  # guard: transaction-id
+            return False
+        return _signed(tx.sender, tx.signature, begins + msgspec.msgpack.encode(payment))
 
     return verify
+
+
+def sealer(key: PrivateKey, network: str) -> Callable[[bytes], bytes]:
+    """Seals headers with this key."""
+    begins = domain(BLOCK, network)
+    return lambda unsealed: key.sign(begins + unsealed)
+
+
+def sealed(makers: Collection[bytes], network: str) -> Callable[[Header], bool]:
+    """Is a header sealed by one of these? Without makers nobody may make blocks."""
+    begins, allowed = domain(BLOCK, network), frozenset(makers)
+
+    def seal(header: Header) -> bool:
+        if header.maker not in allowed:  # guard: makers
+            return False
+        return _signed(header.maker, header.seal, begins + header.unsealed())
+
+    return seal
+
+
+def _signed(public: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        key = PublicKey(Algorithm.ED25519, public)
+    except ConfigurationError:
+        return False
+    return key.verify(signature, message)
 
 
 def _payment(tx: Transaction) -> _Payment:

@@ -17,7 +17,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,15 +26,16 @@ from ..._base.durable import replace
 from ..._base.events import Events
 from ...errors import BadPacket, ConfigurationError, NotTrusted
 from ...gossip.agent.tasks import Tasks
-from ...gossip.trust.identity import Identity
+from ...gossip.signing.algorithms import Algorithm, PrivateKey
+from ...gossip.trust.identity import KEY, Identity
 from .. import journal
-from ..mempool import Account, Mempool, Transaction
+from ..chain import genesis
+from ..mempool import Account, Transaction
 from ..peers.book import Address
-from ..relay.base import Relay
 from ..relay.words import Message, Peer
 from . import frames, money
-from .carrying import Carrier, Verdict
-from .frames import Addresses, AskAddresses, Bye, Ping, Pong, Said, Word
+from .carrying import Carrier, Hands, Making, Policy, Verdict
+from .frames import Addresses, AskAddresses, Blocks, Bye, Ping, Pong, Said, Word
 from .greeting import About, Met
 from .link import Ended, Link, greet
 from .neighbours import Neighbour, Neighbours
@@ -43,8 +44,6 @@ from .writing import Journal
 
 log = logging.getLogger("holdfast")
 
-#: Makes a relay that has no neighbours yet.
-Policy = Callable[[Sequence[Peer]], Relay]
 #: Greetings at once, of those who call.
 GREETING_MAX: Final = 64
 #: Seconds that links have at the end to close.
@@ -53,7 +52,7 @@ _CLOSE_S: Final = 2.0
 
 @dataclass(frozen=True)
 class Inspection:
-    """How a node is. height: of its chain; 0 without one. counted: since the start, by what happened."""
+    """How a node is. height, head: of its chain. counted: since the start, by what happened."""
 
     id: str
     listens: Address | None
@@ -61,27 +60,31 @@ class Inspection:
     outbound: int
     mempool: int
     mempool_bytes: int
-    early: int
     known: int
     banned: int
     height: int
+    head: str
     counted: dict[str, int]
 
 
 class Node:
-    """One node. policy: whom it tells what, one of ``relay``'s. account: what the ledger says of a sender.
+    """One node. policy: whom it tells what, one of ``relay``'s. accounts: what each has at the beginning, the same for
+    all nodes of a network. drops: for runs with hostile nodes: what it never says.
 
     ``await start()``, then ``await stop()``; in between it runs by itself.
     """
 
-    def __init__(self, settings: Settings, identity: Identity, policy: Policy, account: Callable[[bytes], Account], *,
+    def __init__(self, settings: Settings, identity: Identity, policy: Policy,
+                 accounts: Mapping[bytes, Account], *,
                  journal: Journal | None = None, events: Events | None = None, chance: Chance | None = None,
                  drops: Callable[[Message], bool] = lambda _: False) -> None:
         self.settings, self.identity = settings, identity
         self._journal = journal or Journal(None, identity.id)
         self._chance = chance or system_chance()
         self._drops, self._events = drops, events
-        self._policy, self._account = policy, account
+        self._policy, self._accounts = policy, accounts
+        # Who begins with other accounts, or under another name, is in another network.
+        self._greeting = f"{settings.network} {genesis(accounts).id.hex()[:32]}"
         self.links: dict[int, Link] = {}
         self.counted: Counter[str] = Counter()
         self.listens: Address | None = None
@@ -101,10 +104,14 @@ class Node:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self.neighbours = Neighbours(self.settings, self.identity.id, now)
+        # Time as the chain and the journal have it, and as it never goes back: the machine's clock of now, and from
+        # then on the loop's.
+        self._epoch = time.time() - now
         self.carrier = Carrier(
-            self._policy(()), Mempool(money.verifier(self.settings.network), self._account, self.settings.rules),
-            self._chance, tell=self._tell, wake=self._wake, note=self._journal.note, name_of=self._name_of,
-            blamed=self._blamed)
+            self._policy, self._accounts, self._chance,
+            Hands(self._tell, self._wake, self._journal.note, self._blamed, self._name_of),
+            seal=money.sealed(self.settings.makers, self.settings.network),
+            verify=money.verifier(self.settings.network), rules=self.settings.rules, making=self._making())
         self._load_book()
         if self.settings.listen is not None:
             host, port = self.settings.listen
@@ -115,7 +122,7 @@ class Node:
             self.listens = self._server.sockets[0].getsockname()[:2]
             self.neighbours.book.is_ours(self.listens)
         self._journal.note(journal.Started, {})
-        self.carrier.begin(now)
+        self.carrier.begin(self._now())
         for address in self.settings.calls:
             self.call(address)
         self._tasks.start("time", self._time())
@@ -130,7 +137,7 @@ class Node:
 
     def submit(self, tx: Transaction) -> Verdict:
         """Our user's transaction: is it taken, and why not?"""
-        return self.carrier.submit(tx, self._loop.time())
+        return self.carrier.submit(tx, self._now())
 
     async def stop(self) -> None:
         """No new links; those there are end, the book and the journal are written."""
@@ -155,8 +162,21 @@ class Node:
         now = self._loop.time()
         return Inspection(
             self.identity.id, self.listens, len(self.links), sum(link.outbound for link in self.links.values()),
-            len(self.carrier.mempool), self.carrier.mempool.bytes, len(self.carrier.early), len(self.neighbours.book),
-            len(self.neighbours.standing.bans.all(now)), 0, dict(self.counted + self.carrier.counted))
+            len(self.carrier.full.pool), self.carrier.full.pool.bytes, len(self.neighbours.book),
+            len(self.neighbours.standing.bans.all(now)), self.carrier.height, self.carrier.full.tree.head_id.hex(),
+            dict(self.counted + self.carrier.counted))
+
+    def _now(self) -> float:
+        return self._epoch + self._loop.time()
+
+    def _making(self) -> Making | None:
+        if not self.settings.make_every_s:
+            return None
+        if self.identity.signing not in self.settings.makers:
+            raise ConfigurationError("this node is to make blocks and is none of the makers: name its public key, "
+                                     f"{self.identity.signing.hex()}, as one of them")
+        key = PrivateKey(Algorithm.ED25519, self.identity.reveal()[:KEY])
+        return Making(self.identity.signing, money.sealer(key, self.settings.network), self.settings.make_every_s)
 
     # -- links ------------------------------------------------------------------------------------------------------
 
@@ -213,9 +233,9 @@ class Node:
 
     async def _greeted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, calling: bool,
                        address: Address | None = None) -> Met | None:
-        about = About(self.listens[1] if self.listens else 0, self.settings.label)
+        about = About(self.listens[1] if self.listens else 0, self.settings.label, self.carrier.height)
         try:
-            return await greet(reader, writer, self.identity, self.settings.network, about, calling=calling,
+            return await greet(reader, writer, self.identity, self._greeting, about, calling=calling,
                                patience=self.settings.patience)
         except (NotTrusted, BadPacket) as bad:
             if bad.why == "self" and address is not None:
@@ -244,12 +264,12 @@ class Node:
         now = self._loop.time()
         self._numbers += 1
         link = Link(self._numbers, met, streams, outbound=called is not None, heard=self._heard,
-                    still=self.carrier.relay.still,
+                    still=self.carrier.full.still,
                     latency_s=self.settings.latencies_s.get(met.id, 0.0), patience=self.settings.patience)
         self.links[link.number] = link
         self.neighbours.joined(link.number, met, host, called, now=now, wall=time.time())
         self._journal.note(journal.Linked, {"peer": met.id, "outbound": link.outbound})
-        self.carrier.joined(Peer(link.number, link.outbound), now)
+        self.carrier.joined(Peer(link.number, link.outbound), self._now())
         ended = "stop"
         try:
             ended = await link.run()
@@ -297,7 +317,7 @@ class Node:
             self.neighbours.standing.blame(link.id, "slow", now)
         self.neighbours.left(link.number)
         self._journal.note(journal.Unlinked, {"peer": link.id, "why": why})
-        self.carrier.left(link.number, now)
+        self.carrier.left(link.number, self._now())
 
     def _bannable(self, host: str) -> str:
         """The address that is banned with its node: none where many share one."""
@@ -311,21 +331,28 @@ class Node:
         one = self.neighbours.linked.get(link.number)
         if one is None:
             return
-        kind = word.kind if isinstance(word, Said) else type(word).__name__.lower()
         self.counted["received"] += 1
-        if not one.rates.allow(kind, max(len(word.ids), 1) if isinstance(word, Said) else 1, size, now):
-            self.counted["too much"] += 1
-            if self.neighbours.standing.blame(link.id, "rate", now, host=self._bannable(link.host)):
-                raise Ended("banned")
+        if not isinstance(word, Said | Blocks):
+            if self._allowed(one, type(word).__name__.lower(), 1, size):
+                self._kept_up(link, one, word, now)
             return
-        if isinstance(word, Said):
-            message, tx = frames.heard(word)
-            before = self.carrier.counted["accepted"]
-            self.carrier.heard(link.number, message, tx, now)
-            if self.carrier.counted["accepted"] > before:
-                self.neighbours.standing.praise(link.id, now)
-        else:
-            self._kept_up(link, one, word, now)
+        message, tx = frames.heard(word)
+        if not self._allowed(one, message.kind, max(len(message.txs), 1), size):
+            return
+        before = self.carrier.counted["accepted"]
+        self.carrier.heard(link.number, message, tx, self._now())
+        if self.carrier.counted["accepted"] > before:
+            self.neighbours.standing.praise(link.id, now)
+
+    def _allowed(self, one: Neighbour, kind: str, count: int, size: int) -> bool:
+        """May it say so much of this? Raises Ended when it did too often what it may not."""
+        now = self._loop.time()
+        if one.rates.allow(kind, count, size, now):
+            return True
+        self.counted["too much"] += 1
+        if self.neighbours.standing.blame(one.id, "rate", now, host=self._bannable(one.host)):
+            raise Ended("banned")
+        return False
 
     def _kept_up(self, link: Link, one: Neighbour, word: Word, now: float) -> None:
         """Words about the network itself."""
@@ -353,11 +380,11 @@ class Node:
 
     def _wake(self, at_s: float, key: tuple[object, ...]) -> None:
         if not self._stopping:
-            self._loop.call_at(at_s, self._woke, key)
+            self._loop.call_at(at_s - self._epoch, self._woke, key)
 
     def _woke(self, key: tuple[object, ...]) -> None:
         if not self._stopping:
-            self.carrier.woke(key, self._loop.time())
+            self.carrier.woke(key, self._now())
 
     def _name_of(self, peer: int) -> str:
         link = self.links.get(peer)
@@ -376,7 +403,7 @@ class Node:
         while True:
             await asyncio.sleep(self.settings.tick_s)
             now = self._loop.time()
-            self.carrier.tick(now)
+            self.carrier.tick(self._now())
             for number, one in list(self.neighbours.linked.items()):
                 self._look(self.links[number], one, now)
             asked = self.neighbours.to_ask(now, self._chance)

@@ -12,7 +12,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What a node begins with. keys: both private ones, of a network that is made for a run and thrown away.
 
     policy, pace: see ``relay.named``. balances: what the ledger says of each sender, from the start. latencies_s: by
-    neighbour's id. drops: it takes everything and passes nothing on. inbound: places. outbound: links it opens besides
+    neighbour's id. drops: it takes everything and passes nothing on. makers: public keys, in
+    hexadecimal; make_every_s: see ``Settings``. inbound: places. outbound: links it opens besides
     what it is told to call.
     """
 
@@ -25,6 +26,8 @@ class Plan(msgspec.Struct, frozen=True):
     balances: dict[str, int] = {}
     latencies_s: dict[str, float] = {}
     drops: bool = False
+    makers: list[str] = []
+    make_every_s: float = 0.0
     inbound: int = 200
     outbound: int = 0
     ping_s: float = 20.0
@@ -80,12 +83,14 @@ class Taken(_Answer, frozen=True, tag="taken"):
 
 
 class State(_Answer, frozen=True, tag="state"):
-    """How it is. rss_kb: memory that it holds, shared pages included; own_kb: what is its alone."""
+    """How it is. own_kb: memory that is its alone. held: the ids in its mempool, if they were
+    asked for."""
 
     peers: int
     mempool: int
     known: int
     height: int
+    head: str
     counted: dict[str, int]
     own_kb: int
     held: list[bytes] = []

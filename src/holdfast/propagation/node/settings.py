@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ...consume.backoff import Backoff, Exponential
 from ...errors import ConfigurationError
-from ..mempool import Rules
+from ..chain import Settings as Rules
 from ..peers import STRATEGIES, Acts, Bounds
 from ..peers.book import Address
 from .link import Patience
-from .money import domain
+from .money import TRANSACTION, domain
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,19 @@ class Links:
 @dataclass(frozen=True)
 class Settings:
     """network: its name; nodes of another one are not spoken to, and transactions of another one are no good. listen:
-    where calls are taken; port 0: a free one; None: nowhere. calls: nodes that are always called. label: which part of
-    the world this node says to be in. latencies_s: by id: words from there are held back so long, to play a link across
-    the world. ping_s, dead_s: see ``Liveness``. ask_s: how often somebody is asked for addresses. book: a file for
-    them. tick_s: how often the mempool is looked through.
+    where calls are taken; port 0: a free one; None: nowhere. calls: nodes that are always called. makers: public keys
+    of those who may make blocks; the same for all nodes of a network. make_every_s: this node makes one so often, on
+    average, if it is one of them; 0: never. label: which part of the world this node says to be in. rules: of mempool
+    and chain; the chain's are the same for all nodes. latencies_s: by id: words from there are held back so long, to
+    play a link across the world. ping_s, dead_s: see ``Liveness``. ask_s: how often somebody is asked for addresses.
+    book: a file for them. tick_s: how often links are looked after.
     """
 
     network: str = "main"
     listen: Address | None = ("127.0.0.1", 0)
     calls: tuple[Address, ...] = ()
+    makers: tuple[bytes, ...] = ()
+    make_every_s: float = 0.0
     label: str = ""
     links: Links = field(default_factory=Links)
     rules: Rules = field(default_factory=Rules)
@@ -65,6 +69,8 @@ class Settings:
     book: Path | None = None
 
     def __post_init__(self) -> None:
-        domain(self.network)
+        if any(len(maker) != 32 for maker in self.makers) or self.make_every_s < 0:
+            raise ConfigurationError("a maker of blocks is a public key of 32 bytes, and makes one every 0 s or more")
+        domain(TRANSACTION, self.network)
         if min(self.ping_s, self.dead_s, self.ask_s, self.tick_s) <= 0:
             raise ConfigurationError("the times of a node are above 0 s")

@@ -28,7 +28,7 @@ from ..._base.typed import from_json
 from ...consume.backoff import Exponential
 from ...errors import BadPacket, HoldfastError
 from ...gossip.trust.identity import Identity
-from ..mempool import Account, Rules
+from ..mempool import Account
 from ..relay.named import named
 from . import money
 from .node import Node
@@ -77,13 +77,14 @@ def _become(data: bytes, fd: int) -> None:
 
 async def _live(plan: Plan, pair: socket.socket) -> None:
     identity = Identity.revealed(plan.keys)
-    balances = {bytes.fromhex(sender): balance for sender, balance in plan.balances.items()}
+    accounts = {bytes.fromhex(sender): Account(balance, 0) for sender, balance in plan.balances.items()}
     journal = Journal(Path(plan.journal) if plan.journal else None, identity.id)
     node = Node(
         Settings(network=plan.network, links=Links(outbound=plan.outbound, inbound=plan.inbound),
-                 rules=Rules(fee_rate=1.0), latencies_s=plan.latencies_s, ping_s=plan.ping_s, dead_s=plan.dead_s,
+                 makers=tuple(bytes.fromhex(maker) for maker in plan.makers), make_every_s=plan.make_every_s,
+                 latencies_s=plan.latencies_s, ping_s=plan.ping_s, dead_s=plan.dead_s,
                  retry=Exponential(0.2, 2.0)),
-        identity, named(plan.policy, plan.pace), lambda sender: Account(balances.get(sender, 0), 0), journal=journal,
+        identity, named(plan.policy, plan.pace), accounts, journal=journal,
         chance=random.Random(f"{plan.seed} {identity.id}"),
         drops=(lambda message: message.kind in _SPREADING) if plan.drops else (lambda _: False))
     reader, writer = await asyncio.open_connection(sock=pair, limit=PLAN_MAX)
@@ -122,8 +123,8 @@ def _done(node: Node, order: Order) -> Answer:
             return Taken(f"malformed: {bad}")
     if isinstance(order, Inspect):
         now = node.inspect()
-        held = sorted(tx.id for tx in node.carrier.mempool.transactions()) if order.held else []
-        return State(now.peers, now.mempool, now.known, now.height, now.counted, _own_kb(), held)
+        held = sorted(tx.id for tx in node.carrier.full.pool.transactions()) if order.held else []
+        return State(now.peers, now.mempool, now.known, now.height, now.head, now.counted, _own_kb(), held)
     return Failed("that is no order")
 
 

@@ -30,9 +30,9 @@ V6_BITS: Final = 32
 @dataclass(frozen=True)
 class Bounds:
     """new, tried: addresses of either kind; each takes some 300 bytes. of_source: new ones that one source told.
-    of_group: new ones in one part of the network. fails: attempts in vain until a new one is forgotten; tried ones take four
-    times as many. forget_s: how long one is kept that nobody has seen. Larger bounds know more, and let an attacker
-    put more of his own in."""
+    of_group: new ones in one part of the network. fails: attempts in vain until a new one is forgotten; tried ones take
+    four times as many. forget_s: how long one is kept that nobody has seen. Larger bounds know more, and let an
+    attacker put more of his own in."""
 
     new: int = 2000
     tried: int = 500

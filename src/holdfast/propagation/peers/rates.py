@@ -17,7 +17,9 @@ from ...gossip.defence.buckets import Bucket
 LIMITS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType({
     "body": (50.0, 2_000.0), "stem": (10.0, 200.0), "announce": (500.0, 20_000.0), "want": (100.0, 5_000.0),
     "dontwant": (500.0, 20_000.0), "heard": (500.0, 20_000.0), "reconcile": (5.0, 20.0), "sketch": (5_000.0, 50_000.0),
-    "graft": (5.0, 20.0), "prune": (5.0, 20.0), "ping": (1.0, 20.0), "pong": (1.0, 20.0),
+    "headers": (20.0, 400.0), "getheaders": (5.0, 100.0), "getblock": (50.0, 2_000.0), "getcompact": (20.0, 500.0),
+    "getparts": (20.0, 500.0), "block": (50.0, 2_000.0), "compact": (20.0, 500.0), "parts": (20.0, 500.0),
+    "absent": (20.0, 500.0), "graft": (5.0, 20.0), "prune": (5.0, 20.0), "ping": (1.0, 20.0), "pong": (1.0, 20.0),
     "askaddresses": (0.02, 3.0), "addresses": (0.1, 5.0), "bye": (1.0, 2.0), "bytes": (2e6, 2e7),
 })
 _OTHER: Final = (100.0, 2_000.0)

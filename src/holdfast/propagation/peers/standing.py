@@ -18,9 +18,11 @@ from ...gossip.defence.bans import Ban, Banning, Bans
 
 #: Points by what was done. 100 are a ban.
 POINTS: Final[Mapping[str, float]] = MappingProxyType({
-    "signature": 100.0, "malformed": 100.0, "frame": 100.0, "body": 100.0, "block": 100.0,
-    "rate": 1.0, "unasked": 5.0, "addresses": 10.0, "slow": 5.0, "dead": 2.0,
+    "signature": 100.0, "malformed": 100.0, "frame": 100.0, "block": 100.0, "seal": 100.0, "bounds": 100.0,
+    "rate": 1.0, "unasked": 5.0, "addresses": 10.0, "slow": 5.0, "stall": 5.0,
 })
+#: Of what has no entry of its own: what relays find wrong with a header or a block.
+_OTHER: Final = 50.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class Standing:
         self._records: dict[str, _Record] = {}
 
     def blame(self, id: str, what: str, now: float, *, host: str = "") -> Ban | None:
-        """It did that: a key of ``POINTS``. Gives the ban, if this was too much. host: banned with it."""
+        """It did that: a key of ``POINTS``, or another reason of a relay. Gives the ban, if this was too much. host:
+        banned with it."""
         record = self._at(id, now)
-        record.points += POINTS[what]
+        record.points += POINTS.get(what, _OTHER)
         if record.points < self.acts.ban_at:  # guard: ban
             return None
         record.points = 0.0

@@ -63,11 +63,6 @@ class Trickle(Relay):
     def spread(self, tx: TxId, sender: int | None, now: float, chance: Chance) -> list[Effect]:
         return self.queue(tx, self.lacking(tx), now, chance)
 
-    def greet(self, peer: int, now: float, chance: Chance) -> list[Effect]:
-        # By its timer, as everything else: whoever connects anew learns nothing sooner for it.
-        return [effect for tx in self.held if self._may_have(tx, peer) and not self.knows(peer, tx)
-                for effect in self.queue(tx, [peer], now, chance)]
-
     def left(self, peer: int, now: float) -> list[Effect]:
         self._queues.pop(peer, None)
         return super().left(peer, now)

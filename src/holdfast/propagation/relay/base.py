@@ -93,28 +93,9 @@ class Relay:
         """A neighbour more."""
         self.peers[peer.id] = peer
 
-    def greet(self, peer: int, now: float, chance: Chance) -> list[Effect]:
-        """A neighbour came after things were here, after a partition for instance: it hears of those that it lacks."""
-        said = [tx for tx in self.held if self._may_have(tx, peer) and not self.knows(peer, tx)]
-        self._told_all(said, peer)
-        return [Tell(peer, Message("announce", tuple(said)))] if said else []
-
-    def retell(self, tx: TxId, now: float, chance: Chance) -> list[Effect]:
-        """Nobody confirmed it for long: it is told once more to whoever is not known to have it."""
-        if tx not in self.held or not self._may_be_told(tx):
-            return []
-        self._told.pop(tx, None)
-        return self.spread(tx, None, now, chance)
-
-    def forgive(self, tx: TxId) -> None:
-        """It was refused for a reason that may have gone: it may come again."""
-        self.refused.pop(tx, None)
-
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less. What was asked of it is asked of others."""
         self.peers.pop(peer, None)
-        for known in (*self._knows.values(), *self._told.values()):
-            known.discard(peer)
         effects: list[Effect] = []
         for kept in (self._knows, self._told):
             for those in kept.values():
@@ -185,10 +166,6 @@ class Relay:
         for kept in (self.held, self._knows, self._told, self._offers, self._asked, self._checking):
             kept.pop(tx, None)
 
-    def _told_all(self, txs: Iterable[TxId], peer: int) -> None:
-        for tx in txs:
-            self._tells(tx, (peer,))
-
     def _tells(self, tx: TxId, peers: Iterable[int]) -> list[int]:
         told = self._told.setdefault(tx, set())
         fresh = [peer for peer in peers if peer not in told]
@@ -209,10 +186,6 @@ class Relay:
 
     def _may_have(self, tx: TxId, peer: int) -> bool:
         """May it be given to this neighbour, who asked? A policy with secrets says no."""
-        return True
-
-    def _may_be_told(self, tx: TxId) -> bool:
-        """May it be told in public? A policy with secrets says no."""
         return True
 
     def _body(self, message: Message, peer: int, now: float, chance: Chance) -> list[Effect]:

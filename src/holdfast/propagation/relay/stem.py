@@ -80,9 +80,6 @@ class Dandelion(Trickle):
     def _may_have(self, tx: TxId, peer: int) -> bool:
         return tx not in self.quiet  # guard: stem-quiet
 
-    def _may_be_told(self, tx: TxId) -> bool:
-        return tx not in self.quiet
-
     def _aloud(self, tx: TxId, now: float, chance: Chance) -> list[Effect]:
         if tx not in self.quiet:
             return []
