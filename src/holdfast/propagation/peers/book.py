@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -77,6 +78,7 @@ class _Kept(msgspec.Struct, array_like=True):
     known: list[Known]
 
 
+@lru_cache(maxsize=10_000)
 def group_of(host: str, label: str = "") -> str:
     """The part of the network that a node is in: its label where it has one, else its /16 (IPv6: /32)."""
     if label:
