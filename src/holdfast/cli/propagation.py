@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast propagation``: how a transaction spreads, simulated; no server is needed."""
+"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..propagation import Summary
 
 
-@click.group("propagation", cls=InFiles, files=("propagation_analyse", "propagation_sweep"))
+@click.group("propagation", cls=InFiles, files=("propagation_nodes", "propagation_analyse", "propagation_sweep"))
 def command() -> None:
     """Simulate how a transaction spreads through a network, policy by policy, and analyse how it did in a real one."""
 

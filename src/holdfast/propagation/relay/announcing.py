@@ -63,6 +63,10 @@ class Trickle(Relay):
     def spread(self, tx: TxId, sender: int | None, now: float, chance: Chance) -> list[Effect]:
         return self.queue(tx, self.lacking(tx), now, chance)
 
+    def left(self, peer: int, now: float) -> list[Effect]:
+        self._queues.pop(peer, None)
+        return super().left(peer, now)
+
     def queue(self, tx: TxId, peers: Sequence[int], now: float, chance: Chance) -> list[Effect]:
         """To be announced to these when their timers say so."""
         effects: list[Effect] = []

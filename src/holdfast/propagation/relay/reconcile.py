@@ -65,6 +65,11 @@ class Reconcile(Trickle):
                 self._sets.setdefault(peer, {})[tx] = None
         return self.queue(tx, told, now, chance)
 
+    def left(self, peer: int, now: float) -> list[Effect]:
+        for kept in (self._sets, self._comparing, self._sketched):
+            kept.pop(peer, None)
+        return super().left(peer, now)
+
     def learned(self, tx: TxId, peer: int) -> None:
         super().learned(tx, peer)
         self._sets.get(peer, {}).pop(tx, None)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real nodes, a process each, over real sockets: beside the simulator, and under faults."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from holdfast.propagation.node.fleet import Fleet
+from holdfast.propagation.rehearsal import Scenario, compared, rehearsed, simulated
+from holdfast.propagation.sim.network import Latency
+from tests.faults.propagation_town import Town, ring, until
+
+pytest.importorskip("numpy")
+pytest.importorskip("cryptography")
+
+
+@pytest.mark.parametrize("policy", ["flood", "trickle"])
+def test_fifty_processes_and_the_simulator_tell_the_same(policy: str, tmp_path: Path) -> None:
+    """All five seeds, with the median of each figure: ``python -m tests.faults.propagation_beside``."""
+    # Links and timers are long beside what two busy cores put on top.
+    scenario = Scenario(policy=policy, pace=0.5, latency=Latency(0.3, 0.1), txs=12, every_s=0.5, seed=1)
+    found = compared(1, asyncio.run(rehearsed(scenario, tmp_path)), simulated(scenario))
+    assert found.real.reached == found.simulated.reached == 50
+    assert found.missed == 0
+    assert found.ks <= 0.15
+    assert 0.8 <= found.t50 <= 1.2
+    assert 0.8 <= found.t90 <= 1.2
+
+
+def test_what_honest_nodes_are_told_reaches_each_of_them_past_droppers_the_killed_and_the_stopped(
+        tmp_path: Path) -> None:
+    async def run() -> None:
+        town = Town(tmp_path, 16, drops=frozenset({3, 7, 11, 15, 2}))
+        async with Fleet() as fleet:
+            await town.build(fleet, ring(16, (1, 2, 5)))
+            town.nodes[6].signal(signal.SIGKILL)
+            town.nodes[9].signal(signal.SIGSTOP)
+            txs = [town.pay(sender) for sender in range(4)]
+            for place, tx in enumerate(txs):
+                assert await town.nodes[place * 4].submit(tx) == ""
+            wanted = frozenset(tx.id for tx in txs)
+            for index in set(range(16)) - {6, 9}:
+                await until(lambda index=index: _has(town, index, wanted), f"node {index} has all")
+            town.nodes[9].signal(signal.SIGCONT)
+            await until(lambda: _has(town, 9, wanted), "who was stopped has all, later")
+
+    asyncio.run(run())
+
+
+def test_after_a_partition_mempools_are_one_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        town = Town(tmp_path, 8)
+        halves = [(here + half, (here + 1) % 4 + half) for half in (0, 4) for here in range(4)]
+        async with Fleet() as fleet:
+            await town.build(fleet, halves)
+            left, right = [town.pay(0), town.pay(1)], [town.pay(2), town.pay(3)]
+            for tx in left:
+                await town.nodes[0].submit(tx)
+            for tx in right:
+                await town.nodes[5].submit(tx)
+            await until(lambda: _has(town, 2, frozenset(tx.id for tx in left)), "the left half has its own")
+            await until(lambda: _has(town, 7, frozenset(tx.id for tx in right)), "the right half has its own")
+            assert not await town.held(3) & frozenset(tx.id for tx in right)
+            await town.nodes[2].call([town.nodes[6].address])
+            everything = frozenset(tx.id for tx in left + right)
+            for index in range(8):
+                await until(lambda index=index: _is(town, index, everything), f"node {index} has both halves'")
+
+    asyncio.run(run())
+
+
+def test_of_a_double_spend_no_two_are_ever_in_one_chain_and_all_nodes_agree_which_one_is(tmp_path: Path) -> None:
+    async def run() -> None:
+        town = Town(tmp_path, 8, makers=3, every_s=0.6)
+        async with Fleet() as fleet:
+            await town.build(fleet, ring(8))
+            ones, others = [], []
+            for sender in range(4):
+                one, other = town.pay(sender, nonce=0, amount=1), town.pay(sender, nonce=0, amount=2)
+                ones.append(one.id.hex())
+                others.append(other.id.hex())
+                # At both ends of the network, one right after the other: each half takes its own first.
+                await asyncio.gather(town.nodes[0].submit(one), town.nodes[4].submit(other))
+            await until(lambda: _high(town, 4), "there are blocks")
+            await until(lambda: _agree(town, len(ones)), "all nodes have the same chain with one of each pair")
+        for chain in [town.confirmed(index) for index in range(8)]:
+            for one, other in zip(ones, others, strict=True):
+                assert not (one in chain and other in chain)
+
+    asyncio.run(run())
+
+
+def test_a_late_node_catches_up_over_its_links(tmp_path: Path) -> None:
+    async def run() -> None:
+        town = Town(tmp_path, 5, makers=1, every_s=0.15)
+        late = town.plans.pop()
+        async with Fleet() as fleet:
+            await town.build(fleet, ring(4, (1,)))
+            await town.nodes[2].submit(town.pay(0))
+            await until(lambda: _high(town, 20), "there is a chain")
+            newcomer = await fleet.start(late)
+            await newcomer.call([town.nodes[1].address])
+
+            async def caught_up() -> bool:
+                return (await newcomer.inspect()).height >= 20
+
+            await until(caught_up, "the newcomer has the chain")
+            town.nodes.append(newcomer)
+            await until(lambda: _agree(town, 1), "and knows what is confirmed")
+
+    asyncio.run(run())
+
+
+async def _has(town: Town, index: int, wanted: frozenset[bytes]) -> bool:
+    return wanted <= await town.held(index)
+
+
+async def _is(town: Town, index: int, wanted: frozenset[bytes]) -> bool:
+    return await town.held(index) == wanted
+
+
+async def _high(town: Town, height: int) -> bool:
+    return min([(await node.inspect()).height for node in town.nodes]) >= height
+
+
+async def _agree(town: Town, count: int) -> bool:
+    """As many are confirmed at each node, nothing waits, and the blocks are the same."""
+    if any([await town.held(index) for index in range(len(town.nodes))]):
+        return False
+    chains = [town.confirmed(index) for index in range(len(town.nodes))]
+    return len(chains[0]) >= count and all(chain == chains[0] for chain in chains)
