@@ -130,7 +130,10 @@ class Relay:
 
     def learned(self, tx: TxId, peer: int) -> None:
         """This neighbour has it."""
-        self._knows.setdefault(tx, set()).add(peer)
+        known = self._knows.get(tx)
+        if known is None:
+            known = self._knows[tx] = set()
+        known.add(peer)
 
     def drop(self, tx: TxId) -> None:
         """It is in a block, or too old: nothing is kept of it."""
