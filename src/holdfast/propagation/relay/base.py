@@ -136,7 +136,10 @@ class Relay:
 
     def learned(self, tx: TxId, peer: int) -> None:
         """This neighbour has it."""
-        self._knows.setdefault(tx, set()).add(peer)
+        known = self._knows.get(tx)
+        if known is None:
+            known = self._knows[tx] = set()
+        known.add(peer)
 
     def brought(self, tx: TxId) -> int | None:
         """Who brought what is being checked; None: our own user."""

@@ -15,6 +15,7 @@ several transactions, loss, adversaries, who was asked and did not answer) is fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..analyse import Spread
@@ -32,11 +33,23 @@ if TYPE_CHECKING:
 WAYS = 3
 
 
-def trickle(links: Links, origin: int, rng: np.random.Generator, *, size: int, timing: Timing | None = None,
-            latency: Latency | None = None, checked_s: float = 0.0, watch: Watch | None = None,
-            done: Callable[[int], None] = lambda _: None) -> Spread:
-    """How a transaction of ``size`` bytes spreads by trickle from one node. checked_s: what a check takes. watch: notes
-    who told whom. done: is told how many rounds there were."""
+@dataclass(frozen=True)
+class Ways:
+    """What one transaction's way depends on. source, target, length: of each link in both directions, those that were
+    opened first. forth, back: by link, how long its opener and its accepter wait before they tell the other. delay: one
+    way over it."""
+
+    source: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int64]
+    length: npt.NDArray[np.float64]
+    forth: npt.NDArray[np.float64]
+    back: npt.NDArray[np.float64]
+    delay: npt.NDArray[np.float64]
+
+
+def drawn(links: Links, rng: np.random.Generator, *, timing: Timing | None = None, latency: Latency | None = None,
+          checked_s: float = 0.0) -> Ways:
+    """Trickle's timers and the links' delays."""
     np = numpy()
     timing, latency = timing or Timing(), latency or Latency()
     count = len(links.opener)
@@ -47,13 +60,22 @@ def trickle(links: Links, origin: int, rng: np.random.Generator, *, size: int, t
     back = shared[links.accepter]
     source = np.concatenate([links.opener, links.accepter])
     target = np.concatenate([links.accepter, links.opener])
-    timer = np.concatenate([forth, back])
     wait = np.concatenate([np.full(count, timing.fetch_wait_s(outbound=False)),
                            np.full(count, timing.fetch_wait_s(outbound=True))])
-    length = timer + wait + np.concatenate([delay, delay]) * WAYS + checked_s
-    arrived, before = shortest(source, target, length, nodes=links.nodes, origin=origin, done=done)
+    length = np.concatenate([forth, back]) + wait + np.concatenate([delay, delay]) * WAYS + checked_s
+    return Ways(source, target, length, forth, back, delay)
+
+
+def trickle(links: Links, origin: int, rng: np.random.Generator, *, size: int, timing: Timing | None = None,
+            latency: Latency | None = None, checked_s: float = 0.0, watch: Watch | None = None,
+            done: Callable[[int], None] = lambda _: None) -> Spread:
+    """How a transaction of ``size`` bytes spreads by trickle from one node. checked_s: what a check takes. watch: notes
+    who told whom. done: is told how many rounds there were."""
+    np = numpy()
+    ways = drawn(links, rng, timing=timing, latency=latency, checked_s=checked_s)
+    arrived, before = shortest(ways.source, ways.target, ways.length, nodes=links.nodes, origin=origin, done=done)
     hops = hops_of(before, origin, arrived)
-    senders, receivers = _announced(links, arrived + checked_s, forth, back, delay)
+    senders, receivers = _announced(links, arrived + checked_s, ways)
     told = np.bincount(senders, minlength=links.nodes)
     if watch is not None:
         _noted(watch, zip(senders.tolist(), receivers.tolist(), strict=True), before.tolist(), size)
@@ -109,16 +131,15 @@ def hops_of(before: npt.NDArray[np.int64], origin: int, arrived: npt.NDArray[np.
     return hops  # type: ignore[no-any-return]
 
 
-def _announced(links: Links, ready: npt.NDArray[np.float64], forth: npt.NDArray[np.float64],
-               back: npt.NDArray[np.float64], delay: npt.NDArray[np.float64]
+def _announced(links: Links, ready: npt.NDArray[np.float64], ways: Ways
                ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Who announced to whom: over each link one, or both where two announcements crossed."""
     np = numpy()
-    there = ready[links.opener] + forth
-    here = ready[links.accepter] + back
+    there = ready[links.opener] + ways.forth
+    here = ready[links.accepter] + ways.back
     with np.errstate(invalid="ignore"):
-        by_opener = np.isfinite(there) & ~(here + delay <= there)
-        by_accepter = np.isfinite(here) & ~(there + delay <= here)
+        by_opener = np.isfinite(there) & ~(here + ways.delay <= there)
+        by_accepter = np.isfinite(here) & ~(there + ways.delay <= here)
     return (np.concatenate([links.opener[by_opener], links.accepter[by_accepter]]),
             np.concatenate([links.accepter[by_opener], links.opener[by_accepter]]))
 
