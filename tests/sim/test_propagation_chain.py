@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that keep a chain, in a simulated network: what holds in spite of faults and attacks, and forks by the formula."""
+"""Nodes that keep a chain, in a simulated network: what holds in spite of faults and attacks; forks by the formula."""
 
 from __future__ import annotations
 
