@@ -40,7 +40,9 @@ def network(nodes=40, seed=1, conditions=NETWORK, **more):
 
 def agreed(outcome):
     """All honest nodes have one chain and one mempool, and no chain has a double spend."""
-    return (outcome.heads, outcome.pools, outcome.both_confirmed, outcome.reached) == (1, 1, 0, 1.0)
+    same = (outcome.heads, outcome.pools, outcome.both_confirmed, outcome.reached) == (1, 1, 0, 1.0)
+    assert outcome.agreed == same
+    return same
 
 
 # -- what holds in spite of faults ----------------------------------------------------------------------------------

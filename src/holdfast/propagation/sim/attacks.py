@@ -17,8 +17,10 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from ..chain import Block, sealed, unsealed
@@ -62,6 +64,12 @@ class Outcome:
     undone: int
     both_confirmed: int
     blamed: dict[str, int]
+
+    @property
+    def agreed(self) -> bool:
+        """Were all the honest reached by everything, and do they have one chain, with no double spend, and one
+        mempool?"""
+        return (self.heads, self.pools, self.both_confirmed, self.reached) == (1, 1, 0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ def spammed(nodes: int = 60, seed: int = 1, *, share: float = 0.1, degree: int =
             run.world.nodes[here].door = Guarded()
     for here in spammers:
         _spam(run, here, spammers, until_s=payments * EVERY_S, spam_s=spam_s, chance=chance)
-    return _ran("spam" if doors else "spam, no doors", run, honest, seed, payments)
+    return _ran("spam" if doors else "spam-no-doors", run, honest, seed, payments)
 
 
 def parted(nodes: int = 60, seed: int = 1, *, degree: int = 8, payments: int = 20, apart_s: float = 120.0,
@@ -211,6 +219,12 @@ def deceived(seed: int = 1, *, nodes: int = 40, honest_links: int = 0, blocks: i
         world.mend(*late)
     world.run(world.now + 120.0)
     return Deceived(seed, honest_links, deepest, run.nodes[victim].tree.depth(shown.id) == 0)
+
+
+#: By name; each takes the number of nodes and a seed.
+SCENARIOS: Final[Mapping[str, Callable[[int, int], Outcome]]] = MappingProxyType({
+    "droppers": dropped, "churn": churned, "spam": spammed, "spam-no-doors": partial(spammed, doors=False),
+    "partition": parted})
 
 
 # -- what the scenarios share ---------------------------------------------------------------------------------------
