@@ -42,7 +42,7 @@ def test_help_names_the_scenarios_there_are():
 def test_attacks_says_who_was_reached_and_whether_all_agree(holdfast):
     found = answer(holdfast("propagation", "attacks", "--nodes", "30", "--seed", "2", "--json"))
     assert list(found) == ["scenarios", "eclipses", "deceived"]
-    assert [list(one) for one in found["scenarios"]] == [OUTCOME] * 5
+    assert [list(one) for one in found["scenarios"]] == [OUTCOME] * 6
     assert [one["scenario"] for one in found["scenarios"]] == list(SCENARIOS)
     assert all((one["reached"], one["heads"], one["both_confirmed"]) == (1.0, 1, 0) for one in found["scenarios"])
     assert {(one["links"], one["share"]) for one in found["eclipses"]} == {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..propagation.sim.attacks import Outcome
 
 #: What ``attacks.SCENARIOS`` has, without opening the room for --help.
-SCENARIOS: Final = ("droppers", "churn", "spam", "spam-no-doors", "partition")
+SCENARIOS: Final = ("droppers", "withholders", "churn", "spam", "spam-no-doors", "partition")
 
 _seed = click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
                      help="the same seed gives the same numbers")
@@ -53,8 +53,9 @@ def forks(*, nodes: int, blocks: int, seed: int, as_json: bool) -> None:
 def attacks(*, scenarios: Sequence[str], nodes: int, seed: int, as_json: bool) -> int:
     """Hurt a network that keeps a chain, and say who was reached and whether all agree in the end.
 
-    Droppers, nodes that come and go, spam with and without doors, a partition with double spends in both halves, and
-    eclipses by the attackers' share. Exit code 1: an honest node was not reached, or they do not agree.
+    Droppers, nodes that promise and do not give, nodes that come and go, spam with and without doors, a partition with
+    double spends in both halves, and eclipses by the attackers' share. Exit code 1: an honest node was not reached, or
+    they do not agree.
     """
     from ..propagation.sim.attacks import SCENARIOS as RUN
     from ..propagation.sim.attacks import Deceived, Eclipse, deceived, eclipsed
