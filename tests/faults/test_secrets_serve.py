@@ -274,6 +274,6 @@ def test_a_standby_whose_primary_was_put_back_to_an_older_state_keeps_the_newer(
         pin.unlink()  # whoever can put back the vault can put back this as well; the standby knows better
     town.start("primary")
     log = town.folder("standby") / "log"
-    wait_until(lambda: b"an older copy was put back there" in log.read_bytes(), 15, "the standby says so")
+    wait_until(lambda: b"an older copy was put back there" in log.read_bytes(), 60, "the standby says so")
     with town.client("standby") as client:
         assert client.get("a").value.reveal() == PLANTED + b"2"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed."""
+"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed. Nodes are in
+``propagation_nodes``, blocks and attacks in ``propagation_chain``, what is done with records of runs in
+``propagation_analyse`` and ``propagation_sweep``."""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from ..propagation import Summary
 
 
-@click.group("propagation", cls=InFiles, files=("propagation_nodes", "propagation_analyse", "propagation_sweep"))
+@click.group("propagation", cls=InFiles, files=("propagation_nodes", "propagation_chain", "propagation_analyse",
+                                                 "propagation_sweep"))
 def command() -> None:
     """Simulate how a transaction spreads through a network, policy by policy, and analyse how it did in a real one."""
 
