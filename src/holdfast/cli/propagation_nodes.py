@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: What ``relay.named`` knows and ``peers`` can do, without opening the room for --help.
 POLICIES: Final = ("flood", "announce", "sqrt", "trickle", "mesh", "mesh-idontwant", "reconcile", "dandelion")
 STRATEGIES: Final = ("uniform", "latency", "diversity", "score")
+#: How often the simulator runs a scenario beside which one real run is put: its own chance then plays no part.
+TURNS: Final = 10
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -258,7 +260,7 @@ def _network(scenario: Scenario, journals: Path | None, *, beside: bool, as_json
     summary = summarise(spreads, scenario.seed)
     found: dict[str, Any] = asdict(summary)
     if beside:
-        found |= {"beside": asdict(compared(scenario.seed, spreads, simulated(scenario)))}
+        found |= {"beside": asdict(compared(scenario.seed, spreads, simulated(scenario, TURNS)))}
     if as_json:
         print_json(found)
     else:
