@@ -24,7 +24,7 @@ import msgspec
 from ..._base.chance import Chance
 from ..mempool import Accepted, Account, Mempool, Rules, Transaction
 from ..relay.base import Relay
-from ..relay.words import Checked, Effect, Event, Heard, Made, Message, Peer, TxId, Wake, Woke
+from ..relay.words import Blame, Checked, Effect, Event, Heard, Made, Message, Peer, TxId, Wake, Woke
 from .block import Block, Header
 from .ledger import fitting
 from .orphans import OrphanLimits
@@ -35,6 +35,8 @@ from .words import BLOCK_KINDS
 
 #: How often what is too old is looked for.
 TICK_S: Final = 30.0
+#: What a neighbour should have refused itself, had it looked.
+BLAMED: Final = frozenset({"signature", "malformed", "fee"})
 #: Ids of transactions that came before what they stand on: of so many senders, and so many of each.
 EARLY_MAX: Final = 2000
 EARLY_PER_SENDER: Final = 25
@@ -66,6 +68,7 @@ class FullNode:
         self.why = ""
         self._look, self._watch = look, watch
         self._soft: set[TxId] = set()
+        self._blames: dict[TxId, Blame] = {}
         self._early: dict[bytes, dict[int, tuple[TxId, int]]] = {}
 
     @classmethod
@@ -131,16 +134,17 @@ class FullNode:
         if isinstance(answer, Accepted):
             return True
         self._refused(answer.reason)
+        if answer.reason in BLAMED and brought is not None:
+            self._blames[what] = Blame(brought, answer.reason)
         if not answer.for_good:
             self._soft.add(what)
             if answer.reason == "nonce" and brought is not None:
                 self._too_early(tx, what, brought)
         return False
 
-    def joined(self, peer: Peer, now: float) -> list[Effect]:
+    def joined(self, peer: Peer) -> list[Effect]:
         """A neighbour more: it is told where our chain ends and what waits."""
-        self.relay.joined(peer)
-        return [*self.blocks.joined(peer), *self.relay.greet(peer.id)]
+        return [*self.blocks.joined(peer), *self.relay.joined(peer)]
 
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less."""
@@ -170,7 +174,9 @@ class FullNode:
         if not event.good:
             soft = event.tx in self._soft
             self._soft.discard(event.tx)
-            return self.relay.handle(msgspec.structs.replace(event, for_good=not soft), now, chance)
+            blame = self._blames.pop(event.tx, None)
+            effects = self.relay.handle(msgspec.structs.replace(event, for_good=not soft), now, chance)
+            return effects if blame is None else [*effects, blame]
         effects = self.relay.handle(event, now, chance)
         tx = self.pool.get(event.tx) if isinstance(event.tx, bytes) else None
         if tx is None:  # it gave way while the verdict was on its way

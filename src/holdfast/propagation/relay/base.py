@@ -89,9 +89,10 @@ class Relay:
             return self._fetch(event.key[1], now)  # type: ignore[arg-type]
         return self.woke(event.key, now, chance)
 
-    def joined(self, peer: Peer) -> None:
-        """A neighbour more."""
+    def joined(self, peer: Peer) -> list[Effect]:
+        """A neighbour more. It hears of what is here."""
         self.peers[peer.id] = peer
+        return self.greet(peer.id)
 
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less. What was asked of it is asked of others."""

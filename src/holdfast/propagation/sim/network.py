@@ -38,22 +38,27 @@ class Conditions:
 
     uplink_bytes_s: what a node can send a second; bodies queue for it, short messages overtake them. 0: without bound.
     checked_s, checked_spread_s: what the check of a body takes at each node, log-normal; its mean and standard
-    deviation. loss: the part of packets that are lost and repeated later. droppers: the part of nodes that take
-    everything and pass nothing on. slow: the part of nodes whose links are ``slower`` times as slow. gone: the part of
-    nodes that are not there.
+    deviation. one_core: checks of a node wait for each other. loss: the part of packets that are lost and repeated
+    later. droppers: the part of nodes that take everything and pass nothing on. slow: the part of nodes whose links are
+    ``slower`` times as slow. gone: the part of nodes that are not there. churn: the part of nodes that leave and come
+    back while it runs; they stay for ``stays_s`` and are away for ``away_s`` on average, times without memory.
     """
 
     latency: Latency = field(default_factory=Latency)
     uplink_bytes_s: float = 0.0
     checked_s: float = 0.0
     checked_spread_s: float = 0.0
+    one_core: bool = False
     loss: float = 0.0
     droppers: float = 0.0
     slow: float = 0.0
     slower: float = 10.0
     gone: float = 0.0
+    churn: float = 0.0
+    stays_s: float = 60.0
+    away_s: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("loss", "droppers", "slow", "gone"):
+        for name in ("loss", "droppers", "slow", "gone", "churn"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigurationError(f"{name} is a part of all, from 0 to less than 1, not {getattr(self, name)}")

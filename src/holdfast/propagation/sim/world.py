@@ -4,6 +4,7 @@
 ::
 
     heap (time, turn, node, event) ─▶ relay.handle(event, now, chance) ─▶ effects ─▶ heap
+                                 or an act: a link is cut, a node leaves, somebody makes something
 
 All randomness comes from one seed, and equal times keep the order in which they were made, so a run is the same each
 time.
@@ -17,18 +18,61 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+from ..._base.chance import Chance
 from ...errors import ConfigurationError
 from ..analyse import Spread
-from ..relay.base import Relay
-from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Peer, Tell, TxId, Wake, Woke
+from ..relay.draws import exponential
+from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Tell, TxId, Wake, Woke
 from ..topology import Links, numpy
 from ..wire import weigh
 from .network import Conditions
 
+
+class Talks(Protocol):
+    """What a node decides with: a ``Relay``, or a node that keeps a chain besides."""
+
+    @property
+    def peers(self) -> dict[int, Peer]:
+        """The neighbours."""
+        ...
+
+    def begin(self, now: float, chance: Chance) -> list[Effect]:
+        """The node starts."""
+        ...
+
+    def handle(self, event: Event, now: float, chance: Chance) -> list[Effect]:
+        """What happened; what is to be done about it."""
+        ...
+
+    def joined(self, peer: Peer) -> list[Effect]:
+        """A neighbour more."""
+        ...
+
+    def left(self, peer: int, now: float) -> list[Effect]:
+        """A neighbour less."""
+        ...
+
+    def still(self, peer: int, message: Message) -> bool:
+        """Is there still any use in sending this?"""
+        ...
+
+
+class Door(Protocol):
+    """What a node lets in, and whom it turns away: its defences, if it has any."""
+
+    def takes(self, peer: int, size: int, now: float) -> bool:
+        """May a message of so many bytes come in?"""
+        ...
+
+    def blamed(self, peer: int, why: str, now: float) -> float:
+        """This neighbour is blamed. For how long is it turned away? 0: it is not."""
+        ...
+
+
 #: What makes a node's relay, by its neighbours.
-Policy: TypeAlias = Callable[[Sequence[Peer]], Relay]
+Policy: TypeAlias = Callable[[Sequence[Peer]], Talks]
 #: Does this node find this transaction good, now? A ``Mempool`` may answer.
 Judge: TypeAlias = Callable[[int, TxId, float], bool]
 #: TCP repeats what is lost, so loss is delay: this long the first time, twice as long each further time.
@@ -44,6 +88,12 @@ class _Free:
 
 
 _FREE = _Free()
+#: Bodies, which may go more than one way to a node.
+_BODIES: Final = frozenset({"body", "stem", "block", "compact"})
+#: What waits for the uplink; all else is short and overtakes it.
+_QUEUED: Final = frozenset({"body", "block", "parts"})
+#: What a dropper keeps to itself.
+_DROPPED: Final = frozenset({"body", "stem", "announce", "sketch", "headers", "compact", "parts", "block", "absent"})
 
 
 @dataclass
@@ -59,12 +109,16 @@ class _Heard:
 
 @dataclass
 class Node:
-    """One node: its relay, how long its links are, what it waits to send, what it sent."""
+    """One node: its relay, how long its links are, what it waits to send, what it sent. free_s: when its core has
+    checked what it has to."""
 
-    relay: Relay
+    relay: Talks
     ways_s: dict[int, float]
     works: bool = True
     drops: bool = False
+    away: bool = False
+    door: Door | None = None
+    free_s: float = 0.0
     queue: deque[Tell] = field(default_factory=deque)
     busy: bool = False
     sent_bytes: int = 0
@@ -91,7 +145,13 @@ class World:
         self.over_links: Counter[tuple[int, int]] = Counter()
         #: How often a node was blamed by a neighbour, and for what.
         self.blamed: Counter[tuple[int, str]] = Counter()
-        self._heap: list[tuple[float, int, int, Event | _Free]] = []
+        self._heap: list[tuple[float, int, int, Event | _Free | Callable[[], None]]] = []
+        #: Links: (who opened it, to whom) → one way, in seconds.
+        self._lines: dict[tuple[int, int], float] = {}
+        self._down: set[tuple[int, int]] = set()
+        self._cut: set[tuple[int, int]] = set()
+        self._side: Sequence[int] | None = None
+        self._turned: dict[tuple[int, int], float] = {}
         self._turn = 0
         self._seen: dict[TxId, _Heard] = {}
         self._met = 0
@@ -101,6 +161,7 @@ class World:
         for index, node in enumerate(self.nodes):
             if node.works:
                 self._do(index, node.relay.begin(0.0, self.chance))
+        self._churn(seed)
         self.run(warm_s)
 
     def make(self, tx: TxId, size: int, at: int) -> None:
@@ -126,13 +187,63 @@ class World:
                 node.busy = False
                 self._send_next(index, node)
                 continue
+            if callable(event):
+                event()
+                continue
             before = self._met
-            if isinstance(event, Heard) and event.message.kind in {"body", "stem"}:
-                self._body(index, event)
+            if isinstance(event, Heard):
+                if node.door is not None and not node.door.takes(event.peer, weigh(event.message), self.now):
+                    continue
+                if event.message.kind in _BODIES:
+                    self._body(index, event)
             self._do(index, node.relay.handle(event, self.now, self.chance))
             if linger_s is not None and self._met != before and not self._missing:
                 ends = min(until_s, self.now + linger_s)
         self.now = ends if math.isfinite(ends) else self.now
+
+    def at(self, when_s: float, act: Callable[[], None]) -> None:
+        """Something is done then, from outside."""
+        self._push(when_s, 0, act)
+
+    def say(self, index: int, peer: int, message: Message) -> None:
+        """A node says something that its relay does not know of: attackers do."""
+        if peer in self.nodes[index].ways_s:
+            self._send(index, self.nodes[index], Tell(peer, message), self.now)
+
+    def part(self, sides: Sequence[int] | None) -> None:
+        """The network falls apart: links hold between nodes that have the same number. None: it is whole again."""
+        self._side = sides
+        for line in self._lines:
+            self._hold(line)
+
+    def cut(self, opener: int, accepter: int) -> None:
+        """One link is down until it is mended."""
+        self._cut.add((opener, accepter))
+        self._hold((opener, accepter))
+
+    def mend(self, opener: int, accepter: int) -> None:
+        """It may hold again."""
+        self._cut.discard((opener, accepter))
+        self._hold((opener, accepter))
+
+    def leave(self, index: int) -> None:
+        """A node is unplugged: its links end, its clock goes on."""
+        self._plug(index, away=True)
+
+    def come_back(self, index: int) -> None:
+        """It is plugged in again."""
+        self._plug(index, away=False)
+
+    def apart(self, index: int) -> bool:
+        """Is it there and unplugged?"""
+        return self.nodes[index].away
+
+    def spread(self, tx: TxId) -> Spread:
+        """What became of this transaction, or block. Bytes are of everything there was."""
+        seen = self._seen[tx]
+        return Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates,
+                      [node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages),
+                      seen.first_peer)
 
     def spreads(self) -> list[Spread]:
         """What became of each transaction. Bytes and messages are of all together, in equal parts."""
@@ -166,9 +277,66 @@ class World:
             peers[a].append(Peer(b, outbound=True))
             peers[b].append(Peer(a, outbound=False))
             ways[a][b] = ways[b][a] = delay * (said.slower if slow[a] or slow[b] else 1.0)
+            self._lines[a, b] = ways[a][b]
         return [Node(policy(peers[index]), ways[index], not gone[index], drops[index]) for index in range(links.nodes)]
 
-    def _push(self, when: float, index: int, event: Event | _Free) -> None:
+    def _churn(self, seed: int) -> None:
+        """Some nodes come and go."""
+        said = self.conditions
+        if not said.churn:
+            return
+        drawn = random.Random(f"churn {seed}")
+
+        def turn(index: int) -> None:
+            self._plug(index, away=not self.nodes[index].away)
+            mean = said.away_s if self.nodes[index].away else said.stays_s
+            self.at(self.now + exponential(mean, drawn), lambda: turn(index))
+
+        for index, node in enumerate(self.nodes):
+            if node.works and drawn.random() < said.churn:
+                self.at(exponential(said.stays_s, drawn), lambda index=index: turn(index))  # type: ignore[misc]
+
+    def _plug(self, index: int, *, away: bool) -> None:
+        self.nodes[index].away = away
+        for line in self._lines:
+            if index in line:
+                self._hold(line)
+
+    def _hold(self, line: tuple[int, int]) -> None:
+        """A link is up or down, as it should be now."""
+        a, b = line
+        down = line in self._cut or self.nodes[a].away or self.nodes[b].away \
+            or (self._side is not None and self._side[a] != self._side[b]) \
+            or max(self._turned.get((a, b), 0.0), self._turned.get((b, a), 0.0)) > self.now
+        if down == (line in self._down):
+            return
+        for here, there in ((a, b), (b, a)):
+            node = self.nodes[here]
+            if down:
+                del node.ways_s[there]
+                self._do(here, node.relay.left(there, self.now))
+            else:
+                node.ways_s[there] = self._lines[line]
+        if down:
+            self._down.add(line)
+            return
+        self._down.discard(line)
+        for here, peer in ((a, Peer(b, outbound=True)), (b, Peer(a, outbound=False))):
+            self._do(here, self.nodes[here].relay.joined(peer))
+
+    def _blame(self, index: int, peer: int, why: str) -> None:
+        self.blamed[peer, why] += 1
+        door = self.nodes[index].door
+        length = door.blamed(peer, why, self.now) if door is not None else 0.0
+        if length <= 0:
+            return
+        self._turned[index, peer] = self.now + length
+        line = (index, peer) if (index, peer) in self._lines else (peer, index)
+        if line in self._lines:
+            self._hold(line)
+            self.at(self.now + length, lambda: self._hold(line))
+
+    def _push(self, when: float, index: int, event: Event | _Free | Callable[[], None]) -> None:
         self._turn += 1
         heapq.heappush(self._heap, (when, self._turn, index, event))
 
@@ -180,16 +348,16 @@ class World:
             elif isinstance(effect, Check):
                 self._arrived(index, effect.tx)
                 good = self._judge(index, effect.tx, self.now)
-                self._push(self.now + self._check_s(), index, Checked(effect.tx, good))
+                self._push(self._checked_at(node), index, Checked(effect.tx, good))
             elif isinstance(effect, Wake):
                 self._push(effect.at_s, index, Woke(effect.key))
             else:
-                self.blamed[effect.peer, effect.why] += 1
+                self._blame(index, effect.peer, effect.why)
 
     def _tell(self, index: int, node: Node, tell: Tell) -> None:
-        if node.drops and tell.message.kind in {"body", "stem", "announce", "sketch"}:
+        if (node.drops and tell.message.kind in _DROPPED) or tell.peer not in node.ways_s:
             return
-        if self.conditions.uplink_bytes_s and tell.message.kind == "body":
+        if self.conditions.uplink_bytes_s and tell.message.kind in _QUEUED:
             node.queue.append(tell)
             self._send_next(index, node)
         else:
@@ -211,7 +379,7 @@ class World:
         node.sent_bytes += size
         self.by_kind[kind] += size
         self.messages[kind] += len(tell.message.txs) if kind == "announce" else 1
-        if kind == "body":
+        if kind in _QUEUED:
             self.over_links[index, tell.peer] += 1
         delay, repeat = node.ways_s[tell.peer], REPEAT_S
         while self.conditions.loss and self.chance.random() < self.conditions.loss:
@@ -219,20 +387,28 @@ class World:
         self._push(when + delay, tell.peer, Heard(index, tell.message))
 
     def _body(self, index: int, event: Heard) -> None:
-        seen = self._seen[event.message.txs[0]]
+        seen = self._seen.get(event.message.txs[0])
+        if seen is None:
+            return
         if math.isfinite(seen.arrived_s[index]):
             seen.duplicates[index] += 1
         else:
             seen.first_peer[index], seen.hops[index] = event.peer, event.message.hops
 
     def _arrived(self, index: int, tx: TxId) -> None:
-        seen = self._seen[tx]
-        if math.isfinite(seen.arrived_s[index]):
+        seen = self._seen.get(tx)
+        if seen is None or math.isfinite(seen.arrived_s[index]):
             return
         seen.arrived_s[index] = self.now
         seen.hops[index] = max(seen.hops[index], 0)
         self._missing -= 1
         self._met += 1
+
+    def _checked_at(self, node: Node) -> float:
+        """When a check that begins now ends: behind the others, where a node has one core for them."""
+        begins = max(self.now, node.free_s) if self.conditions.one_core else self.now
+        node.free_s = begins + self._check_s()
+        return node.free_s
 
     def _check_s(self) -> float:
         mean, spread = self.conditions.checked_s, self.conditions.checked_spread_s
