@@ -34,8 +34,6 @@ from ..relay.words import Blame, Check, Checked, Effect, Event, Heard, Made, Mes
 NAMED_MAX: Final = 10_000
 #: How long that is remembered.
 NAMED_S: Final = 600.0
-#: Why a transaction can never be good, so that whoever brought it should have known.
-LIES: Final = frozenset({"signature", "malformed"})
 
 #: Makes a relay by its neighbours.
 Policy = Callable[[Sequence[Peer]], Relay]
@@ -92,8 +90,8 @@ class Carrier:
                  seal: Callable[[Header], bool], verify: Callable[[Transaction], bool], rules: Rules | None = None,
                  making: Making | None = None) -> None:
         self.counted: Counter[str] = Counter()
-        #: Seconds from the first word of a transaction until it was here, and from the making of a block, by its maker's
-        #: clock: since somebody took these.
+        #: Seconds from the first word of a transaction until it was here, and from the making of a block, by its
+        #: maker's clock: since somebody took these.
         self.fetch_s: list[float] = []
         self.block_s: list[float] = []
         #: When the chain moved last.
@@ -125,7 +123,7 @@ class Carrier:
 
     def joined(self, peer: Peer, now: float) -> None:
         """A neighbour more: it hears of what it may lack."""
-        self._do(self.full.joined(peer, now), now)
+        self._do(self.full.joined(peer), now)
 
     def left(self, peer: int, now: float) -> None:
         """A neighbour less."""
@@ -247,8 +245,6 @@ class Carrier:
         self._hands.note(journal.Refused, {
             "id": what.hex() if isinstance(what, bytes) else str(what), "why": why.removeprefix("block "),
             "peer": "" if peer is None else self._hands.name_of(peer), "what": "block" if block else "tx"})
-        if peer is not None and why in LIES:
-            self._hands.blamed(peer, why)
 
     def _moved(self, moved: Moved, now: float) -> None:
         """The chain has another head."""
