@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import json_option, print_fields, print_json, print_table, progress
-from .propagation_nodes import run
+from .propagation_nodes import pay, run
 
 if TYPE_CHECKING:
     from ..propagation import Summary
@@ -28,6 +28,7 @@ def command() -> None:
 
 
 command.add_command(run)
+command.add_command(pay)
 
 
 @command.command("simulate")
