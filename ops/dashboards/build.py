@@ -19,6 +19,7 @@ import gossip
 import ids
 import logs
 import once
+import propagation
 import secrets_board
 import streams
 import traces
@@ -48,6 +49,9 @@ BOARDS = {
                              traces.ROWS),
     "holdfast-gossip": Board("Holdfast gossip", "Members of a gossip cluster: who is there, keys, signatures, peers.",
                              gossip.ROWS),
+    "holdfast-propagation": Board("Holdfast propagation",
+                                  "Nodes that pass on transactions and blocks: neighbours, mempool, chain.",
+                                  propagation.ROWS),
     "holdfast-secrets": Board("Holdfast secrets", "Stores of secrets: who asks, rotations, shares on nodes.",
                               secrets_board.ROWS),
 }

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.propagation.node.fleet import Fleet
-from holdfast.propagation.rehearsal import Scenario, compared, rehearsed, simulated
-from holdfast.propagation.sim.network import Latency
+from tests.faults.propagation_beside import beside
 from tests.faults.propagation_town import Town, ring, until
 
 pytest.importorskip("numpy")
@@ -21,9 +20,7 @@ pytest.importorskip("cryptography")
 @pytest.mark.parametrize("policy", ["flood", "trickle"])
 def test_fifty_processes_and_the_simulator_tell_the_same(policy: str, tmp_path: Path) -> None:
     """All five seeds, with the median of each figure: ``python -m tests.faults.propagation_beside``."""
-    # Links and timers are long beside what two busy cores put on top.
-    scenario = Scenario(policy=policy, pace=0.5, latency=Latency(0.3, 0.1), txs=12, every_s=0.5, seed=1)
-    found = compared(1, asyncio.run(rehearsed(scenario, tmp_path)), simulated(scenario))
+    found = beside(policy, 1, tmp_path)
     assert found.real.reached == found.simulated.reached == 50
     assert found.missed == 0
     assert found.ks <= 0.15

@@ -17,6 +17,7 @@ from .events_gossip import *  # noqa: F403 - events as those below, in a file of
 from .events_ids import *  # noqa: F403 - the same
 from .events_letters import *  # noqa: F403 - the same
 from .events_logs import *  # noqa: F403 - the same
+from .events_propagation import *  # noqa: F403 - the same
 from .events_secrets import *  # noqa: F403 - the same
 from .events_traces import *  # noqa: F403 - the same
 

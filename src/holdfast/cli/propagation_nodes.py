@@ -26,6 +26,7 @@ from .._base.typed import from_json
 from ..errors import ConfigurationError, MissingExtra
 from .gossip_identity import unlock_of, unlock_option
 from .output import json_option, one_line, print_fields, print_json, progress, say
+from .output import show as show_line
 from .params import ADDRESS, DURATION
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 #: What ``relay.named`` knows and ``peers`` can do, without opening the room for --help.
 POLICIES: Final = ("flood", "announce", "sqrt", "trickle", "mesh", "mesh-idontwant", "reconcile", "dandelion")
 STRATEGIES: Final = ("uniform", "latency", "diversity", "score")
+#: How often the simulator runs a scenario beside which one real run is put: its own chance then plays no part.
+TURNS: Final = 10
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -51,6 +54,10 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 @click.option("--network", default="main", show_default=True, help="nodes of another one are not spoken to")
 @click.option("--ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
               help="what each sender has at the beginning: JSON, a public key in hexadecimal and a number each")
+@click.option("--maker", "makers", multiple=True, metavar="HEX",
+              help="public key of somebody who may make blocks; the same ones for all nodes of a network")
+@click.option("--make-blocks-every", "make_every_s", type=DURATION, default="0s", metavar="DURATION",
+              help="make one so often, on average; this node is one of the makers")
 @click.option("--label", default="", help="which part of the world it is in, so that others choose by it")
 @click.option("--outbound", type=click.IntRange(0, 500), default=8, show_default=True,
               help="links that it opens by itself, besides --peer")
@@ -99,10 +106,50 @@ def run(*, nodes: int | None, listen: Address | None, journals: Path | None, bes
             raise click.UsageError("--journals and --beside go with --nodes; one node has --journal")
         asked = {name: wanted[name] for name in _Wanted.__annotations__ if name != "listen"}
         return asyncio.run(_one(_Wanted(listen or ("127.0.0.1", 0), **asked)))
-    for name in ("peers", "identity", "seal", "book", "journal", "metrics", "ledger"):
+    for name in ("peers", "identity", "seal", "book", "journal", "metrics", "ledger", "makers"):
         if wanted[name]:
             raise click.UsageError(f"--{name.rstrip('s')} goes with --listen, not with --nodes")
     return _network(_scenario(nodes, wanted), journals, beside=beside, as_json=as_json)
+
+
+@click.command("pay")
+@click.option("--identity", type=click.Path(dir_okay=False, path_type=Path), required=True, metavar="FILE",
+              help="who pays, made where it is missing, see `holdfast gossip identity`")
+@unlock_option
+@click.option("--show", is_flag=True, help="only print the public key, which ledgers and --maker name")
+@click.option("--to", metavar="HEX", help="whom: a public key")
+@click.option("--amount", type=click.IntRange(0), default=0, show_default=True, help="how much")
+@click.option("--fee", type=click.IntRange(0), default=1000, show_default=True,
+              help="for whoever puts it into a block; a transaction has some 150 bytes, and each is worth 1 or more")
+@click.option("--nonce", type=click.IntRange(0), default=0, show_default=True,
+              help="how many transactions this payer has made before")
+@click.option("--network", default="main", show_default=True, help="in which it is to count")
+@click.option("--node", type=ADDRESS, metavar="HOST:PORT", help="where a node of this machine serves its --metrics")
+@json_option
+def pay(*, identity: Path, seal: Path | None, show: bool, to: str | None, node: Address | None, network: str,
+        as_json: bool, **numbers: int) -> int:
+    """Sign a transaction and hand it to a node of this machine. Exit code 1: the node refused it, and says why."""
+    from ..gossip.signing.algorithms import Algorithm, PrivateKey
+    from ..gossip.trust.identity import KEY
+    from ..propagation.node import money
+    from .gossip_ask import ask
+
+    payer = _identity(identity, seal)
+    if show:
+        if as_json:
+            print_json({"key": payer.signing.hex()})
+        else:
+            show_line(payer.signing.hex())
+        return 0
+    if to is None or node is None:
+        raise click.UsageError("give --to and --node, or --show")
+    tx = money.pay(PrivateKey(Algorithm.ED25519, payer.reveal()[:KEY]), network, to=_key(to), **numbers)
+    found = ask(node, "/v1/transactions", {"tx": money.encode(tx).hex()})
+    if as_json:
+        print_json(found)
+    else:
+        show_line(found["id"] if found["taken"] else f"refused: {found['why']}")
+    return int(not found["taken"])
 
 
 # -- one node ---------------------------------------------------------------------------------------------------------
@@ -123,6 +170,8 @@ class _Wanted:
     strategy: str
     book: Path | None
     journal: Path | None
+    makers: Sequence[str]
+    make_every_s: float
     metrics: Address | None
     policy: str
     pace: float
@@ -145,7 +194,7 @@ async def _one(wanted: _Wanted) -> int:
     host, port = wanted.listen
     settings = Settings(network=wanted.network, listen=(host or "0.0.0.0", port), calls=tuple(wanted.peers),  # noqa: S104 - it was asked for
                         label=wanted.label, links=Links(outbound=wanted.outbound, strategy=wanted.strategy),
-                        book=wanted.book)
+                        book=wanted.book, makers=tuple(map(_key, wanted.makers)), make_every_s=wanted.make_every_s)
     node = Node(settings, identity, named(wanted.policy, wanted.pace),
                 {sender: Account(balance, 0) for sender, balance in balances.items()}, journal=journal, events=events)
     stopped = asyncio.Event()
@@ -211,6 +260,17 @@ def _identity(path: Path | None, seal: Path | None) -> Identity:
         raise ConfigurationError(f"--identity {path}: {error.strerror or error}") from error
 
 
+def _key(text: str) -> bytes:
+    """A public key, in hexadecimal. Raises ConfigurationError."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigurationError(f"{text!r} is no public key: it has 64 hexadecimal digits, see `propagation pay --show`")
+    return key
+
+
 def _ledger(path: Path | None) -> dict[bytes, int]:
     """Balances by public key. Raises ConfigurationError."""
     import msgspec
@@ -258,7 +318,7 @@ def _network(scenario: Scenario, journals: Path | None, *, beside: bool, as_json
     summary = summarise(spreads, scenario.seed)
     found: dict[str, Any] = asdict(summary)
     if beside:
-        found |= {"beside": asdict(compared(scenario.seed, spreads, simulated(scenario)))}
+        found |= {"beside": asdict(compared(scenario.seed, spreads, simulated(scenario, TURNS)))}
     if as_json:
         print_json(found)
     else:

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import msgspec
 
@@ -85,9 +84,15 @@ class Scenario:
         return [honest[int(chance.random() * len(honest))] for _ in range(self.txs)]
 
 
-def simulated(scenario: Scenario) -> list[Spread]:
-    """The scenario in the simulator."""
+def simulated(scenario: Scenario, turns: int = 1) -> list[Spread]:
+    """The scenario in the simulator. turns: so many times on the same links, each time with other chance."""
+    return [spread for turn in range(turns) for spread in _simulated(scenario, turn)]
+
+
+def _simulated(scenario: Scenario, turn: int) -> list[Spread]:
     world = scenario.world()
+    if turn:
+        world.chance = random.Random(f"{scenario.seed} {turn}")
     world.forget_costs()
     for tx, origin in enumerate(scenario.origins(world)):
         world.make(tx, TX_BYTES, origin)
@@ -100,11 +105,11 @@ async def rehearsed(scenario: Scenario, folder: Path, done: Callable[[int], None
     """The scenario as real processes, whose journals are in the folder afterwards. done: is told how many transactions
     have met how many nodes. Raises FleetError, ConfigurationError."""
     world = scenario.world()
-    identities = [Identity.generate(os.urandom) for _ in world.nodes]
-    key = PrivateKey.generate(Algorithm.ED25519)
-    keys = [PrivateKey.generate(Algorithm.ED25519) for _ in range(scenario.txs)]
+    # From the seed, as all else: which keys there are decides what each node draws.
+    identities = [Identity.generate(_drawn(f"{scenario.seed} node {index}")) for index in range(scenario.nodes)]
+    keys = [PrivateKey(Algorithm.ED25519, _drawn(f"{scenario.seed} sender {tx}")(32)) for tx in range(scenario.txs)]
     plans = plans_of(scenario, world, identities, {one.public.data.hex(): 1_000_000 for one in keys}, folder)
-    txs = [pay(one, NETWORK, to=key.public.data, nonce=0, amount=1, fee=1000) for one in keys]
+    txs = [pay(one, NETWORK, to=keys[0].public.data, nonce=0, amount=1, fee=1000) for one in keys]
     async with Fleet() as fleet:
         nodes = [await fleet.spawn(plan) for plan in plans]
         for node in nodes:
@@ -119,6 +124,12 @@ async def rehearsed(scenario: Scenario, folder: Path, done: Callable[[int], None
                 raise ConfigurationError(f"a node refused the transaction of this run: {why}")
         await _all_met(nodes, scenario, done)
     return spreads(folder, [tx.id.hex() for tx in txs], [one.id for one in identities])
+
+
+def _drawn(name: str) -> Callable[[int], bytes]:
+    """Bytes for keys of a network that is thrown away; nobody may use them for another one."""
+    chance = random.Random(f"rehearsal {name}")
+    return chance.randbytes
 
 
 def plans_of(scenario: Scenario, world: World, identities: Sequence[Identity], balances: dict[str, int], folder: Path
@@ -216,7 +227,7 @@ def compared(seed: int, real: Sequence[Spread], twin: Sequence[Spread]) -> Compa
     """Of all transactions together. Where one was made is no arrival."""
     ours, theirs = ([when for one in run for when in one.arrived_s if math.isfinite(when) and when > 0]
                     for run in (real, twin))
-    met = [sum(math.isfinite(when) for one in run for when in one.arrived_s) for run in (real, twin)]
+    met = [fmean(sum(map(math.isfinite, one.arrived_s)) for one in run) for run in (real, twin)]
 
     def ratio(part: float) -> float:
         mean = [median(part_s(one.arrived_s, part) for one in run) for run in (real, twin)]

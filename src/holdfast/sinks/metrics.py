@@ -37,6 +37,7 @@ from .metric import seconds as _seconds
 from .metrics_gossip import GOSSIP
 from .metrics_letters import LETTER_SERVICE
 from .metrics_logs import LOG_PIPELINES
+from .metrics_propagation import PROPAGATION
 from .metrics_secrets import SECRETS
 from .metrics_traces import TRACES
 
@@ -430,6 +431,7 @@ CHAPTERS: Mapping[str, tuple[Metric, ...]] = {
     "Log pipelines": LOG_PIPELINES,
     "Traces that are followed": TRACES,
     "Members of a gossip cluster": GOSSIP,
+    "Nodes that pass on transactions": PROPAGATION,
     "Secrets": SECRETS,
     "Recovery": RECOVERY,
     "Liveness": LIVENESS,

@@ -34,8 +34,6 @@ from ..relay.words import Blame, Check, Checked, Effect, Event, Heard, Made, Mes
 NAMED_MAX: Final = 10_000
 #: How long that is remembered.
 NAMED_S: Final = 600.0
-#: Why a transaction can never be good, so that whoever brought it should have known.
-LIES: Final = frozenset({"signature", "malformed"})
 
 #: Makes a relay by its neighbours.
 Policy = Callable[[Sequence[Peer]], Relay]
@@ -92,9 +90,12 @@ class Carrier:
                  seal: Callable[[Header], bool], verify: Callable[[Transaction], bool], rules: Rules | None = None,
                  making: Making | None = None) -> None:
         self.counted: Counter[str] = Counter()
-        #: Seconds from the first word of a transaction, or from the making of a block, until it was here: since
-        #: somebody took these.
-        self.waits_s: list[float] = []
+        #: Seconds from the first word of a transaction until it was here, and from the making of a block, by its
+        #: maker's clock: since somebody took these.
+        self.fetch_s: list[float] = []
+        self.block_s: list[float] = []
+        #: When the chain moved last.
+        self.moved_s = 0.0
         self._chance, self._hands, self._making = chance, hands, making
         self._bodies: dict[TxId, Transaction] = {}
         self._hops: dict[TxId, int] = {}
@@ -115,6 +116,7 @@ class Carrier:
 
     def begin(self, now: float) -> None:
         """The node starts."""
+        self.moved_s = now
         self._do(self.full.begin(now, self._chance), now)
         if self._making is not None:
             self._hands.wake(now + exponential(self._making.every_s, self._chance), ("make",))
@@ -218,7 +220,7 @@ class Carrier:
                                                "size": body.size, "hops": self._hops.get(tx, 0)})
         since = self._named.pop(tx, None)
         if since is not None:
-            self.waits_s.append(max(now - since, 0.0))
+            self.fetch_s.append(max(now - since, 0.0))
         return peer
 
     def _block_came(self, name: bytes, now: float) -> int | None:
@@ -233,7 +235,7 @@ class Carrier:
             self._hands.note(journal.Made, said)
         else:
             self._hands.note(journal.Arrived, {**said, "peer": self._hands.name_of(peer), "hops": hops})
-            self.waits_s.append(max(now - header.time_ms / 1000, 0.0))
+            self.block_s.append(max(now - header.time_ms / 1000, 0.0))
         return peer
 
     def _refused(self, what: TxId, peer: int | None) -> None:
@@ -243,11 +245,10 @@ class Carrier:
         self._hands.note(journal.Refused, {
             "id": what.hex() if isinstance(what, bytes) else str(what), "why": why.removeprefix("block "),
             "peer": "" if peer is None else self._hands.name_of(peer), "what": "block" if block else "tx"})
-        if peer is not None and why in LIES:
-            self._hands.blamed(peer, why)
 
-    def _moved(self, moved: Moved, _now: float) -> None:
+    def _moved(self, moved: Moved, now: float) -> None:
         """The chain has another head."""
+        self.moved_s = now
         self.counted["heads"] += 1
         self.counted["undone"] += len(moved.undone)
         self._hands.note(journal.Headed, {"id": moved.head.hex(), "height": self.height, "undone": len(moved.undone)})

@@ -19,7 +19,7 @@ from ...gossip.defence.bans import Ban, Banning, Bans
 #: Points by what was done. 100 are a ban.
 POINTS: Final[Mapping[str, float]] = MappingProxyType({
     "signature": 100.0, "malformed": 100.0, "frame": 100.0, "block": 100.0, "seal": 100.0, "bounds": 100.0,
-    "rate": 1.0, "unasked": 5.0, "addresses": 10.0, "slow": 5.0, "stall": 5.0,
+    "rate": 1.0, "unasked": 5.0, "addresses": 10.0, "slow": 5.0, "stall": 5.0, "fee": 5.0,
 })
 #: Of what has no entry of its own: what relays find wrong with a header or a block.
 _OTHER: Final = 50.0

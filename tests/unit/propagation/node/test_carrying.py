@@ -124,7 +124,7 @@ def test_the_time_from_the_first_word_to_the_body_is_measured():
     played, tx = Played(Announce), payment()
     played.carrier.heard(1, Message("announce", (tx.id,)), None, 100.0)
     played.body(1, tx, now=100.75)
-    assert played.carrier.waits_s == [0.75]
+    assert played.carrier.fetch_s == [0.75]
 
 
 def test_blocks_are_made_told_fetched_checked_and_confirm_what_waited():
@@ -146,7 +146,7 @@ def test_blocks_are_made_told_fetched_checked_and_confirm_what_waited():
         assert [(one.height, one.undone) for one in played.noted(journal.Headed)] == [(1, 0)]
     assert [one.what for one in maker.noted(journal.Made)] == ["block"]
     assert [(one.what, one.height) for one in other.noted(journal.Arrived)] == [("tx", -1), ("block", 1)]
-    assert other.carrier.waits_s == [0.5]
+    assert other.carrier.block_s == [0.5]
     assert any(again == ("make",) and at > 110.0 for at, again in maker.wakes)
 
 

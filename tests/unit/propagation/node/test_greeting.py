@@ -114,13 +114,10 @@ def test_frames_go_through_in_order_and_only_then():
 def test_a_frame_that_was_tampered_with_ends_the_link(harm):
     ours, theirs = (one.channel for one in met())
     first, second = ours.seal(b"first"), ours.seal(b"second")
+    at, frame = {"changed": (theirs, first[:20] + b"First"), "left out": (theirs, second),
+                 "turned round": (ours, first)}[harm]
     with pytest.raises(NotTrusted) as error:
-        if harm == "changed":
-            theirs.open(first[4:20], b"First")
-        elif harm == "left out":
-            theirs.open(second[4:20], second[20:])
-        else:
-            ours.open(first[4:20], first[20:])
+        at.open(frame[4:20], frame[20:])
     assert why(error) == "tag"
 
 
