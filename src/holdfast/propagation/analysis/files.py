@@ -44,7 +44,7 @@ def write(folder: Path, seed: int, spreads: Sequence[Spread], watch: Watch) -> i
     """A simulation's journals, into a folder that has none; gives how many. Raises ConfigurationError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(_found(folder)):
+        if any(_found(folder)):  # guard: runs do not mix
             raise ConfigurationError(f"{folder} has journals already, and two runs must not be mixed: name another one")
         count = 0
         for node, entries in journals(seed, spreads, watch):

@@ -75,7 +75,7 @@ class Reader:
                 self._thing(entry)
             case Started():
                 self.seed = entry.seed if self.seed is None else self.seed
-                if entry.node in self._counted:
+                if entry.node in self._counted:  # guard: both-lives
                     self._before.append(self._counted.pop(entry.node))
             case Counted():
                 self._counted[entry.node] = entry
@@ -134,7 +134,7 @@ class Reader:
             thing.made = thing.made or (entry.node, entry.t)
             return
         self._peers[entry.peer] = None
-        if entry.node in thing.arrived:
+        if entry.node in thing.arrived:  # guard: first-arrival
             self._odd["arrived twice at a node, which counts as a copy"] += 1
             thing.copies[entry.node] += 1
         else:
@@ -144,7 +144,7 @@ class Reader:
         try:
             event = converted(from_json(line, dict[str, object]).get("event"), str)
         except msgspec.MsgspecError:
-            if last:
+            if last:  # guard: torn
                 self._torn += 1
             else:
                 self._odd["no JSON, or no event"] += 1
