@@ -13,9 +13,9 @@ from ..analyse import Spread, Summary, summarise
 Class: TypeAlias = Literal["announce", "request", "body", "control"]
 CLASSES: Final[tuple[Class, ...]] = ("announce", "request", "body", "control")
 _CLASS_OF: Final[Mapping[str, Class]] = {
-    "announce": "announce", "inv": "announce", "header": "announce", "compact": "announce",
-    "want": "request", "getdata": "request", "want_header": "request", "want_txs": "request", "missing": "request",
-    "body": "body", "stem": "body", "block": "body", "txs": "body"}
+    "announce": "announce", "headers": "announce",
+    "want": "request", "getheaders": "request", "getblock": "request", "getcompact": "request", "getparts": "request",
+    "body": "body", "stem": "body", "block": "body", "compact": "body", "parts": "body"}
 
 
 def class_of(kind: str) -> Class:
