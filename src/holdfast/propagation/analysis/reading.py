@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from string import digits
 
 import msgspec
 
@@ -189,7 +190,7 @@ class Reader:
             for peer, by_kind in counted.sent_bytes.items():
                 self._peers[peer] = None
                 for kind, size in by_kind.items():
-                    sent[place[counted.node], place.get(peer, -1), kind] += size
+                    sent[place[counted.node], place.get(peer, -1), kind] += max(size, 0)
         return dict(sent)
 
     def _sure(self, txs: Mapping[str, Spread], place: Mapping[str, int], ahead: Mapping[int, float]
@@ -230,7 +231,8 @@ _EVENTS = {str(one.__struct_config__.tag) for one in Entry.__args__}
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """n2 before n10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", name)], name
+    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
+    return [(int(part), "") if part[0] in digits else (-1, part) for part in parts], name
 
 
 def _many(number: int, one: str, more: str) -> str:
