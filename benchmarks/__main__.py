@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, SECRETS, TRACES
+from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, PROPAGATION, SECRETS, TRACES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -31,6 +31,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "traces": tuple(TRACES),
     "gossip": tuple(GOSSIP),
     "secrets": tuple(SECRETS),
+    "propagation": tuple(PROPAGATION),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -43,11 +44,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n", type=int, help="messages: of the drain and of once (50,000), of memory (see --full); "
                         "letters (100,000); traces: MB of each file (500)")
     parser.add_argument("--runs", type=int, help="rounds of drain, once, traces (5), latency, kills, letters (3), "
-                        "ids, secrets (7), of each simulated cluster (9)")
+                        "ids, secrets (7), of each simulated cluster (9), propagation (5)")
     parser.add_argument("--series", choices=["none", "everysec"], action="append",
                         help="persistence of the drain and of once (both)")
-    parser.add_argument("--quick", action="store_true", help="locks, ids, letters, traces, gossip, secrets: "
-                        "little of everything, in one round")
+    parser.add_argument("--quick", action="store_true", help="locks, ids, letters, traces, gossip, secrets, "
+                        "propagation: little of everything, in one round")
     parser.add_argument("--full", action="store_true", help=f"memory after {FULL_N:,} messages instead of {SHORT_N:,}")
     parser.add_argument("--rate", type=float, default=1000.0, help="messages a second where latency is measured")
     parser.add_argument("--seconds", type=float, help="of one latency run (10), of idling (20)")
@@ -215,10 +216,23 @@ def ask_secrets(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
     return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": secrets.spoiled(figures)}
 
 
+def ask_propagation(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import propagation
+
+    effort = propagation.QUICK if asked.quick else propagation.Effort()
+    effort = replace(effort, runs=asked.runs or effort.runs)
+    figures = propagation.measure(names, effort, tell)
+    for line in propagation.late(figures):
+        tell(line)
+    return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": propagation.spoiled(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
     "once": ask_once, "locks": ask_locks, "ids": ask_ids, "letters": ask_letters,
-    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets}
+    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets, "propagation": ask_propagation}
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 
 ``seconds``: of the processor, from the links and delays in memory to the answer, nodes and graphs of the contestant's
 own included; the search alone is ``search_seconds`` where a graph is built first. ``grown_bytes``: by how much the most
-that was in memory (VmHWM) is above what it was before, imports and scenario included.
+that was in memory (VmHWM) is above what it was before, imports and scenario included. From event to event the search
+for cycles is off for everybody, as it is in ``simulate``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from holdfast.propagation.relay import Flood, Trickle
 from holdfast.propagation.relay.words import Peer, Wake
 from holdfast.propagation.sim import fast
 from holdfast.propagation.sim.network import Conditions
+from holdfast.propagation.sim.uncollected import uncollected
 from holdfast.propagation.sim.world import World
 from holdfast.propagation.topology import Links, two_tier
 
@@ -65,7 +67,8 @@ def _events(who: str, how: How, nodes: int, seed: int) -> dict[str, Any]:
     if who != "holdfast":
         from .propagation_simpy import simulated
     before, began = _peak_bytes(), time.process_time()
-    arrived, copies, messages = ours(asked) if who == "holdfast" else simulated(asked, who.removeprefix("simpy-"))
+    with uncollected():
+        arrived, copies, messages = ours(asked) if who == "holdfast" else simulated(asked, who.removeprefix("simpy-"))
     seconds = time.process_time() - began
     return {"seconds": seconds, "messages": messages, "per_s": messages / seconds,
             "grown_bytes": _peak_bytes() - before, "peak_bytes": _peak_bytes(),
@@ -78,7 +81,7 @@ def _paths(who: str, nodes: int, seed: int) -> dict[str, Any]:
     origin = int(rng.integers(nodes))
     ways = fast.drawn(links, rng, latency=LATENCY, checked_s=CHECKED_S)
     if who != "holdfast":
-        import networkx  # noqa: F401 - imported before the clock starts
+        import networkx as nx  # noqa: F401 - imported before the clock starts
     before, began = _peak_bytes(), time.process_time()
     arrived, search = (_ours if who == "holdfast" else _networkx)(links, origin, ways)
     seconds = time.process_time() - began
@@ -94,12 +97,12 @@ def _ours(links: Links, origin: int, ways: fast.Ways) -> tuple[list[float], floa
 
 
 def _networkx(links: Links, origin: int, ways: fast.Ways) -> tuple[list[float], float]:
-    import networkx
+    import networkx as nx
 
-    graph = networkx.DiGraph()
+    graph = nx.DiGraph()
     graph.add_weighted_edges_from(zip(ways.source.tolist(), ways.target.tolist(), ways.length.tolist(), strict=True))
     began = time.process_time()
-    found = networkx.single_source_dijkstra_path_length(graph, origin)
+    found = nx.single_source_dijkstra_path_length(graph, origin)
     search = time.process_time() - began
     return [found.get(node, float("inf")) for node in range(links.nodes)], search
 

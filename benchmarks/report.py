@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import gossip_report, ids_report, letters_report, secrets_report, traces_report
+from . import gossip_report, ids_report, letters_report, propagation_report, secrets_report, traces_report
 from .contestants import KNOWN
 from .figures import medians, ratios, spread
 
@@ -268,4 +268,6 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "letters": lambda result: _head(_letters_title(result), result) + letters_report.letters(result, table),
     "traces": lambda result: _head(traces_report.title(result), result) + traces_report.traces(result, table),
     "gossip": lambda result: _head(gossip_report.TITLE, result) + gossip_report.gossip(result, table),
-    "secrets": lambda result: _head(secrets_report.TITLE, result) + secrets_report.secrets(result, table)}
+    "secrets": lambda result: _head(secrets_report.TITLE, result) + secrets_report.secrets(result, table),
+    "propagation": lambda result: _head(propagation_report.TITLE, result) + propagation_report.propagation(
+        result, table)}

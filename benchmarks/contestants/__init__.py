@@ -268,5 +268,19 @@ SECRETS: dict[str, Contestant] = {c.name: c for c in (
         "aead": "AES-256-GCM of one key over the value; one append, one fsync",
         "served": "uvicorn over TLS, a token, audit on disk", "nodes": "each a process; shares and ledger on disk"}),
 )}
+#: Simulators of propagation. group: the questions each is asked; call: its name to the child.
+PROPAGATION: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("propagation-holdfast", "Holdfast's simulators", "propagation_runs", ("holdfast", "numpy", "msgspec"), {
+        "events": "sim.World with the relays that ship", "paths": "sim.fast: all links at once"},
+        group="events, paths", call="holdfast"),
+    Contestant("propagation-simpy-processes", "SimPy, processes", "propagation_simpy", ("simpy",), {
+        "events": "a process and a timeout for all that happens later; one transaction, nobody fails to answer"},
+        group="events", call="simpy-processes"),
+    Contestant("propagation-simpy-callbacks", "SimPy, bare timeouts", "propagation_simpy", ("simpy",), {
+        "events": "a timeout that calls a function: the least that SimPy can do for an event"},
+        group="events", call="simpy-callbacks"),
+    Contestant("propagation-networkx", "NetworkX", "propagation_runs", ("networkx",), {
+        "paths": "single_source_dijkstra_path_length on a DiGraph"}, group="paths", call="networkx"),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS | PROPAGATION

@@ -79,13 +79,13 @@ def _ran(preset: str, nodes: int | None, seed: int, journals: Path | None) -> Su
     if journals is None:
         with progress(preset, total) as done:
             return run(preset, nodes=nodes, seed=seed, done=done)[0]
-    from ..propagation.analysis import write
+    from ..propagation.analysis import of_simulation, write
     from ..propagation.sim.watch import Watch
 
     watch = Watch()
     with progress(preset, total) as done:
         summary, spreads = run(preset, nodes=nodes, seed=seed, watch=watch, done=done)
-    say(f"wrote {write(journals, seed, spreads, watch)} journals to {journals}")
+    say(f"wrote {write(journals, of_simulation(preset, seed, spreads, watch), watch)} journals to {journals}")
     return summary
 
 

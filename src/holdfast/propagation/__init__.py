@@ -16,6 +16,8 @@ Inside::
     sim/           the relays under a clock of their own
     wire.py        how long messages are
     analyse.py     what a spread was like, in numbers
+    journal.py     what a node writes down
+    analysis/      all that journals and simulations say: figures, comparisons, a page
     stopping.py    rules for when to stop telling, beside each other
     presets.py     networks by the name of what they model
 

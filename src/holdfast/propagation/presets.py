@@ -18,6 +18,7 @@ from .analyse import Spread, Summary, summarise
 from .relay import Dandelion, Flood, GossipMesh, Mesh, Reconcile, SqrtPush
 from .sim import fast
 from .sim.network import Conditions, Latency
+from .sim.uncollected import uncollected
 from .sim.watch import Watch
 from .sim.world import Policy, World
 from .topology import Links, numpy, regular, two_tier
@@ -118,14 +119,15 @@ def simulate(name: str, *, nodes: int | None = None, seed: int = 1, watch: Watch
 def ran(preset: Preset, policy: Policy, links: Links, seed: int, done: Callable[[int], None] = lambda _: None, *,
         watch: Watch | None = None) -> list[Spread]:
     """From event to event, with that policy on these links."""
-    world = World(links, policy, seed, preset.conditions, warm_s=preset.warm_s, watch=watch, done=done)
-    world.forget_costs()
-    for tx in range(preset.txs):
-        here = int(world.chance.random() * links.nodes)
-        while not world.nodes[here].works:
+    with uncollected():
+        world = World(links, policy, seed, preset.conditions, warm_s=preset.warm_s, watch=watch, done=done)
+        world.forget_costs()
+        for tx in range(preset.txs):
             here = int(world.chance.random() * links.nodes)
-        world.make(tx, preset.size, here)
-        if tx + 1 < preset.txs:
-            world.run(world.now + preset.every_s)
-    world.run(world.now + UNTIL_S, linger_s=preset.linger_s)
-    return world.spreads()
+            while not world.nodes[here].works:
+                here = int(world.chance.random() * links.nodes)
+            world.make(tx, preset.size, here)
+            if tx + 1 < preset.txs:
+                world.run(world.now + preset.every_s)
+        world.run(world.now + UNTIL_S, linger_s=preset.linger_s)
+        return world.spreads()

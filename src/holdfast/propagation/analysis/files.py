@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from ...errors import ConfigurationError
-from ..analyse import Spread
 from ..sim.watch import Watch
 from .reading import Reader
 from .run import Run
@@ -40,14 +39,14 @@ def read(paths: Sequence[Path], name: str = "", done: Callable[[int], None] = la
     return reader.run(name or paths[0].name or str(paths[0]))
 
 
-def write(folder: Path, seed: int, spreads: Sequence[Spread], watch: Watch) -> int:
-    """A simulation's journals, into a folder that has none; gives how many. Raises ConfigurationError."""
+def write(folder: Path, run: Run, watch: Watch) -> int:
+    """A simulated run's journals, into a folder that has none; gives how many. Raises ConfigurationError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(_found(folder)):
+        if any(_found(folder)):  # guard: runs do not mix
             raise ConfigurationError(f"{folder} has journals already, and two runs must not be mixed: name another one")
         count = 0
-        for node, entries in journals(seed, spreads, watch):
+        for node, entries in journals(run, watch):
             (folder / f"{node}{SUFFIX}").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in entries))
             count += 1
     except OSError as error:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from string import digits
 
 import msgspec
 
@@ -75,7 +76,7 @@ class Reader:
                 self._thing(entry)
             case Started():
                 self.seed = entry.seed if self.seed is None else self.seed
-                if entry.node in self._counted:
+                if entry.node in self._counted:  # guard: both-lives
                     self._before.append(self._counted.pop(entry.node))
             case Counted():
                 self._counted[entry.node] = entry
@@ -134,7 +135,7 @@ class Reader:
             thing.made = thing.made or (entry.node, entry.t)
             return
         self._peers[entry.peer] = None
-        if entry.node in thing.arrived:
+        if entry.node in thing.arrived:  # guard: first-arrival
             self._odd["arrived twice at a node, which counts as a copy"] += 1
             thing.copies[entry.node] += 1
         else:
@@ -144,7 +145,7 @@ class Reader:
         try:
             event = converted(from_json(line, dict[str, object]).get("event"), str)
         except msgspec.MsgspecError:
-            if last:
+            if last:  # guard: torn
                 self._torn += 1
             else:
                 self._odd["no JSON, or no event"] += 1
@@ -189,7 +190,7 @@ class Reader:
             for peer, by_kind in counted.sent_bytes.items():
                 self._peers[peer] = None
                 for kind, size in by_kind.items():
-                    sent[place[counted.node], place.get(peer, -1), kind] += size
+                    sent[place[counted.node], place.get(peer, -1), kind] += max(size, 0)
         return dict(sent)
 
     def _sure(self, txs: Mapping[str, Spread], place: Mapping[str, int], ahead: Mapping[int, float]
@@ -230,7 +231,8 @@ _EVENTS = {str(one.__struct_config__.tag) for one in Entry.__args__}
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """n2 before n10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", name)], name
+    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
+    return [(int(part), "") if part[0] in digits else (-1, part) for part in parts], name
 
 
 def _many(number: int, one: str, more: str) -> str:

@@ -15,7 +15,7 @@ CLASSES: Final[tuple[Class, ...]] = ("announce", "request", "body", "control")
 _CLASS_OF: Final[Mapping[str, Class]] = {
     "announce": "announce", "headers": "announce",
     "want": "request", "getheaders": "request", "getblock": "request", "getcompact": "request", "getparts": "request",
-    "body": "body", "stem": "body", "compact": "body", "parts": "body", "block": "body"}
+    "body": "body", "stem": "body", "block": "body", "compact": "body", "parts": "body"}
 
 
 def class_of(kind: str) -> Class:

@@ -45,7 +45,7 @@ def interval(values: Sequence[float | None]) -> Interval:
         raise ValueError("an interval is of one run or more")
     count = len(ordered)
     inner = 1
-    while inner < (count + 1) // 2 and _sure(count, inner + 1) >= CONFIDENCE:
+    while inner < (count + 1) // 2 and _sure(count, inner + 1) >= CONFIDENCE:  # guard: confidence
         inner += 1
     return Interval(_told(median(ordered)), _told(ordered[inner - 1]), _told(ordered[count - inner]),
                     round(_sure(count, inner), 4), count)

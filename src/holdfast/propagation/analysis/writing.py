@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulation as a run, and as the journals that its nodes would have written. Pure.
+"""A simulation as a run, and a run as the journals that its nodes would have written. Pure.
 
 The clock of a simulation begins with 1970, so that no time loses digits to a date.
 """
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..analyse import Spread
-from ..journal import Arrived, Copied, Counted, Entry, Linked, Made, Started, Stopped
+from ..journal import Arrived, Confirmed, Copied, Counted, Entry, Headed, Linked, Made, Started, Stopped
 from ..relay.words import TxId
 from ..sim.watch import Watch
 from .run import Run
@@ -19,42 +19,45 @@ from .run import Run
 
 def of_simulation(name: str, seed: int, spreads: Sequence[Spread], watch: Watch) -> Run:
     """What ``simulate`` gave and noted."""
-    nodes = names(len(spreads[0].arrived_s))
     messages: Counter[str] = Counter()
     for (_, kind), number in watch.messages.items():
         messages[kind] += number
-    return Run(name, seed, nodes, [_id(tx) for tx in range(len(spreads))], spreads, dict(watch.sent),
-               dict(sorted(messages.items())), links=len(watch.links), notes=[])
+    return Run(name, seed, names(len(spreads[0].arrived_s)), [id_of(tx) for tx in range(len(spreads))], spreads,
+               dict(watch.sent), dict(sorted(messages.items())), links=len(watch.links))
 
 
-def journals(seed: int, spreads: Sequence[Spread], watch: Watch) -> Iterator[tuple[str, list[Entry]]]:
-    """Each node's name and what it would have written, by time."""
-    nodes = names(len(spreads[0].arrived_s))
-    ends = max((one.made_s + when for one in spreads for when in one.arrived_s if math.isfinite(when)), default=0.0)
+def journals(run: Run, watch: Watch) -> Iterator[tuple[str, list[Entry]]]:
+    """Each node's name and what it would have written, by time. watch: copies one by one, links, and messages by node,
+    which a run has no place for."""
+    nodes = run.nodes
     entries: list[list[Entry]] = [[] for _ in nodes]
+    blocks = {block.id for block in run.blocks}
     for copy in watch.copies:
-        entries[copy.node].append(Copied(copy.at_s, nodes[copy.node], _id(copy.tx), nodes[copy.peer]))
-        ends = max(ends, copy.at_s)
-    for tx, one in enumerate(spreads):
-        for node, when in enumerate(one.arrived_s):
-            at = one.made_s + when
-            if one.hops[node] == 0:
-                entries[node].append(Made(at, nodes[node], _id(tx)))
-            elif math.isfinite(when):
-                entries[node].append(Arrived(at, nodes[node], _id(tx), nodes[one.first_peer[node]],
-                                             hops=one.hops[node]))
+        known = id_of(copy.tx)
+        entries[copy.node].append(Copied(copy.at_s, nodes[copy.node], known, nodes[copy.peer],
+                                         what="block" if known in blocks else "tx"))
+    for tx, one in zip(run.ids, run.spreads, strict=True):
+        _way(entries, nodes, one, tx)
+    for block in run.blocks:
+        _way(entries, nodes, block.spread, block.id, what="block", height=block.height, parent=block.parent)
+    for head in run.heads:
+        entries[head.node].append(Headed(head.at_s, nodes[head.node], head.block, head.height, head.undone))
+    made = {tx: one.made_s for tx, one in zip(run.ids, run.spreads, strict=True)}
+    for sure in run.confirmations:
+        entries[sure.node].append(Confirmed(made[sure.tx] + sure.after_s, nodes[sure.node], sure.tx, "", sure.depth))
     linked: list[list[Entry]] = [[] for _ in nodes]
     for opener, accepter in watch.links:
         linked[opener].append(Linked(0.0, nodes[opener], nodes[accepter], outbound=True))
         linked[accepter].append(Linked(0.0, nodes[accepter], nodes[opener], outbound=False))
     sent: list[dict[str, dict[str, int]]] = [{} for _ in nodes]
-    for (sender, receiver, kind), size in watch.sent.items():
+    for (sender, receiver, kind), size in run.sent.items():
         sent[sender].setdefault(nodes[receiver], {})[kind] = size
     messages: list[dict[str, int]] = [{} for _ in nodes]
     for (sender, kind), number in watch.messages.items():
         messages[sender][kind] = number
+    ends = max((one.t for each in entries for one in each), default=0.0)
     for node, called in enumerate(nodes):
-        yield called, [Started(0.0, called, seed), *linked[node], *sorted(entries[node], key=lambda one: one.t),
+        yield called, [Started(0.0, called, run.seed), *linked[node], *sorted(entries[node], key=lambda one: one.t),
                        Counted(ends, called, sent[node], messages[node]), Stopped(ends, called)]
 
 
@@ -64,5 +67,17 @@ def names(count: int) -> list[str]:
     return [f"n{node:0{width}d}" for node in range(count)]
 
 
-def _id(tx: TxId) -> str:
+def id_of(tx: TxId) -> str:
+    """As journals write it."""
     return tx.hex() if isinstance(tx, bytes) else f"{tx:08x}"
+
+
+def _way(entries: list[list[Entry]], nodes: Sequence[str], spread: Spread, known: str, *, what: str = "tx",
+         height: int = -1, parent: str = "") -> None:
+    for node, when in enumerate(spread.arrived_s):
+        at, called = spread.made_s + when, nodes[node]
+        if spread.hops[node] == 0:
+            entries[node].append(Made(at, called, known, what=what, height=height, parent=parent))
+        elif math.isfinite(when):
+            entries[node].append(Arrived(at, called, known, nodes[spread.first_peer[node]], what=what,
+                                         hops=spread.hops[node], height=height, parent=parent))

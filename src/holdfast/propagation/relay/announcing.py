@@ -104,6 +104,8 @@ class Trickle(Relay):
             if not waiting or peer not in self.peers:
                 continue
             lacking = [tx for tx in waiting if tx in self.held and not self.knows(peer, tx)]
+            if not lacking:
+                continue
             now_said, later = lacking[:ANNOUNCED_MAX], lacking[ANNOUNCED_MAX:]
             for tx in now_said:
                 self._tells(tx, (peer,))

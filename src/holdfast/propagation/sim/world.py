@@ -109,7 +109,7 @@ class _Heard:
     first_peer: list[int]
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """One node: its relay, how long its links are, what it waits to send, what it sent. drops: it passes nothing
     on; promises: though it says that it has it. free_s: when its core has checked what it has to."""
@@ -178,10 +178,10 @@ class World:
 
     def run(self, until_s: float, *, linger_s: float | None = None) -> None:
         """Until then, or until nothing is left to do. linger_s: or this long after everybody had everything."""
-        heap, nodes = self._heap, self.nodes
+        heap, nodes, pop = self._heap, self.nodes, heapq.heappop
         ends, events = until_s, 0
         while heap and heap[0][0] <= ends:
-            self.now, _, index, event = heapq.heappop(heap)
+            self.now, _, index, event = pop(heap)
             node = nodes[index]
             events += 1
             if events % _TELL_EVERY == 0:
@@ -390,7 +390,8 @@ class World:
         delay, repeat = node.ways_s[tell.peer], REPEAT_S
         while self.conditions.loss and self.chance.random() < self.conditions.loss:
             delay, repeat = delay + repeat, repeat * 2
-        self._push(when + delay, tell.peer, Heard(index, tell.message))
+        self._turn += 1
+        heapq.heappush(self._heap, (when + delay, self._turn, tell.peer, Heard(index, tell.message)))
 
     def _body(self, index: int, event: Heard) -> None:
         seen = self._seen.get(event.message.txs[0])

@@ -112,6 +112,12 @@ def test_bars_have_room_for_numbers_that_nobody_has():
     assert "0: 16.7 %, 3: 83.3 %" in drawn
 
 
+def test_numbers_without_end_share_the_last_bar():
+    drawn = bars({0: 1, 59: 1, 60: 1, 10**9: 3}, 0, "hops")
+    assert drawn.count("<rect") == 61
+    assert "the last bar is of 60 and more. 0: 16.7 %, 59: 16.7 %, 60: 66.7 %" in drawn
+
+
 def test_a_cell_is_as_dark_as_it_is_hot_and_nothing_is_empty():
     drawn = heat_map([[0, 1], [100, 25]], 1)
     assert re.findall(r'class="h(\d)"', drawn) == ["0", "1", "9", "5"]

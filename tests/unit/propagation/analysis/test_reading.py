@@ -12,8 +12,11 @@ pytest.importorskip("numpy")
 
 from holdfast.errors import ConfigurationError
 from holdfast.propagation import PRESETS, simulate
+from holdfast.propagation.analyse import Spread
 from holdfast.propagation.analysis import figures, of_simulation, read, write
 from holdfast.propagation.analysis.reading import Reader
+from holdfast.propagation.analysis.run import Block, Confirmation, Reorganised, Run
+from holdfast.propagation.analysis.writing import names
 from holdfast.propagation.journal import (
     Arrived,
     Confirmed,
@@ -27,7 +30,7 @@ from holdfast.propagation.journal import (
     Stopped,
     Unlinked,
 )
-from holdfast.propagation.sim.watch import Watch
+from holdfast.propagation.sim.watch import Copy, Watch
 
 
 def run(*entries):
@@ -48,10 +51,10 @@ def test_a_simulation_by_its_journals_has_the_very_figures_it_gave(preset, tmp_p
     watch = Watch()
     summary, spreads = simulate(preset, nodes=120, seed=4, watch=watch)
     assert simulate(preset, nodes=120, seed=4)[0] == summary, "to watch changes nothing"
-    assert write(tmp_path, 4, spreads, watch) == 120
+    by_hand = of_simulation(preset, 4, spreads, watch)
+    assert write(tmp_path, by_hand, watch) == 120
     found = read([tmp_path], preset)
     assert found.summary == summary
-    by_hand = of_simulation(preset, 4, spreads, watch)
     assert figures(found, random.Random(1)) == figures(by_hand, random.Random(1))
     assert found.notes == []
     assert sum(found.sent.values()) / 120 / len(spreads) == pytest.approx(summary.bytes_per_node, abs=0.01)
@@ -167,11 +170,27 @@ def test_what_is_no_place_of_journals_is_said(tmp_path):
         read([tmp_path / "x"])
     (tmp_path / "a.jsonl").write_text("")
     with pytest.raises(ConfigurationError, match="has journals already"):
-        write(tmp_path, 1, *_nothing())
+        write(tmp_path, *_nothing())
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        write(tmp_path / "a.jsonl", 1, *_nothing())
+        write(tmp_path / "a.jsonl", *_nothing())
 
 
 def _nothing():
     watch = Watch()
-    return simulate("flood", nodes=10, watch=watch)[1], watch
+    return of_simulation("flood", 1, simulate("flood", nodes=10, watch=watch)[1], watch), watch
+
+
+def test_a_run_with_blocks_is_written_and_read_again(tmp_path):
+    """Blocks, heads and confirmations of a run that somebody simulated come back from its journals."""
+    way = Spread([0.0, 1.0, 2.0], [0, 1, 2], [0, 0, 1], [300, 900, 0], first_peer=[-1, 0, 1], made_s=10.0)
+    block = Block("b1", 7, "b0", Spread([3.0, 0.0, 1.0], [2, 0, 1], [0] * 3, [0.0] * 3, first_peer=[2, -1, 1],
+                                        made_s=20.0))
+    watch = Watch(copies=[Copy(13.0, 2, 0, 0)], links=[(0, 1), (1, 2)])
+    wanted = Run("chain", 3, names(3), ["00000000"], [way], {(0, 1, "body"): 300, (1, 2, "block"): 900}, {}, [block],
+                 [Reorganised(21.0, 2, "b1", 7, 1)], [Confirmation("00000000", 2, 1, 11.0)], links=2)
+    assert write(tmp_path, wanted, watch) == 3
+    found = read([tmp_path], "chain")
+    assert figures(found, random.Random(1)) == figures(wanted, random.Random(1))
+    assert (found.heads, found.confirmations) == (wanted.heads, wanted.confirmations)
+    assert [(one.id, one.height, one.parent, one.spread.arrived_s) for one in found.blocks] == [
+        ("b1", 7, "b0", [3.0, 0.0, 1.0])]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ...._base.markup import Markup, name, tag, text
 from ...._base.page import scroll
@@ -19,6 +20,8 @@ from .words import seconds, share, size
 COLOURS = 7
 #: Nodes of a timeline, at most; of more, every so manyth is drawn.
 DOTS_MAX = 1500
+#: Bars of a histogram, at most: the last one has all that is beyond.
+BARS_MAX: Final = 60
 _WIDE, _HIGH, _LEFT, _BELOW = 720, 310, 64, 44
 _DOT = 14
 
@@ -79,6 +82,11 @@ def legend(names: Sequence[str]) -> Markup:
 
 def bars(counts: Mapping[int, int], series: int, what: str) -> Markup:
     """How many nodes have which number; numbers between that nobody has are drawn, too."""
+    if max(counts) - min(counts) > BARS_MAX:
+        ends = min(counts) + BARS_MAX
+        counts = {**{value: count for value, count in counts.items() if value < ends},
+                  ends: sum(count for value, count in counts.items() if value >= ends)}
+        what += f"; the last bar is of {ends} and more"
     low, high = min(counts), max(counts)
     most, total = max(counts.values()), sum(counts.values())
     shown = range(low, high + 1)
