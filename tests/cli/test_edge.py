@@ -32,7 +32,7 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["gossip", "keys", "rotate"], ["gossip", "keys", "rotation"], ["id", "next"], ["id", "decode"],
             ["id", "layouts"], ["id", "hold"], ["id", "serve"], ["id", "workers"], ["migrate"],
             ["propagation", "analyse"], ["propagation", "attacks"], ["propagation", "compare"],
-            ["propagation", "forks"], ["propagation", "growth"], ["propagation", "run"],
+            ["propagation", "forks"], ["propagation", "growth"], ["propagation", "pay"], ["propagation", "run"],
             ["propagation", "simulate"], ["propagation", "stop-rules"], ["propagation", "sweep"], ["run"],
             ["sql", "init"], ["sql", "ddl"], ["streams", "ls"], ["streams", "lag"], ["streams", "pending"],
             ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"],

@@ -32,7 +32,8 @@ class Running:
             self.process = subprocess.Popen(
                 [*COMMAND, "propagation", "run", "--listen", f"127.0.0.1:{self.port}", "--metrics",
                  f"127.0.0.1:{self.http}", "--journal", str(folder / f"{name}.jsonl"), *options],
-                cwd=folder, env=environment(**PASSPHRASE), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+                cwd=folder, env=environment(**PASSPHRASE), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=log)
         wait_until(lambda: b"node " in self.log.read_bytes(), 60, "the node says where it is")
 
     def get(self, path):
@@ -71,7 +72,8 @@ def test_beside_the_simulator_it_says_how_far_apart_they_are(holdfast):
 
 @pytest.mark.parametrize(("words", "said"), [
     ((), "give --listen for one node, or --nodes"), (("--nodes", "5", "--listen", ":0"), "give --listen for one node"),
-    (("--listen", "127.0.0.1:0", "--beside"), "go with --nodes"), (("--nodes", "5", "--journal", "x"), "goes with --listen"),
+    (("--listen", "127.0.0.1:0", "--beside"), "go with --nodes"),
+    (("--nodes", "5", "--journal", "x"), "goes with --listen"),
     (("--listen", "127.0.0.1:0", "--maker", "abc"), "no public key"),
 ], ids=["neither", "both", "beside", "journal", "maker"])
 def test_what_does_not_go_together_is_said_in_a_line(holdfast, words, said):

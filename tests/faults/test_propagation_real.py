@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.propagation.mempool import Transaction
 from holdfast.propagation.node.fleet import Fleet
+from holdfast.testing.proxy import Proxy
 from tests.faults.propagation_beside import beside
 from tests.faults.propagation_town import Town, ring, until
 
@@ -91,6 +93,38 @@ def test_of_a_double_spend_no_two_are_ever_in_one_chain_and_all_nodes_agree_whic
     asyncio.run(run())
 
 
+def test_a_network_that_was_cut_in_two_ends_with_one_chain_and_one_of_a_pair_and_spam_keeps_nobody_out(
+        tmp_path: Path) -> None:
+    async def run() -> None:
+        town = Town(tmp_path, 6, makers=6, every_s=2.0, dead_s=2.0)
+        async with Fleet() as fleet:
+            # Nodes 0 to 2 and 3 to 5; what goes between them goes through here.
+            await town.build(fleet, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)])
+            with Proxy(town.nodes[4].address, resp=False) as bridge:
+                await town.nodes[1].call([bridge.address])
+                await until(lambda: _high(town, 2), "there is a chain")
+                bridge.refuse()
+                bridge.cut()
+                left, right = town.pay(0, nonce=0, amount=1), town.pay(0, nonce=0, amount=2)
+                spam = [town.pay(1, nonce=1000 + turn, fee=1) for turn in range(200)]
+                await town.nodes[0].submit(left)
+                await town.nodes[5].submit(right)
+                for tx in spam:
+                    assert await town.nodes[2].submit(tx) in {"fee", "nonce"}
+                for sender in (2, 3):
+                    await town.nodes[sender].submit(town.pay(sender))
+                await until(lambda: _confirmed(town, 0, left), "the left half holds the one for sure")
+                await until(lambda: _confirmed(town, 5, right), "and the right half the other")
+                bridge.accept()
+                # The longer half's chain counts, of the pair the other one is out for good, all else is in.
+                await until(lambda: _agree(town, 3), "all nodes have one chain again")
+        for chain in [town.confirmed(index) for index in range(6)]:
+            assert not (left.id.hex() in chain and right.id.hex() in chain)
+            assert not {tx.id.hex() for tx in spam} & set(chain)
+
+    asyncio.run(run())
+
+
 def test_a_late_node_catches_up_over_its_links(tmp_path: Path) -> None:
     async def run() -> None:
         town = Town(tmp_path, 5, makers=1, every_s=0.15)
@@ -114,6 +148,10 @@ def test_a_late_node_catches_up_over_its_links(tmp_path: Path) -> None:
 
 async def _has(town: Town, index: int, wanted: frozenset[bytes]) -> bool:
     return wanted <= await town.held(index)
+
+
+async def _confirmed(town: Town, index: int, tx: Transaction) -> bool:
+    return tx.id.hex() in town.confirmed(index)
 
 
 async def _is(town: Town, index: int, wanted: frozenset[bytes]) -> bool:

@@ -17,7 +17,7 @@ from tests.house.tree import PACKAGE
 
 #: Rooms, and parts of them, that handle what is secret.
 WHERE = ("secrets", "gossip/keys", "gossip/signing", "gossip/trust", "gossip/wire", "gossip/defence", "gossip/native",
-         "_base/secret.py", "ids/service", "console", "deadletters/notify", "cli")
+         "propagation/node", "_base/secret.py", "ids/service", "console", "deadletters/notify", "cli")
 TELLING = re.compile(r"(?i)(reveal\(\)|digest|signature|(?<![a-z])(mac|hmac|tag|checksum|commitment|password|"
                      r"passphrase|pin_hash|share_hash|token_hash|seal_key|root_key|data_key)(?![a-z]))")
 EXCUSE = "# not secret:"

@@ -267,7 +267,8 @@ def _key(text: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise ConfigurationError(f"{text!r} is no public key: it has 64 hexadecimal digits, see `propagation pay --show`")
+        raise ConfigurationError(f"{text!r} is no public key: one has 64 hexadecimal digits, see `propagation pay "
+                                 "--show`")
     return key
 
 
@@ -339,4 +340,4 @@ def _cell(value: Any) -> str:
     return "never" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-COMMANDS: dict[str, click.Command] = {"run": run}
+COMMANDS: dict[str, click.Command] = {"run": run, "pay": pay}

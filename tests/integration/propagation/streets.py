@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from holdfast._base.events import Events
 from holdfast.consume.backoff import Fixed
 from holdfast.gossip.signing.algorithms import Algorithm, PrivateKey
 from holdfast.gossip.trust.identity import Identity
@@ -48,10 +49,12 @@ class Street(AsyncExitStack):
     """Nodes that stop at the end."""
 
     async def node(self, settings: Settings = QUICK, *, calls: tuple[Node, ...] = (), identity: Identity | None = None,
-                   policy=Flood, journal: Journal | None = None, **said: Any) -> Node:
+                   policy=Flood, journal: Journal | None = None, events: Events | None = None, **said: Any
+                   ) -> Node:
         """One more, running."""
         wanted = replace(settings, calls=tuple(one.listens for one in calls), **said)
-        node = Node(wanted, identity or Identity.generate(os.urandom), policy, ACCOUNTS, journal=journal)
+        node = Node(wanted, identity or Identity.generate(os.urandom), policy, ACCOUNTS, journal=journal,
+                    events=events)
         await node.start()
         self.push_async_callback(node.stop)
         return node
