@@ -134,6 +134,7 @@ def test_another_number_is_turned(holdfast):
     found = answer(holdfast("propagation", "sweep", "--turn", "droppers", "--values", "0,0.3", "--nodes", "60",
                             "--seeds", "1..2", "--json"))
     assert [point["name"] for point in found["points"]] == ["0 droppers", "0.3 droppers"]
+    assert (found["front"], found["knee"]) == ([], None)
     assert set(VALUES) == set(KNOBS)
 
 

@@ -31,8 +31,8 @@ _seeds = click.option("--seeds", type=SEEDS, metavar="A..B", default="1..5", sho
 @click.option("--turn", type=click.Choice(tuple(VALUES)), default="links", show_default=True,
               help="links of a node (outbound ones, where the graph is Bitcoin's), or parts: of packets that are lost, "
                    "of nodes that pass nothing on, are slow, are not there")
-@click.option("--values", type=FRACTIONS, metavar="X,X,…", help="to which it is turned  [default: 4,6,8,12,16,24 links, or "
-              "0,0.05,0.1,0.2,0.3]")
+@click.option("--values", type=FRACTIONS, metavar="X,X,…",
+              help="to which it is turned  [default: 4,6,8,12,16,24 links, or 0,0.05,0.1,0.2,0.3]")
 @click.option("--nodes", type=click.IntRange(10, 20_000), default=300, show_default=True, help="how many")
 @_seeds
 @json_option
@@ -44,15 +44,22 @@ def sweep(*, preset: str, turn: str, values: Sequence[float] | None, nodes: int,
     values = values or VALUES[turn]
     with progress("runs", len(values) * len(seeds)) as done:
         points = swept(preset, values, turn, nodes=nodes, seeds=seeds, done=done)
-    best, front = knee(points), {one.name for one in pareto(points)}
+    # How many links there are is for us to choose; what befalls a network is not, so there is nothing to be worth it.
+    best = knee(points) if turn == "links" else None
+    front = {one.name for one in pareto(points)} if turn == "links" else set()
     if as_json:
         print_json({"points": [asdict(one) for one in points], "front": [one.name for one in points
                                                                          if one.name in front],
                     "knee": best.name if best else None})
         return
-    print_table(["setting", "reached", "t90_s", "bytes_per_node", "duplicates_per_node", "front", "knee"], [
-        [one.name, *map(_within, (one.reached, one.t90_s, one.bytes_per_node, one.duplicates_per_node)),
-         "yes" if one.name in front else "no", "here" if one == best else ""] for one in points])
+    columns = ["setting", "reached", "t90_s", "bytes_per_node", "duplicates_per_node"]
+    rows = [[one.name, *map(_within, (one.reached, one.t90_s, one.bytes_per_node, one.duplicates_per_node))]
+            for one in points]
+    if turn == "links":
+        columns += ["front", "knee"]
+        rows = [[*row, "yes" if one.name in front else "no", "here" if one == best else ""]
+                for row, one in zip(rows, points, strict=True)]
+    print_table(columns, rows)
 
 
 @click.command("growth")
