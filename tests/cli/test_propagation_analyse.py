@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("numpy")
 
 from holdfast.cli.propagation_analyse import REFERENCES
+from holdfast.cli.propagation_sweep import VALUES
 from holdfast.propagation.analysis import shapes
+from holdfast.propagation.analysis.sweep import KNOBS
 from tests.cli.test_propagation import KEYS, answer
 
 
@@ -120,12 +122,20 @@ def test_a_real_run_is_measured_against_a_simulated_one(holdfast, journals):
 
 
 def test_links_are_swept_to_a_knee(holdfast):
-    words = ("propagation", "sweep", "--links", "4,8,16", "--nodes", "60", "--seeds", "1..2")
+    words = ("propagation", "sweep", "--values", "4,8,16", "--nodes", "60", "--seeds", "1..2")
     found = answer(holdfast(*words, "--json"))
     assert [point["name"] for point in found["points"]] == ["4 links", "8 links", "16 links"]
     assert found["knee"] == "8 links"
     assert "4 links" in found["front"]
     assert holdfast(*words).out.splitlines()[2].endswith("here")
+
+
+def test_another_number_is_turned(holdfast):
+    found = answer(holdfast("propagation", "sweep", "--turn", "droppers", "--values", "0,0.3", "--nodes", "60",
+                            "--seeds", "1..2", "--json"))
+    assert [point["name"] for point in found["points"]] == ["0 droppers", "0.3 droppers"]
+    assert (found["front"], found["knee"]) == ([], None)
+    assert set(VALUES) == set(KNOBS)
 
 
 def test_a_network_is_grown_and_its_shape_told(holdfast):
@@ -151,8 +161,10 @@ def test_help_names_the_tables_there_are():
     (("compare", "good.json", "--report", "r.html"), "not saved figures alone"),
     (("compare", "--seeds", "5..1"), "the first number comes first"),
     (("compare", "--seeds", "one"), "write 1..5"),
-    (("sweep", "--links", "0"), "1 is the least"),
-    (("sweep", "--links", "999", "--nodes", "20"), "cannot have 999 links"),
+    (("sweep", "--values", "4,-1"), "no list of numbers"),
+    (("sweep", "--values", "0"), "whole number of links"),
+    (("sweep", "--values", "999", "--nodes", "20"), "cannot have 999 links"),
+    (("sweep", "--turn", "loss", "--values", "2"), "less than 1"),
     (("growth", "--sizes", "10,20"), "three different ones"),
     (("simulate", "--preset", "bitcoin-trickle", "--journals", "x"), "at most, not 110000"),
 ], ids=lambda one: "-".join(one[:2]) if isinstance(one, tuple) else "")

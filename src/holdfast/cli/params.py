@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     _Seconds = click.ParamType[float]
     _Pair = click.ParamType[tuple[str, int]]
     _Numbers = click.ParamType[tuple[int, ...]]
+    _Fractions = click.ParamType[tuple[float, ...]]
 else:  # as of click 8.3 it is generic
-    _Milliseconds = _Seconds = _Pair = _Numbers = click.ParamType
+    _Milliseconds = _Seconds = _Pair = _Numbers = _Fractions = click.ParamType
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -102,4 +103,19 @@ class Numbers(_Numbers):
         return tuple(dict.fromkeys(numbers))
 
 
-SINCE, DURATION, ADDRESS, SEEDS, COUNTS = Since(), Duration(), Address(), Numbers(0), Numbers(1)
+class Fractions(_Fractions):
+    """Different numbers, none negative: ``0,0.1,0.25``."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part, re.ASCII) for part in parts):
+            return self.fail(f"{value!r} is no list of numbers: write 4,8,16 or 0,0.1,0.25", param, ctx)
+        return tuple(dict.fromkeys(map(float, parts)))
+
+
+SINCE, DURATION, ADDRESS = Since(), Duration(), Address()
+SEEDS, COUNTS, FRACTIONS = Numbers(0), Numbers(1), Fractions()

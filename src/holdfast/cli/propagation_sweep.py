@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .output import json_option, print_json, print_table, progress, show
-from .params import COUNTS, SEEDS
+from .params import COUNTS, FRACTIONS, SEEDS
 from .propagation_presets import NAMES, cell
 
 if TYPE_CHECKING:
     from ..propagation.analysis.seeds import Interval
+
+#: As in ``analysis.sweep.KNOBS``, which is opened late; a test holds them together.
+VALUES: Final[Mapping[str, tuple[float, ...]]] = {
+    "links": (4, 6, 8, 12, 16, 24), **dict.fromkeys(("loss", "droppers", "slow", "gone"), (0, 0.05, 0.1, 0.2, 0.3))}
 
 _seeds = click.option("--seeds", type=SEEDS, metavar="A..B", default="1..5", show_default=True,
                       help="of the runs: 1..5, or 1,4,9")
@@ -24,26 +28,38 @@ _seeds = click.option("--seeds", type=SEEDS, metavar="A..B", default="1..5", sho
 @click.command("sweep")
 @click.option("--preset", type=click.Choice([one for one in NAMES if one != "bitcoin-trickle"]), default="flood",
               show_default=True, help="the network, by what it models")
-@click.option("--links", type=COUNTS, metavar="N,N,…", default="4,6,8,12,16,24", show_default=True,
-              help="of each node; outbound ones, where the graph is Bitcoin's")
+@click.option("--turn", type=click.Choice(tuple(VALUES)), default="links", show_default=True,
+              help="links of a node (outbound ones, where the graph is Bitcoin's), or parts: of packets that are lost, "
+                   "of nodes that pass nothing on, are slow, are not there")
+@click.option("--values", type=FRACTIONS, metavar="X,X,…",
+              help="to which it is turned  [default: 4,6,8,12,16,24 links, or 0,0.05,0.1,0.2,0.3]")
 @click.option("--nodes", type=click.IntRange(10, 20_000), default=300, show_default=True, help="how many")
 @_seeds
 @json_option
-def sweep(*, preset: str, links: Sequence[int], nodes: int, seeds: Sequence[int], as_json: bool) -> None:
-    """Turn the number of links: what more of them buy in time and cost in bytes, and where it stops to be worth it."""
+def sweep(*, preset: str, turn: str, values: Sequence[float] | None, nodes: int, seeds: Sequence[int], as_json: bool
+          ) -> None:
+    """Turn one number: what it does to time, bytes and whom it reaches, and where more of it stops to be worth it."""
     from ..propagation.analysis.sweep import knee, pareto, swept
 
-    with progress("runs", len(links) * len(seeds)) as done:
-        points = swept(preset, links, nodes=nodes, seeds=seeds, done=done)
-    best, front = knee(points), {one.name for one in pareto(points)}
+    values = values or VALUES[turn]
+    with progress("runs", len(values) * len(seeds)) as done:
+        points = swept(preset, values, turn, nodes=nodes, seeds=seeds, done=done)
+    # How many links there are is for us to choose; what befalls a network is not, so there is nothing to be worth it.
+    best = knee(points) if turn == "links" else None
+    front = {one.name for one in pareto(points)} if turn == "links" else set()
     if as_json:
         print_json({"points": [asdict(one) for one in points], "front": [one.name for one in points
                                                                          if one.name in front],
                     "knee": best.name if best else None})
         return
-    print_table(["setting", "t90_s", "bytes_per_node", "duplicates_per_node", "front", "knee"], [
-        [one.name, _within(one.t90_s), _within(one.bytes_per_node), _within(one.duplicates_per_node),
-         "yes" if one.name in front else "no", "here" if one == best else ""] for one in points])
+    columns = ["setting", "reached", "t90_s", "bytes_per_node", "duplicates_per_node"]
+    rows = [[one.name, *map(_within, (one.reached, one.t90_s, one.bytes_per_node, one.duplicates_per_node))]
+            for one in points]
+    if turn == "links":
+        columns += ["front", "knee"]
+        rows = [[*row, "yes" if one.name in front else "no", "here" if one == best else ""]
+                for row, one in zip(rows, points, strict=True)]
+    print_table(columns, rows)
 
 
 @click.command("growth")

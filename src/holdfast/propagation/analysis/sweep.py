@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ConfigurationError
 from ..analyse import summarise
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """What one setting gave: when 90 % had it, bytes and copies a node."""
+    """What one setting gave: how many had it, when 90 % did, bytes and copies a node."""
 
     name: str
+    reached: Interval
     t90_s: Interval
     bytes_per_node: Interval
     duplicates_per_node: Interval
@@ -43,9 +44,12 @@ class Point:
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """Those of which none other is both as quick and as cheap and better in one, the cheapest first."""
+    """Those of which none other is both as quick and as cheap and better in one, the cheapest first. What 90 % never
+    had is not among them, however cheap."""
     front: list[Point] = []
     for point in sorted(points, key=lambda one: (one.dear, one.late)):
+        if point.late == float("inf"):
+            continue
         if not front or point.late < front[-1].late:
             front.append(point)
     return front
@@ -71,27 +75,42 @@ def knee(points: Sequence[Point]) -> Point | None:
     return best if below(best) > 0 else None
 
 
-def swept(name: str, degrees: Sequence[int], *, nodes: int = 300, seeds: Sequence[int] = (1, 2, 3),
-          done: Callable[[int], None] = lambda _: None) -> list[Point]:
-    """A preset with so many links of each node (outbound ones, where the graph is Bitcoin's), from event to event.
-    done: is told how many runs there were. Raises ConfigurationError."""
+#: What can be turned: how many links a node has (those that it opens, where the graph is Bitcoin's), and parts of
+#: packets that are lost, and of nodes that pass nothing on, are slow, are not there.
+KNOBS: Final = ("links", "loss", "droppers", "slow", "gone")
+
+
+def swept(name: str, values: Sequence[float], knob: str = "links", *, nodes: int = 300,
+          seeds: Sequence[int] = (1, 2, 3), done: Callable[[int], None] = lambda _: None) -> list[Point]:
+    """A preset with that knob of ``KNOBS`` at each of these values, from event to event. done: is told how many runs
+    there were. Raises ConfigurationError."""
     preset = PRESETS.get(name)
     if preset is None or preset.policy is None:
         raise ConfigurationError(f"{name!r} cannot be swept: name one of "
                                  f"{', '.join(one.name for one in PRESETS.values() if one.policy is not None)}")
     points, runs = [], 0
-    for degree in degrees:
-        linked = replace(preset, graph=_graph(preset, degree))
-        found = []
+    for value in values:
+        turned, found = _turned(preset, knob, value), []
         for seed in seeds:
-            links = linked.graph(nodes, numpy().random.default_rng([seed, 0]))
-            found.append(summarise(ran(linked, preset.policy, links, seed), seed))
+            links = turned.graph(nodes, numpy().random.default_rng([seed, 0]))
+            found.append(summarise(ran(turned, preset.policy, links, seed), seed))
             runs += 1
             done(runs)
-        points.append(Point(f"{degree} links", interval([one.t90_s for one in found]),
-                            interval([one.bytes_per_node for one in found]),
+        points.append(Point(f"{value:g} {knob}", interval([one.reached for one in found]),
+                            interval([one.t90_s for one in found]), interval([one.bytes_per_node for one in found]),
                             interval([one.duplicates_per_node for one in found])))
     return points
+
+
+def _turned(preset: Preset, knob: str, value: float) -> Preset:
+    if knob not in KNOBS:
+        raise ConfigurationError(f"there is no knob {knob!r}: name one of {', '.join(KNOBS)}")
+    if knob != "links":
+        parts: dict[str, Any] = {knob: value}
+        return replace(preset, conditions=replace(preset.conditions, **parts))
+    if value != int(value) or value < 1:
+        raise ConfigurationError(f"a node has a whole number of links, 1 or more, not {value:g}")
+    return replace(preset, graph=_graph(preset, int(value)))
 
 
 def _graph(preset: Preset, degree: int) -> Callable[[int, np.random.Generator], Links]:
