@@ -38,7 +38,8 @@ SPAM_S: Final = 40.0
 SPAM_CHECKED_S: Final = 0.05
 #: Seconds between honest payments.
 EVERY_S: Final = 3.0
-#: How long nothing new is made before it is asked what everybody has: some of a relay's minutes for who does not answer.
+#: How long nothing new is made before it is asked what everybody has: some of the minutes that a relay waits for who
+#: does not answer.
 QUIET_S: Final = 300.0
 _NETWORK = Conditions(Latency(0.05, 0.02), checked_s=0.005)
 
