@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed."""
+"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed. Blocks are in
+``propagation_chain``, nodes in ``propagation_nodes``."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .grouped import InFiles
 from .output import json_option, print_fields, print_json, print_table, progress
 from .propagation_nodes import pay, run
 
@@ -22,7 +24,7 @@ _nodes = click.option("--nodes", type=int, metavar="N", help="how many; without 
 _seed = click.option("--seed", type=int, default=1, show_default=True, help="the same seed gives the same numbers")
 
 
-@click.group("propagation")
+@click.group("propagation", cls=InFiles, files=("propagation_chain",))
 def command() -> None:
     """How a transaction spreads through a network: simulated, policy by policy, or among real nodes."""
 

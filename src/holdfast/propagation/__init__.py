@@ -12,6 +12,7 @@ Inside::
 
     relay/         who passes on what to whom, and when: (event, now, chance) → effects. Open this first
     mempool.py     which transactions a node takes, keeps and lets go
+    chain/         blocks: which are good, which chain counts, how they reach everybody; a whole node
     topology.py    who is linked to whom
     sim/           the relays under a clock of their own
     wire.py        how long messages are

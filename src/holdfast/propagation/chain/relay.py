@@ -190,7 +190,9 @@ class BlockRelay:
                         self._behind[peer] = (name, since)
                     break
                 if why is not None:
-                    if why not in {"early", "deep", "room"}:
+                    if why == "room":  # the rest when there is some
+                        self._behind[peer] = (name, since if last is None else last.id)
+                    elif why not in {"early", "deep"}:
                         effects.append(Blame(peer, why))
                     break
                 self.wanted.add(header, peer)
@@ -298,12 +300,14 @@ class BlockRelay:
 
     def _catch_up(self, now: float) -> list[Effect]:
         """Asks the next of those who have more than we know, one at a time, while there is room for what it tells."""
-        if self._syncing is not None or len(self.wanted) + HEADERS_MAX > self.wanted.fetching.headers:
+        if self._syncing is not None:
             return []
         for peer, (tip, since) in list(self._behind.items()):
             if tip is not None and (tip in self.tree or tip in self.wanted):
                 self._learned(peer, tip)
                 del self._behind[peer]
+                continue
+            if not self.wanted.room_for(peer, HEADERS_MAX):
                 continue
             self._syncing = (peer, now)
             locator = self.tree.locator() if since is None else (since, *self.tree.locator())
@@ -369,8 +373,9 @@ class BlockRelay:
 
     def _announce(self) -> list[Effect]:
         """To who lacks them, the headers of the chain that are new. Only what is in the tree, so only what is good.
-        While more of the chain is on its way nothing is said."""
-        if not self._fresh or self.wanted.leads_on(self.tree.head_id):
+        While much more of the chain is on its way nothing is said; were it so of one block too, whoever announces one
+        and keeps it to himself would silence us."""
+        if not self._fresh or (len(self.wanted) > ANNOUNCED_MAX and self.wanted.leads_on(self.tree.head_id)):
             return []
         fresh = [header for header in self._fresh if self.tree.in_chain(header.id)]
         self._fresh = []

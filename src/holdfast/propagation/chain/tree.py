@@ -37,7 +37,7 @@ class ChainRules:
     maker's clock may be ahead of ours. undo: how many blocks can be undone; more costs memory, fewer make long
     partitions final. side_max: blocks beside the chain that are kept; not less than ``undo``, lest a branch that
     overtakes is cut while it does. bodies: how many blocks keep their transactions for others to catch up; older ones
-    are headers.
+    are headers, and who is further behind does not get there.
     """
 
     bytes_max: int = 1_000_000

@@ -76,6 +76,12 @@ class Wanted:
         return len(self.blocks) < self.fetching.headers \
             and self._by[peer] < self.fetching.headers_per_peer  # guard: headers-bound
 
+    def room_for(self, peer: int, count: int) -> bool:
+        """Is it time to ask this neighbour for so many more? Where so many may never wait, once none waits."""
+        said = self.fetching
+        return len(self.blocks) + min(count, said.headers) <= said.headers \
+            and self._by[peer] + min(count, said.headers_per_peer) <= said.headers_per_peer
+
     def add(self, header: Header, peer: int) -> None:
         """Its parent is here or wanted."""
         self.blocks[header.id] = Want(header, peer)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What faults and attacks do to a network that keeps a chain: each a scenario, from a seed, with what was measured.
 
-* ``dropped``: a part of the nodes takes everything and passes nothing on.
+* ``dropped``: a part of the nodes takes everything and passes nothing on; or says that it has it, and does not give it.
 * ``churned``: a part of the nodes leaves and comes back all the time.
 * ``spammed``: some nodes send forged and cheap payments, as fast as links carry them, at cores that check one thing at
   a time; with doors and without.
@@ -17,8 +17,10 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from ..chain import Block, sealed, unsealed
@@ -36,6 +38,9 @@ SPAM_S: Final = 40.0
 SPAM_CHECKED_S: Final = 0.05
 #: Seconds between honest payments.
 EVERY_S: Final = 3.0
+#: How long nothing new is made before it is asked what everybody has: some of the minutes that a relay waits for who
+#: does not answer.
+QUIET_S: Final = 300.0
 _NETWORK = Conditions(Latency(0.05, 0.02), checked_s=0.005)
 
 
@@ -63,6 +68,12 @@ class Outcome:
     both_confirmed: int
     blamed: dict[str, int]
 
+    @property
+    def agreed(self) -> bool:
+        """Were all the honest reached by everything, and do they have one chain, with no double spend, and one
+        mempool?"""
+        return (self.heads, self.pools, self.both_confirmed, self.reached) == (1, 1, 0, 1.0)
+
 
 @dataclass(frozen=True)
 class Eclipse:
@@ -89,11 +100,14 @@ class Deceived:
     undone: bool
 
 
-def dropped(nodes: int = 100, seed: int = 1, *, share: float = 0.3, degree: int = 8, payments: int = 20) -> Outcome:
-    """Droppers."""
+def dropped(nodes: int = 100, seed: int = 1, *, share: float = 0.3, degree: int = 8, payments: int = 20,
+            promises: bool = False) -> Outcome:
+    """Droppers. promises: they announce what they do not give, so who asks them waits until it asks the next one."""
     run = _network(nodes, degree, seed, Conditions(_NETWORK.latency, checked_s=0.005, droppers=share))
+    for node in run.world.nodes:
+        node.promises = promises
     honest = _connected(run.world)
-    return _ran("droppers", run, honest, seed, payments)
+    return _ran("withholders" if promises else "droppers", run, honest, seed, payments)
 
 
 def churned(nodes: int = 100, seed: int = 1, *, share: float = 0.5, degree: int = 8, payments: int = 20) -> Outcome:
@@ -117,7 +131,7 @@ def spammed(nodes: int = 60, seed: int = 1, *, share: float = 0.1, degree: int =
             run.world.nodes[here].door = Guarded()
     for here in spammers:
         _spam(run, here, spammers, until_s=payments * EVERY_S, spam_s=spam_s, chance=chance)
-    return _ran("spam" if doors else "spam, no doors", run, honest, seed, payments)
+    return _ran("spam" if doors else "spam-no-doors", run, honest, seed, payments)
 
 
 def parted(nodes: int = 60, seed: int = 1, *, degree: int = 8, payments: int = 20, apart_s: float = 120.0,
@@ -213,6 +227,12 @@ def deceived(seed: int = 1, *, nodes: int = 40, honest_links: int = 0, blocks: i
     return Deceived(seed, honest_links, deepest, run.nodes[victim].tree.depth(shown.id) == 0)
 
 
+#: By name; each takes the number of nodes and a seed.
+SCENARIOS: Final[Mapping[str, Callable[[int, int], Outcome]]] = MappingProxyType({
+    "droppers": dropped, "withholders": partial(dropped, promises=True), "churn": churned, "spam": spammed,
+    "spam-no-doors": partial(spammed, doors=False), "partition": parted})
+
+
 # -- what the scenarios share ---------------------------------------------------------------------------------------
 
 def _network(nodes: int, degree: int, seed: int, conditions: Conditions) -> Ledgered:
@@ -243,7 +263,7 @@ def _pays(run: Ledgered, here: int) -> None:
 
 def _ran(scenario: str, run: Ledgered, honest: Sequence[int], seed: int, payments: int) -> Outcome:
     """Payments and blocks by the honest, while the scenario lasts."""
-    chance = random.Random(f"{scenario} {seed}")
+    chance = random.Random(f"payments {seed}")
     until = payments * EVERY_S
     run.mine(10.0, until, honest)
     for turn in range(payments):
@@ -255,15 +275,15 @@ def _ran(scenario: str, run: Ledgered, honest: Sequence[int], seed: int, payment
 def _told(scenario: str, run: Ledgered, honest: Sequence[int], seed: int, *, doubles: int = 0) -> Outcome:
     """All is quiet again; what is the end of it?"""
     world = run.world
-    world.run(world.now + 60.0)
     for here in honest:
         if world.apart(here):
             world.come_back(here)
-    world.run(world.now + 60.0)
+    world.run(world.now + QUIET_S)
     highest = max(honest, key=lambda here: run.nodes[here].tree.height)
+    # Whoever is ahead makes two blocks more, so that no two branches are as long and what waits is confirmed.
     for _ in range(2):
         run.make_block(highest)
-        world.run(world.now + 60.0)
+        world.run(world.now + QUIET_S)
     # Of a double spend each half hears of its own first, and of the other it need not hear at all.
     single = [run.heard_s(name, honest) for name in list(run.paid)[2 * doubles:]]
     halves = [sorted(times)[(len(times) - 1) // 2] for times in single]

@@ -92,8 +92,9 @@ _FREE = _Free()
 _BODIES: Final = frozenset({"body", "stem", "block", "compact"})
 #: What waits for the uplink; all else is short and overtakes it.
 _QUEUED: Final = frozenset({"body", "block", "parts"})
-#: What a dropper keeps to itself.
-_DROPPED: Final = frozenset({"body", "stem", "announce", "sketch", "headers", "compact", "parts", "block", "absent"})
+#: What a dropper keeps to itself: all that it might give; without what says that it has it.
+_KEPT: Final = frozenset({"body", "stem", "compact", "parts", "block", "absent"})
+_DROPPED: Final = frozenset({*_KEPT, "announce", "sketch", "headers"})
 
 
 @dataclass
@@ -109,13 +110,14 @@ class _Heard:
 
 @dataclass
 class Node:
-    """One node: its relay, how long its links are, what it waits to send, what it sent. free_s: when its core has
-    checked what it has to."""
+    """One node: its relay, how long its links are, what it waits to send, what it sent. drops: it passes nothing
+    on; promises: though it says that it has it. free_s: when its core has checked what it has to."""
 
     relay: Talks
     ways_s: dict[int, float]
     works: bool = True
     drops: bool = False
+    promises: bool = False
     away: bool = False
     door: Door | None = None
     free_s: float = 0.0
@@ -355,7 +357,7 @@ class World:
                 self._blame(index, effect.peer, effect.why)
 
     def _tell(self, index: int, node: Node, tell: Tell) -> None:
-        if (node.drops and tell.message.kind in _DROPPED) or tell.peer not in node.ways_s:
+        if (node.drops and tell.message.kind in (_KEPT if node.promises else _DROPPED)) or tell.peer not in node.ways_s:
             return
         if self.conditions.uplink_bytes_s and tell.message.kind in _QUEUED:
             node.queue.append(tell)

@@ -304,15 +304,37 @@ def test_blocks_come_of_several_neighbours_and_in_any_order():
     assert (one.tree.head_id, len(one.orphans), len(one.wanted)) == (chain[-1].id, 0, 0)
 
 
-def test_while_more_is_on_its_way_nothing_is_announced():
+def test_while_much_more_is_on_its_way_nothing_is_announced():
     one = relay()
-    chain = branch(tree().head, 3)
+    chain = branch(tree().head, 12)
     told(one, 1, *chain)
     announced = []
     for found in chain:
         given_whole(one, 1, found)
         announced.append([peer for peer, kind, _ in said(passed(one, found)) if kind == "headers"])
-    assert announced == [[], [], [2, 3]]
+    assert announced == [[]] * 3 + [[2, 3]] * 9
+
+
+def test_who_announces_a_block_and_keeps_it_silences_nobody():
+    one = relay()
+    first, kept = branch(tree().head, 2)
+    told(one, 1, first, kept)
+    given_whole(one, 1, first)
+    assert [peer for peer, kind, _ in said(passed(one, first)) if kind == "headers"] == [2, 3]
+
+
+@pytest.mark.parametrize("fetching", [
+    Fetching(headers=60, headers_per_peer=20, window=8), Fetching(window=1, per_peer=1),
+], ids=["few headers", "small window"])
+def test_bounds_make_catching_up_slower_and_do_not_stop_it(fetching):
+    table = Table(2, [], Settings(fetching=fetching))
+    for _ in range(130):
+        table.makes(0)
+        table.run()
+    table.link(1, 0)
+    table.run(5.0)
+    assert table.nodes[1].tree.height == 130
+    assert table.blames == []
 
 
 def test_orphans_that_gave_way_are_asked_for_again():
