@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed. Blocks are in
-``propagation_chain``, nodes in ``propagation_nodes``."""
+"""``holdfast propagation``: how a transaction spreads, simulated or among real nodes; no server is needed.
+
+Blocks are in ``propagation_chain``, nodes in ``propagation_nodes``.
+"""
 
 from __future__ import annotations
 
