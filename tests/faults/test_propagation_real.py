@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from holdfast.propagation.mempool import Transaction
 from holdfast.propagation.node.fleet import Fleet
 from holdfast.testing.proxy import Proxy
+from holdfast.testing.waiting import wait_until
 from tests.faults.propagation_beside import beside
 from tests.faults.propagation_town import Town, ring, until
 
@@ -168,3 +171,37 @@ async def _agree(town: Town, count: int) -> bool:
         return False
     chains = [town.confirmed(index) for index in range(len(town.nodes))]
     return len(chains[0]) >= count and all(chain == chains[0] for chain in chains)
+
+
+def test_nodes_end_with_who_started_them_however_that_ends(tmp_path: Path) -> None:
+    fleet = subprocess.Popen([sys.executable, "-c", _FLEET], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        pids = [int(pid) for pid in fleet.stdout.readline().split()]
+        assert len(pids) == 3
+        assert all(_runs(pid) for pid in pids)
+    finally:
+        fleet.kill()
+        fleet.communicate()
+    wait_until(lambda: not any(_runs(pid) for pid in pids), 60, "none of its nodes is left")
+
+
+_FLEET = """
+import asyncio, os
+from holdfast.propagation.node.fleet import Fleet
+from holdfast.propagation.node.orders import Plan
+
+async def run():
+    async with Fleet() as fleet:
+        print(*[(await fleet.start(Plan(os.urandom(64)))).pid for _ in range(3)], flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(run())
+"""
+
+
+def _runs(pid: int) -> bool:
+    """Is this one of ours? Another process may have the number by now."""
+    try:
+        return b"propagation.node.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -106,9 +106,10 @@ def run(*, nodes: int | None, listen: Address | None, journals: Path | None, bes
             raise click.UsageError("--journals and --beside go with --nodes; one node has --journal")
         asked = {name: wanted[name] for name in _Wanted.__annotations__ if name != "listen"}
         return asyncio.run(_one(_Wanted(listen or ("127.0.0.1", 0), **asked)))
-    for name in ("peers", "identity", "seal", "book", "journal", "metrics", "ledger", "makers"):
+    for name in ("peers", "identity", "seal", "book", "journal", "metrics", "ledger", "makers", "make_every_s"):
         if wanted[name]:
-            raise click.UsageError(f"--{name.rstrip('s')} goes with --listen, not with --nodes")
+            option = {"make_every_s": "make-blocks-every", "metrics": name}.get(name, name.rstrip("s"))
+            raise click.UsageError(f"--{option} goes with --listen, not with --nodes")
     return _network(_scenario(nodes, wanted), journals, beside=beside, as_json=as_json)
 
 

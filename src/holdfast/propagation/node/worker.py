@@ -39,7 +39,7 @@ from .writing import Journal
 #: Bytes of a plan, and of an order.
 PLAN_MAX: Final = 1 << 20
 #: Kinds of messages by which something spreads: who drops, says none of them.
-_SPREADING: Final = frozenset({"body", "stem", "announce", "sketch"})
+_SPREADING: Final = frozenset({"body", "stem", "announce", "sketch", "headers", "compact", "parts", "block", "absent"})
 
 
 def serve(control: socket.socket) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a node passes on what it hears: (event, now, chance) → effects, one file a policy.
 
-``words.py`` is what goes in and out, ``base.py`` what all policies share. The simulator feeds these very classes, and
-so may a node with sockets: an import contract keeps the simulator from having rules of its own.
+``words.py`` is what goes in and out, ``base.py`` what all policies share, ``named.py`` has them by name. The simulator
+and a node with sockets feed these very classes: an import contract keeps both from having rules of their own.
 """
 
 from __future__ import annotations
