@@ -95,9 +95,14 @@ def seal_add(*, passphrase_file: Path | None, key_file: Path | None, in_keyring:
     with vault() as opened:
         if shares is not None:
             new, texts = _in_shares(*shares)
-            opened.add_seal(new)
-            say(f"{shares[1]} shares, any {shares[0]} of which open the vault: give each to somebody else")
-            return show("\n".join(texts))
+            made = opened.add_seal(new)
+            try:
+                show("\n".join(texts))
+                sys.stdout.flush()
+            except BaseException:
+                opened.remove_seal(made.id)  # guard: no seal is left that nobody has
+                raise
+            return say(f"{shares[1]} shares, any {shares[0]} of which open the vault: give each to somebody else")
         added = opened.add_seal(seal_of(replace(wanted(), passphrase_file=passphrase_file, key_file=key_file,
                                                 keyring=in_keyring, shares_file=None)))
         return show(added.id)

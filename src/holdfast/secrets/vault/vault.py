@@ -277,6 +277,11 @@ class Vault:
             return Verified(loaded.head.generation, loaded.end.number, len(loaded.holding.secrets), versions,
                             loaded.header.epoch, loaded.end.offset)
 
+    def whole(self) -> tuple[Head, bytes]:
+        """All of the file as it is sealed, and where it stands: of one moment."""
+        with self._lock, self.file.locked(alone=False):
+            return self.file.refresh(locked=True).head, self.file.content()
+
     def backup(self, path: Path) -> Head:
         """A copy, sealed as the vault is, and beside it ``PATH.pin``, which says where it stands. Raises SecretRefused
         when it cannot be written or does not read back."""
