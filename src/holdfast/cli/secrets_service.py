@@ -60,10 +60,12 @@ class Plan:
 
 def serving(plan: Plan) -> int:
     """Serves until a signal; answers the exit code. Raises what no waiting would mend."""
+    from .._base.undumped import undumped
     from ..secrets.access import PolicyFile
     from ..secrets.serve import Tls
     from ..secrets.serve.terms import only_one
 
+    undumped()
     tls = Tls(plan.certificate, plan.key, plan.clients, plan.clients_required)
     tls.context()  # what is wrong with files is said before anything is opened, or made
     policy = PolicyFile(plan.policy)

@@ -326,7 +326,8 @@ class Vault:
             there = pin.read(header.store)
             if there is not None and not there.same(head) and not adopt:  # guard: restored on purpose only
                 raise SecretRefused(f"the vault had come to generation {there.generation} on this machine, and the "
-                                    f"backup stands at {head.generation}: what came after is lost with adopt=True")
+                                    f"backup stands at {head.generation}: what came after is lost with adopt=True "
+                                    "(--adopt)")
             try:
                 replace(file.path, lambda _: content)
                 pin.write(header.store, head, adopt=True)
