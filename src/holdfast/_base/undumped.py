@@ -2,8 +2,8 @@
 """A process whose memory is written to no disk when it dies, and read by no other process of its user.
 
 For servers that keep keys. Linux: ``PR_SET_DUMPABLE`` (prctl(2)), which also counts where the kernel pipes core dumps
-to a program and limits do not; elsewhere the limit of core files alone. Price: neither gdb nor py-spy gets in but as root.
-Swap is the machine's affair, and so is a dump of the whole machine.
+to a program and limits do not; elsewhere the limit of core files alone. Price: neither gdb nor py-spy gets in but as
+root. Swap is the machine's affair, and so is a dump of the whole machine.
 """
 
 from __future__ import annotations

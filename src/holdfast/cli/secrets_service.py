@@ -63,9 +63,11 @@ def serving(plan: Plan) -> int:
     from .._base.undumped import undumped
     from ..secrets.access import PolicyFile
     from ..secrets.serve import Tls
+    from ..secrets.serve.serving import make_room
     from ..secrets.serve.terms import only_one
 
     undumped()
+    make_room()
     tls = Tls(plan.certificate, plan.key, plan.clients, plan.clients_required)
     tls.context()  # what is wrong with files is said before anything is opened, or made
     policy = PolicyFile(plan.policy)

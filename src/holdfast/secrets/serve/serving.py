@@ -10,6 +10,7 @@ has to stop.
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import ssl
@@ -131,6 +132,15 @@ def _server(app: Any, tls: Tls, drain_s: float, head_s: float) -> Any:
     config.load()
     config.ssl = tls.context()
     return uvicorn.Server(config)
+
+
+def make_room() -> None:
+    """For a process that serves: files and connections share a limit, often as low as the connections' own, and what
+    cannot be recorded is refused. It is raised as far as the system lets us."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS_MAX
+    if least not in (-1, resource.RLIM_INFINITY) and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else max(least, min(wanted, most)), most))
 
 
 def common_name(certificate: Any) -> str:
