@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -279,3 +280,28 @@ def test_who_comes_by_a_link_writes_the_same_audit(vault, holdfast, tmp_path):
     assert (said.code, said.out) == (0, VALUE)
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["link"]
     assert "read" in vault("audit", "ls").out
+
+
+def test_a_backup_is_restored_and_nothing_is_lost_unasked(vault, tmp_path):
+    put(vault, tmp_path, "a")
+    assert "generation" in vault("backup", "copy").err
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("copy*")} == {
+        "copy": 0o600, "copy.pin": 0o600}
+    assert vault("backup", "copy").code == 2
+    put(vault, tmp_path, "b")
+    held = (tmp_path / "v").read_bytes()
+    said = vault("restore", "copy")
+    assert said.code == 1
+    assert "what came after is lost with adopt=True (--adopt)" in said.err
+    assert (tmp_path / "v").read_bytes() == held
+    (tmp_path / "v").unlink()
+    assert vault("get", "a").code == 3
+    assert vault("restore", "copy", "--adopt").code == 0
+    assert vault("get", "a").out == VALUE
+    assert vault("get", "b").code != 0
+    with (tmp_path / "copy").open("r+b") as file:
+        file.seek(900)
+        file.write(b"x" * 9)
+    said = vault("restore", "copy", "--adopt")
+    assert (said.code, "Traceback" in said.err) == (3, False)
+    assert vault("get", "a").out == VALUE

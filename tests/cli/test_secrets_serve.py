@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -238,6 +239,7 @@ def test_misuse_is_one_clear_error(town, words, why):
     (("--policy", "gone.yaml"), 2, "gone.yaml cannot be read"), (("--policy", "wrong.yaml"), 2, "version"),
     (("--policy", "value"), 2, "called .json"), (("--certificate", "value"), 2, "certificates cannot be used"),
     (("--clients-required",), 2, "needs --clients PEM"), (("--client", "x"), 2, "NAME=ROLE is wanted"),
+    (("--client", "x=all"), 2, "--client needs --clients PEM"),
     (("--follow", "https://x:1"), 2, "both --follow URL and --copies FOLDER"),
     (("--follow", "https://x:1", "--copies", "c"), 2, "say no --store"), (("--bind", "nowhere"), 2, "no address"),
     (("--bind", "127.0.0.1:{taken}"), 2, "--bind: cannot listen on"),
@@ -287,7 +289,7 @@ def test_reads_go_on_with_the_standby_when_the_primary_is_killed_and_it_is_promo
             assert time.monotonic() - began < 5.0
             said = town.at([primary, second], "put", "shop/db", "--from-file", "value")
             assert (said.code, said.out) == (3, "")
-            assert "runs in copies already" in town.run("promote", "copies", "v2", expect=2).err
+            assert "copies/term already: stop it first" in town.run("promote", "copies", "v2", expect=2).err
             assert second.end() == 0
     assert "there is something at v already" in town.run("promote", "copies", "v", expect=2).err
     said = town.run("promote", "copies", "v2", expect=0)
@@ -419,3 +421,48 @@ def test_a_token_is_printed_once_or_is_in_a_file_that_only_one_reads(town):
     assert "ana" in town.run("--store", "v", "token", "ls").out
     town.run("--store", "v", "token", "revoke", said.json[0]["id"], expect=0)
     assert [one["who"] for one in town.run("--store", "v", "token", "ls", "--json").json] == ["ben"]
+
+
+@pytest.mark.parametrize(("words", "listed"), [
+    (("token", "create", "shop", "--role", "shop"), ("token", "ls", "--json")),
+    (("seal", "add", "--shares", "2", "3"), ("seal", "ls", "--json"))], ids=["token", "shares"])
+def test_what_could_not_be_printed_is_not_left_behind(town, words, listed):
+    before = town.here(*listed, expect=0).json
+    with Path("/dev/full").open("wb") as full:
+        said = subprocess.run([*COMMAND, "secrets", "--pins", "pins", *AT_VAULT, *words], cwd=town.folder, stdout=full,
+                              stderr=subprocess.PIPE, env=environment(), check=False)
+    assert said.returncode != 0
+    assert b"no space left on device" in said.stderr
+    assert town.here(*listed, expect=0).json == before
+
+
+def test_a_vault_that_is_none_is_not_served_also_not_sealed(town):
+    certificate, key = town.authority.issue("server", server=True)
+    for where in ("typo", "nowhere/typo"):
+        said = town.run("--store", where, "serve", "--sealed", "--certificate", str(certificate), "--key", str(key),
+                        "--policy", "policy.yaml", "--bind", "127.0.0.1:0")
+        assert said.code == 3
+        assert said.err == f"error: there is no vault {where}: make one with `holdfast secrets init`\n"
+    assert not list(town.folder.glob("*typo*"))
+
+
+def test_two_servers_do_not_have_one_vault_and_a_sealed_standby_is_not_promoted(town):
+    """The second would not hear that the first one was replaced, and wrote on."""
+    town.token("all")
+    certificate, key = town.authority.issue("server", server=True)
+    with town.serve("--sealed", before=("--store", "v")) as primary:
+        (town.folder / "link").symlink_to("v")
+        said = town.run("--store", "link", "--key-file", "key", "serve", "--certificate", str(certificate), "--key",
+                        str(key), "--policy", "policy.yaml", "--bind", "127.0.0.1:0")
+        assert said.code == 2
+        assert "v.term already: stop it first" in said.err
+        standby = ("--token-file", "token", "--ca", str(town.authority.ca))
+        with town.serve("--sealed", "--follow", primary.url, "--copies", "copies", before=standby) as second:
+            (town.folder / "copies" / "place").write_bytes(b"{}")
+            assert "copies/term already: stop it first" in town.run("promote", "copies", "v2", expect=2).err
+            (town.folder / "copies" / "place").unlink()
+            assert second.end() == 0
+        assert "has no copy" in town.run("promote", "copies", "v2", expect=2).err
+    (town.folder / "other").mkdir()
+    town.run("promote", "other", "v2", expect=2)
+    assert not list((town.folder / "other").iterdir())

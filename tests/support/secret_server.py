@@ -56,7 +56,7 @@ def main(settings: Settings) -> None:
         terms, pin = Terms(folder / "term", TERM_KEY), FilePin(folder / "pins")
         path = settings.vault or folder / "vault"
         store = (Vault.open if path.exists() else Vault.create)(path, seal, pin=pin)
-        sealed, follower = VaultFeed(store, folder / "spare"), None
+        sealed, follower = VaultFeed(store), None
     desk = Desk(store, POLICY, audit, terms, tokens=tokens, sealed=sealed, clock=clock)
     steps = (folder / "steps").open("a", buffering=1)
 

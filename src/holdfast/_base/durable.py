@@ -6,6 +6,10 @@
     a spare file ─▶ write ─▶ fsync ─▶ rename over the file ─▶ fsync of the folder
 
 Readers see the old file or the new one, never a part. One writer at a time: that is the caller's affair.
+
+What fails before the rename changes nothing. What fails behind it, the folder's fsync, has changed the file: readers
+see the new one, and a power cut may bring the old one back. To put the old one back would need the same folder. So that
+is an error of its own, ``Unsettled``: whoever keeps in memory what the file says, keeps what it says now.
 """
 
 from __future__ import annotations
@@ -15,10 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+class Unsettled(OSError):
+    """The file is the new one; whether it still is after a power cut is not known."""
+
+
 def replace(path: Path, content: Callable[[os.stat_result], bytes], mode: int = 0o600) -> None:
     """Puts ``content`` in the place of ``path``. It is told what the new file is, for one that is to know itself.
 
-    Raises OSError; the file is then what it was.
+    Raises OSError; the file is then what it was, but for ``Unsettled``.
     """
     spare = path.with_name(f".{path.name}.new")
     spare.unlink(missing_ok=True)  # of a process that was killed: its times are not those of now
@@ -32,7 +40,10 @@ def replace(path: Path, content: Callable[[os.stat_result], bytes], mode: int = 
     except BaseException:
         spare.unlink(missing_ok=True)
         raise
-    sync_folder(path)
+    try:
+        sync_folder(path)
+    except OSError as error:
+        raise Unsettled(error.errno, error.strerror, str(path)) from error  # guard: what was done is not called undone
 
 
 def sync_folder(path: Path) -> None:

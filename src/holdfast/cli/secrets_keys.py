@@ -15,7 +15,7 @@ import click
 from ..errors import ConfigurationError, SecretsSealed
 from ..secrets.own import AUDIT_KEY
 from .output import json_option, print_json, print_table, say, show
-from .secrets import audit_key, guarded, passphrase_in, passphrase_said, seal_of, vault, wanted
+from .secrets import audit_key, beside, guarded, passphrase_in, passphrase_said, seal_of, vault, wanted
 from .secrets_server import seal_servers, server_options, unseal_servers
 
 if TYPE_CHECKING:
@@ -95,9 +95,14 @@ def seal_add(*, passphrase_file: Path | None, key_file: Path | None, in_keyring:
     with vault() as opened:
         if shares is not None:
             new, texts = _in_shares(*shares)
-            opened.add_seal(new)
-            say(f"{shares[1]} shares, any {shares[0]} of which open the vault: give each to somebody else")
-            return show("\n".join(texts))
+            made = opened.add_seal(new)
+            try:
+                show("\n".join(texts))
+                sys.stdout.flush()
+            except BaseException:
+                opened.remove_seal(made.id)  # guard: no seal is left that nobody has
+                raise
+            return say(f"{shares[1]} shares, any {shares[0]} of which open the vault: give each to somebody else")
         added = opened.add_seal(seal_of(replace(wanted(), passphrase_file=passphrase_file, key_file=key_file,
                                                 keyring=in_keyring, shares_file=None)))
         return show(added.id)
@@ -156,6 +161,39 @@ def rekey(*, values: bool) -> None:
     with vault() as opened:
         opened.rekey(values=values)
         say(f"epoch {opened.epoch}")
+
+
+# -- backups ----------------------------------------------------------------------------------------------------------
+
+@click.command("backup")
+@click.argument("file", type=_file)
+def backup(file: Path) -> None:
+    """Copy the vault into FILE, sealed as it is, and FILE.pin, which says where it stands; both are read back.
+
+    Keep both elsewhere, and neither beside what opens them. Older copies open by what opened the vault then.
+    """
+    if os.path.lexists(file):  # guard: no backup is written over
+        raise ConfigurationError(f"there is something at {file} already: give each backup a name of its own")
+    with vault() as opened:
+        head = opened.backup(file)
+    say(f"{file} is the vault at generation {head.generation}")
+
+
+@click.command("restore")
+@click.argument("file", type=_file)
+@click.option("--adopt", is_flag=True, help="also where the vault had come further on this machine: that is lost")
+def restore(file: Path, *, adopt: bool) -> None:
+    """Put the backup FILE in the vault's place, once all of it was read and its pin fits. Stop a server of it first.
+
+    What opens the backup is what opened the vault when it was made.
+    """
+    from ..secrets.serve.terms import only_one
+    from ..secrets.vault import FilePin, Vault
+
+    asked = wanted()
+    with only_one(beside(asked.path, ".term")), Vault.restore(
+            file, asked.path, seal_of(asked), adopt=adopt, pin=FilePin(asked.pins) if asked.pins else None) as found:
+        say(f"{asked.path} is at generation {found.generation}, with {len(found.names())} names")
 
 
 # -- shares -----------------------------------------------------------------------------------------------------------
@@ -308,5 +346,5 @@ def audit_ls(*, name: str | None, folder: Path | None, as_json: bool) -> None:
     return print_table(("at", "who", "action", "name", "version", "outcome"), [tuple(row.values()) for row in rows])
 
 
-COMMANDS: dict[str, click.Command] = {"seal": seal, "unseal": unseal, "rekey": rekey, "shares": shares,
-                                      "policy": policy, "audit": audit}
+COMMANDS: dict[str, click.Command] = {"seal": seal, "unseal": unseal, "rekey": rekey, "backup": backup,
+                                      "restore": restore, "shares": shares, "policy": policy, "audit": audit}

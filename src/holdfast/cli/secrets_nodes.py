@@ -213,8 +213,10 @@ def serve(*, folder: Path, name: str, bind: Address, circle_file: Path | None, i
           joining: bool, policy: Path | None) -> int:
     """Hold shares in FOLDER and give them to whom this node decides to, until SIGTERM or Ctrl-C."""
     from .._base.clock import SystemClock
+    from .._base.undumped import undumped
     from ..secrets.nodes import Disk, Node, Serving, Standing
 
+    undumped()
     if not (folder / "identity").exists():
         if circle_file is None or identity_file is None:
             raise click.UsageError(f"{folder} is no node's folder yet: give --circle and --identity, for it to be made")

@@ -110,7 +110,7 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
     from ..secrets.migrating import migrate as migrated
 
     with _source(source) as origin, store_of() as store:
-        rows = list(migrated(origin, store, names or _listed(origin), overwrite=overwrite, dry_run=dry_run))
+        rows = list(migrated(origin, store, names or None, overwrite=overwrite, dry_run=dry_run))
     if as_json:
         print_json([{"name": one.name, "outcome": one.outcome.value, "versions": one.versions, "why": one.why,
                      "left": one.left} for one in rows])
@@ -118,14 +118,6 @@ def migrate(*, source: str, names: Sequence[str], overwrite: bool, dry_run: bool
         print_table(("name", "outcome", "versions", "why", "left"), [
             (one.name, one.outcome.value, one.versions, one.why, one.left) for one in rows])
     return 1 if any(one.outcome in (Outcome.DIFFERS, Outcome.FAILED) for one in rows) else 0
-
-
-def _listed(origin: SecretStore) -> list[str] | None:
-    from ..secrets import Ability
-
-    if Ability.LIST not in origin.abilities:
-        return None
-    return [name for name in origin.names() if not name.startswith(OWN)]  # guard: keys of one vault stay in it
 
 
 def _source(text: str) -> AbstractContextManager[SecretStore]:

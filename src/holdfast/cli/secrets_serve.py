@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..errors import ConfigurationError
 from .output import json_option, print_json, print_table, say, show
 from .params import ADDRESS, DURATION
 from .secrets import beside, seal_of, wanted
@@ -74,6 +76,8 @@ def serve(*, bind: Address, follow: str | None, copies: Path | None, **more: Any
                 policy=more["policy"], tokens=more["tokens"] or tokens, audit=more["audit"] or audit, term=term,
                 probes=more["probes"], place=place, pins=asked.pins, primary=follow or "", follower=server(),
                 seal=None if more["sealed"] else seal_of(asked))
+    if plan.holders and plan.clients is None:
+        raise click.UsageError("--client needs --clients PEM: nobody's certificate counts without it")
     if plan.clients_required and plan.clients is None:
         raise click.UsageError("--clients-required needs --clients PEM")
     return serving(plan)
@@ -103,9 +107,16 @@ def promote(*, copies: Path, file: Path) -> None:
     """
     from ..secrets.serve import Role, Terms
     from ..secrets.serve import promote as promoted
+    from ..secrets.serve.terms import only_one
 
-    terms = Terms(copies / "term", role=Role.STANDBY)
-    made = promoted(copies, terms, file)
+    if not (copies / "place").exists():
+        raise ConfigurationError(f"the standby in {copies} has no copy, and so nothing to be the primary of")
+    with only_one(copies / "term"):
+        terms = Terms(copies / "term", role=Role.STANDBY)
+        try:
+            made = promoted(copies, terms, file)
+        except OSError as error:
+            raise ConfigurationError(f"{file} cannot be written: {error.strerror}; nothing was promoted") from None
     say(f"{made} is the vault of the primary of term {terms.standing.term}: serve it with --store")
 
 
@@ -139,15 +150,16 @@ def token_create(*, who: str, roles: Sequence[str], ttl_s: float, uses: int | No
     """Make a token for WHO. It is printed, this once; with --out its id is printed."""
     tokens = _tokens(path)
     name, made = tokens.issue(who, frozenset(roles), ttl_s=ttl_s, uses=uses)
-    if out is None:
-        show(made.reveal())
-        return say(f"token {name} of {who}: whoever has it is {who}")
     try:
-        written_once(out, made)
+        if out is None:
+            show(made.reveal())
+            sys.stdout.flush()
+        else:
+            written_once(out, made)
     except BaseException:
         tokens.revoke(name)  # guard: no token is left that nobody has
         raise
-    return show(name)
+    return show(name) if out is not None else say(f"token {name} of {who}: whoever has it is {who}")
 
 
 @token.command("ls")

@@ -145,8 +145,12 @@ def written_once(path: Path, text: Secret[str]) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text.reveal() + "\n")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text.reveal() + "\n")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 # -- sealing ----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from .work import INTERRUPTED, loop_factory
 
 if TYPE_CHECKING:
     from .._base.events import Events
-    from ..secrets.access import Holder
-    from ..secrets.serve import Desk, Terms
+    from ..secrets.access import Holder, PolicyFile
+    from ..secrets.serve import Desk, Terms, Tls
     from ..secrets.serve.gate import Gate
     from ..secrets.standing import Standing
     from ..secrets.vault import Seal
@@ -60,21 +60,48 @@ class Plan:
 
 def serving(plan: Plan) -> int:
     """Serves until a signal; answers the exit code. Raises what no waiting would mend."""
+    from .._base.undumped import undumped
+    from ..secrets.access import PolicyFile
+    from ..secrets.serve import Tls
+    from ..secrets.serve.serving import make_room
+    from ..secrets.serve.terms import only_one
+
+    undumped()
+    make_room()
+    tls = Tls(plan.certificate, plan.key, plan.clients, plan.clients_required)
+    tls.context()  # what is wrong with files is said before anything is opened, or made
+    policy = PolicyFile(plan.policy)
+    _there(plan)
+    with only_one(plan.term):
+        _served(plan, tls, policy)
+    return 0
+
+
+def _there(plan: Plan) -> None:
+    """A sealed server would find out only when it is unsealed, and a term would be made for a vault that is none."""
+    from ..errors import ConfigurationError, SecretsUnreachable
+
+    if not plan.primary:
+        if not plan.place.exists():
+            raise SecretsUnreachable(f"there is no vault {plan.place}: make one with `holdfast secrets init`")
+        return
+    try:
+        plan.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--copies {plan.place} cannot be made: {error.strerror}") from None
+
+
+def _served(plan: Plan, tls: Tls, policy: PolicyFile) -> None:
     from .._base.clock import SystemClock
     from .._base.events import Events
     from .._base.serving import listen
-    from ..secrets.access import PolicyFile, Tokens
-    from ..secrets.serve import Desk, Role, Terms, Tls
+    from ..secrets.access import Tokens
+    from ..secrets.serve import Desk, Role, Terms
     from ..secrets.standing import Standing, ends_of_tokens
 
     clock, events = SystemClock(), Events()
-    tls = Tls(plan.certificate, plan.key, plan.clients, plan.clients_required)
-    tls.context()  # what is wrong with files is said before anything is opened
-    policy = PolicyFile(plan.policy)
     logged(events)
     metrics = measured_if_installed(events)
-    if plan.primary:
-        plan.place.mkdir(mode=0o700, parents=True, exist_ok=True)
     terms = Terms(plan.term, role=Role.STANDBY if plan.primary else Role.PRIMARY)
     tokens = Tokens(plan.tokens, clock.wall_ms, os.urandom)
     gate = _gate(plan, terms, events)
@@ -90,7 +117,6 @@ def serving(plan: Plan) -> int:
                 runner.run(life.run(tls, listening, plan.probes, metrics))
     finally:
         gate.seal()
-    return 0
 
 
 def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
@@ -112,8 +138,9 @@ def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
         return Wire([plan.primary], token=token, ca=said.ca, certificate=certificate, timeout_s=said.timeout_s)
 
     wire().close()  # an address that is none is said at the start
-    return Gate(of_copies(plan.place, plan.audit, terms, wire, clock=clock, tell=events.emit), scheme=Replica.scheme,
-                abilities=Ability.LIST | Ability.VERSIONS)
+    return Gate(of_copies(plan.place, plan.audit, terms, wire, clock=clock, tell=events.emit,
+                          patient=plan.seal is not None),
+                scheme=Replica.scheme, abilities=Ability.LIST | Ability.VERSIONS)
 
 
 class Life:

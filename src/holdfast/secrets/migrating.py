@@ -28,6 +28,7 @@ from .._base.secret import Secret
 from ..errors import ConfigurationError, HoldfastError, SecretNotFound
 from .contract import Ability, Found, SecretStore, State, Version
 from .names import CURRENT, PREVIOUS
+from .own import OWN
 
 #: What the latest of them bears until all versions and labels are there.
 MIGRATING: Final = "migrating"
@@ -58,14 +59,22 @@ def migrate(source: SecretStore, target: SecretStore, names: Iterable[str] | Non
     """One secret after the other. names: None for all, where the source can list them. history: earlier versions and
     other labels too, where both keep them. dry_run: says what would be done; a failure to write is not foreseen.
 
+    What Holdfast itself keeps in a store stays there: an audit is believed by the key that is beside it.
+
     Raises ConfigurationError before anything is done when the target cannot be written to, or names are wanted and
-    cannot be listed.
+    cannot be listed, or one that is Holdfast's own is wanted.
     """
     if Ability.WRITE not in target.abilities:
         raise ConfigurationError(f"secrets in the scheme {target.scheme!r} are only read: copy them to another one")
     if names is None and Ability.LIST not in source.abilities:
         raise ConfigurationError(f"secrets in the scheme {source.scheme!r} cannot be listed: say their names")
-    for name in source.names() if names is None else names:
+    wanted = list(source.names() if names is None else names)
+    own = [name for name in wanted if name.startswith(OWN)]
+    if own and names is not None:
+        raise ConfigurationError(f"{own[0]} is Holdfast's own, and stays where it is: leave it out")
+    for name in wanted:
+        if name.startswith(OWN):  # guard: keys of one vault stay in it
+            continue
         try:
             yield _One(source, target, name).copied(history=history, overwrite=overwrite, dry_run=dry_run)
         except HoldfastError as error:

@@ -72,6 +72,18 @@ def test_nothing_is_written_over_unless_asked():
     assert [value for value, _ in versions(target, "a")] == [b"new", b"theirs"]
 
 
+def test_what_is_our_own_stays_where_it_is():
+    """Its audit would not be believed any more, where another one's key came over its own."""
+    source, target = store(a=[b"x"]), store()
+    for name in ("holdfast.audit/key", "holdfast.term/key"):
+        source.put(name, Secret(b"theirs"))
+        target.put(name, Secret(b"its own"))
+    assert outcomes(source, target, overwrite=True) == {"a": ("copied", 1)}
+    with pytest.raises(ConfigurationError, match=r"holdfast\.audit/key is Holdfast's own, and stays where it is"):
+        list(migrate(source, target, ["a", "holdfast.audit/key"], overwrite=True))
+    assert target.get("holdfast.audit/key").value.reveal() == b"its own"
+
+
 def test_from_variables_by_name_and_to_nothing_that_is_only_read():
     source = EnvironmentStore(environ={"DB_PASSWORD": "planted"})
     target = store()

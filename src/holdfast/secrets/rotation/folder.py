@@ -81,13 +81,13 @@ class FolderRegistry:
             for path in paths:
                 try:
                     entry = from_json(path.read_bytes(), _Entry)
+                    age_s = max(0.0, now - entry.beat if entry.boot == self._boot else self._age_s(path))
                 except FileNotFoundError:
-                    continue  # it left between the two
+                    continue  # it left meanwhile
                 except msgspec.DecodeError:
                     found.append(Subscriber(f"unreadable file {path.name}", 0, True))
                     continue
                 lease_s = entry.until - entry.beat
-                age_s = max(0.0, now - entry.beat if entry.boot == self._boot else self._age_s(path))
                 if age_s <= lease_s + FORGOTTEN_S:
                     found.append(Subscriber(entry.who, entry.version, age_s < lease_s, age_s))
                 elif entry.boot != self._boot:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk over HTTP. ``words`` says which addresses there are.
 
-What blocks runs in threads. A body is refused by its length before a byte of it is read. Nothing here logs what was
+What blocks runs in threads. A body is refused by its length before a byte of it is read, and is there in half a minute.
+Who has not said who he is gets his answer, and his connection ends. Nothing here logs what was
 asked: errors go to whoever asked, and of what nobody expected the log has the kind alone.
 
 Needs the extra ``serve``.
@@ -9,14 +10,16 @@ Needs the extra ``serve``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ... import __version__
 from ..._base.secret import Secret
@@ -44,11 +47,14 @@ _BYTES = "application/octet-stream"
 _JSON = "application/json"
 #: Decimal digits of a number in an address.
 _DIGITS_MAX = 18
+#: Seconds that a body may take.
+BODY_S: Final = 30.0
 
 
 def build(desk: Desk) -> FastAPI:
     """See ``create_app``."""
-    app = FastAPI(title="Holdfast secrets", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Holdfast secrets", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
+                  redirect_slashes=False)
     app.state.desk = desk
     _refusals(app)
     _reading(app, desk)
@@ -93,7 +99,7 @@ def _changing(app: FastAPI, desk: Desk) -> None:
                                      "larger with a key of its own, and keep the key here")
         label, expect = request.query_params.get("label", CURRENT), _number(request, "expect")
         who = await _entered(request, desk)
-        value = Secret(await request.body())
+        value = Secret(await _body(request))
         made = await _run(request, desk, lambda who: desk.as_(who).put(name, value, label, expect), who=who)
         return _answer(desk, msgspec.json.encode(made))
 
@@ -130,7 +136,7 @@ def _sealing(app: FastAPI, desk: Desk) -> None:
         if _told_size(request) > UNSEAL_MAX:
             raise ConfigurationError(f"what opens a store has up to {UNSEAL_MAX:,} bytes")
         who = await _entered(request, desk)
-        given = _unsealing(await request.body())
+        given = _unsealing(await _body(request))
         return _answer(desk, msgspec.json.encode(await run_in_threadpool(desk.unseal, who, given)))
 
     @app.post("/v1/seal")
@@ -170,6 +176,7 @@ async def _entered(request: Request, desk: Desk) -> Holder:
     given = Secret(token.strip()) if scheme.lower() == "bearer" else None
     peer = request.scope.get("state", {}).get("peer", "")
     holder: Holder = await run_in_threadpool(desk.holder, given, peer)
+    request.state.known = True
     await run_in_threadpool(desk.terms.heard, request.headers.get(TERM_HEADER, ""))
     return holder
 
@@ -178,6 +185,14 @@ async def _run(request: Request, desk: Desk, call: Callable[[Holder], T], who: H
     holder = who or await _entered(request, desk)
     found: T = await run_in_threadpool(desk.call, call, holder)
     return found
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_S):  # guard: nobody has a connection by sending nothing
+            return await request.body()
+    except (TimeoutError, ClientDisconnect):
+        raise ConfigurationError(f"what was to be sent did not come within {BODY_S:g} seconds") from None
 
 
 def _told_size(request: Request) -> int:
@@ -233,6 +248,8 @@ def _whole(fault: Callable[[Request, Exception], Any]) -> Callable[..., Any]:
             answer: Response = await go_on(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked is told that there was something
             answer = await fault(request, error)
+        if not getattr(request.state, "known", False):  # guard: a stranger keeps no connection
+            answer.headers["Connection"] = "close"
         return answer
 
     return whole

@@ -114,7 +114,11 @@ class Desk:
             self._stays_out(holder.who)
             raise
         if not found.sealed:
-            self.audit.write(Said(holder.who, holder.roles, Action.POLICY.value, UNSEAL, "done", verdict.why))
+            try:
+                self.audit.write(Said(holder.who, holder.roles, Action.POLICY.value, UNSEAL, "done", verdict.why))
+            except SecretUnavailable:
+                gate.seal()  # guard: nothing is unsealed unrecorded
+                raise
         return found
 
     def seal(self, holder: Holder) -> Progress:

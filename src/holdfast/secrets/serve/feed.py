@@ -16,8 +16,9 @@ import msgspec
 
 from ..contract import SecretStore
 
-#: Bytes in one answer.
+#: Bytes in one answer, and of a file that is followed.
 PIECE_MAX: Final = 4 << 20
+COPY_MAX: Final = 1 << 30
 
 
 class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,8 @@
 
 The keys of the audit and of terms are in the vault, so that a standby has them with its first copy, and a server that
 is sealed has none. A standby without a copy asks its primary once before it says that it is open: otherwise a wrong
-passphrase would be found out when the primary is dead.
+passphrase would be found out when the primary is dead. So whoever unseals one while the primary is away is told to try
+again; a standby that begins with a key of its own goes on asking, or a machine could not start before another one.
 """
 
 from __future__ import annotations
@@ -50,15 +51,16 @@ def of_vault(path: Path, audit: Path, terms: Terms, *, pin: Pin | None, clock: C
             vault.close()
             log.close()
 
-        feed = VaultFeed(vault, path.with_name(path.name + ".feed"))
-        return Opened(vault, lambda: log, close, feed, ends_of_leases(Leases(vault)))
+        return Opened(vault, lambda: log, close, VaultFeed(vault), ends_of_leases(Leases(vault)))
 
     return opened
 
 
-def of_copies(folder: Path, audit: Path, terms: Terms, wire: Callable[[], Wire], *, clock: Clock,
-              tell: Tell) -> Callable[[Seal], Opened]:
-    """For a standby. wire: makes one to the primary."""
+def of_copies(folder: Path, audit: Path, terms: Terms, wire: Callable[[], Wire], *, clock: Clock, tell: Tell,
+              patient: bool = False) -> Callable[[Seal], Opened]:
+    """For a standby. wire: makes one to the primary. patient: the first time it opens without a copy as well."""
+    first = [patient]
+
     def opened(seal: Seal) -> Opened:
         copies = _Copies(audit, terms, Remembered(seal), clock, tell)
         replica = Replica(folder, copies.open, tell)
@@ -71,8 +73,9 @@ def of_copies(folder: Path, audit: Path, terms: Terms, wire: Callable[[], Wire],
 
         try:
             if replica.begun is None:
-                with suppress(SecretsUnreachable):  # it goes on asking
+                with suppress(*[SecretsUnreachable] * first[0]):  # guard: what was tried at nothing opens nothing
                     follower.look()
+            first[0] = False
             follower.start()
         except BaseException:
             close()

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serving secrets with uvicorn, over TLS and nothing else. Stopping: no new connection, what is in flight is answered,
-then the audit is marked and the store closed."""
+then the audit is marked and the store closed.
+
+A connection costs nothing to whoever opens it, and there is room for so many. So one that has not asked anything in
+``HEAD_S`` is hung up on, and who has not said who he is keeps none (``app``); what is left is a flood, which a firewall
+has to stop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import ssl
@@ -20,6 +26,9 @@ from ...errors import ConfigurationError, MissingExtra
 CONNECTIONS_MAX: Final = 1_024
 HEAD_MAX: Final = 16_384
 KEEP_ALIVE_S: Final = 75
+#: Seconds that a request's head may take, from the connection's beginning or its own; and that hanging up may.
+HEAD_S: Final = 10.0
+HANG_UP_S: Final = 2.0
 #: Seconds that requests in flight have at the end.
 DRAIN_S: Final = 10.0
 
@@ -51,12 +60,13 @@ class Tls:
 
 
 async def serve(app: Any, listening: socket.socket, tls: Tls, stop: asyncio.Event, *, drain_s: float = DRAIN_S,
-                started: Callable[[], None] = lambda: None) -> None:
-    """Serves ``app`` until ``stop``, then answers what is in flight for at most ``drain_s``.
+                head_s: float = HEAD_S, started: Callable[[], None] = lambda: None) -> None:
+    """Serves ``app`` until ``stop``, then answers what is in flight for at most ``drain_s``. head_s: for a request's
+    head.
 
     Raises MissingExtra without uvicorn, ConfigurationError for certificates that are none.
     """
-    await serve_until(_server(app, tls, drain_s), listening, stop, started)
+    await serve_until(_server(app, tls, drain_s, head_s), listening, stop, started)
 
 
 def run(app: Any, listening: socket.socket, tls: Tls, *, drain_s: float = DRAIN_S,
@@ -74,7 +84,7 @@ def run(app: Any, listening: socket.socket, tls: Tls, *, drain_s: float = DRAIN_
         close()
 
 
-def _server(app: Any, tls: Tls, drain_s: float) -> Any:
+def _server(app: Any, tls: Tls, drain_s: float, head_s: float) -> Any:
     try:
         import uvicorn
         from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -82,11 +92,38 @@ def _server(app: Any, tls: Tls, drain_s: float) -> Any:
         raise MissingExtra("serve", "the secret server") from error
 
     class Peered(H11Protocol):
-        """A connection that knows whose certificate its client has: uvicorn tells applications nothing of it."""
+        """A connection that knows whose certificate its client has: uvicorn tells applications nothing of it. And one
+        that does not wait for ever: uvicorn has a patience only between two requests."""
+
+        _late: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.app_state = {**self.app_state, "peer": common_name(transport.get_extra_info("peercert"))}
+            self._wait()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._wait()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.transport.is_closing():  # TLS would wait half a minute for a client that does not hang up as well
+                self.loop.call_later(HANG_UP_S, self.transport.abort)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self._late is not None:
+                self._late.cancel()
+
+        def _wait(self) -> None:
+            cycle: Any = self.cycle  # None before the first request
+            asked = cycle is not None and not cycle.response_complete
+            if self._late is not None and asked:
+                self._late.cancel()
+                self._late = None
+            elif self._late is None and not asked:
+                self._late = self.loop.call_later(head_s, self.transport.abort)  # guard: who asks nothing has no place
 
     config = uvicorn.Config(app, http=Peered, ws="none", lifespan="off", log_config=None, log_level="warning",
                             access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
@@ -95,6 +132,15 @@ def _server(app: Any, tls: Tls, drain_s: float) -> Any:
     config.load()
     config.ssl = tls.context()
     return uvicorn.Server(config)
+
+
+def make_room() -> None:
+    """For a process that serves: files and connections share a limit, often as low as the connections' own, and what
+    cannot be recorded is refused. It is raised as far as the system lets us."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS_MAX
+    if least not in (-1, resource.RLIM_INFINITY) and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else max(least, min(wanted, most)), most))
 
 
 def common_name(certificate: Any) -> str:

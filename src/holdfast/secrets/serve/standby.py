@@ -14,6 +14,7 @@ after a restart. Each change costs a copy and a check of the whole file, some ms
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import threading
@@ -31,7 +32,7 @@ from ..._base.typed import from_json
 from ...errors import ConfigurationError, HoldfastError, SecretsDamaged, SecretsUnreachable
 from ..contract import Ability, Found, SecretStore, Version
 from ..names import CURRENT
-from .feed import Opener, Piece, Place
+from .feed import COPY_MAX, PIECE_MAX, Opener, Piece, Place
 from .terms import Role, Terms
 from .wire import Wire
 from .words import PLACE_HEADER, NotPrimary
@@ -83,8 +84,7 @@ class Replica:
             return False
         try:
             self._fits(place, since, len(data))
-            self._spare(place, since, data)
-            store = self._open(copy_of(self._folder, place), place)  # guard: what does not hold is not served
+            store = self._opened(place, since, data)
         except SecretsDamaged as error:
             self._tell(SecretsDamageFound(scheme=self.scheme, what=str(error)))
             raise
@@ -168,6 +168,8 @@ class Replica:
 
     def _fits(self, place: Place, since: int, size: int) -> None:
         before = self._place
+        if place.size > COPY_MAX:
+            raise SecretsDamaged(f"the primary's file has {place.size:,} bytes, and {COPY_MAX:,} are the most")
         if since + size != place.size:
             raise SecretsDamaged("the primary sent less than it said: nothing of it is used")
         if before is None:
@@ -183,7 +185,17 @@ class Replica:
         if since and (place.file != before.file or since != before.size):
             raise SecretsDamaged("the primary went on where this copy does not end: nothing of it is used")
 
-    def _spare(self, place: Place, since: int, data: bytes) -> None:
+    def _opened(self, place: Place, since: int, data: bytes) -> SecretStore:
+        """The new copy. Of one that does not open nothing is left, or a primary could fill the disk."""
+        spare = self._spare(place, since, data)
+        try:
+            return self._open(spare, place)  # guard: what does not hold is not served
+        except BaseException:
+            for path in self._folder.glob(f"*{spare.name}*"):
+                path.unlink(missing_ok=True)
+            raise
+
+    def _spare(self, place: Place, since: int, data: bytes) -> Path:
         spare, before = copy_of(self._folder, place), self._place
         old = copy_of(self._folder, before).read_bytes()[:since] if since and before is not None else b""
         spare.unlink(missing_ok=True)
@@ -192,6 +204,7 @@ class Replica:
             file.flush()
             os.fsync(file.fileno())
         sync_folder(spare)
+        return spare
 
     def _tidy(self, place: Place) -> None:
         """Takes away the copies before, and what stores put beside them."""
@@ -233,7 +246,7 @@ class Follower:
         piece = self._piece(before.file if before else "", before.size if before else 0)
         data = [piece.data]
         got = piece.since + len(piece.data)
-        while got < piece.place.size:
+        while got < piece.place.size <= COPY_MAX:  # guard: a primary does not fill this one's memory
             more = self._piece(piece.place.file, got)
             if more.since != got or not more.data:  # the file was written anew meanwhile
                 return False
@@ -259,7 +272,7 @@ class Follower:
         self.stop()
 
     def _piece(self, file: str, since: int) -> Piece:
-        answer = self._wire.ask("the sealed file", "GET", "/v1/feed", {"file": file, "since": since})
+        answer = self._wire.ask("the sealed file", "GET", "/v1/feed", {"file": file, "since": since}, most=PIECE_MAX)
         try:
             place, began = from_json(answer.headers.get(PLACE_HEADER, ""), tuple[Place, int])
         except (msgspec.MsgspecError, ValueError):
@@ -285,9 +298,10 @@ class Follower:
 
 
 def copy_of(folder: Path, place: Place) -> Path:
-    """Where a copy that has come so far is. Each is a file of its own, so that the one that is served is never touched
-    and the place that is kept beside it says which one counts."""
-    return folder / f"copy-{place.generation}-{place.size}"
+    """Where a copy that has come so far is. Each is a file of its own, whatever a primary says of it, so that the one
+    that is served is never touched and the place that is kept beside it says which one counts."""
+    digest = hashlib.sha256(msgspec.json.encode(place)).hexdigest()[:32]  # guard: no place is another one's
+    return folder / f"copy-{place.generation}-{digest}"
 
 
 def promote(folder: Path, terms: Terms, to: Path | None = None) -> Path:
@@ -310,9 +324,10 @@ def promote(folder: Path, terms: Terms, to: Path | None = None) -> Path:
         terms.check_standby()
         if os.path.lexists(to):  # guard: no vault is written over
             raise ConfigurationError(f"there is something at {to} already: take another path")
-        content = copy.read_bytes()
+        content, new = copy.read_bytes(), terms.next()
+        replace(to.with_name(to.name + ".term"), lambda _: msgspec.json.encode(new))  # guard: its term is there first
         replace(to, lambda _: content)
-        terms.promote(to.with_name(to.name + ".term"))
+        terms.promote()
         return to
     finally:
         os.close(held)

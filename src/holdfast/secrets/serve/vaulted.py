@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vault that is followed, and copies of it that are opened.
 
-What is new is taken from a backup that the vault makes of itself, once after each change and in one moment: a copy of
-the whole file, some ms a MB, and no lock that a reader would notice.
+What is new is taken from the vault once after each change and in one moment: a copy of the whole file in memory, some
+ms a MB, and no lock that a reader would notice. None is on disk: it would outlive what is destroyed in the vault.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .feed import PIECE_MAX, Piece, Place
 
 
 class VaultFeed:
-    """Fulfils ``Sealed``. spare: a file beside the vault, or elsewhere, for the backup."""
+    """Fulfils ``Sealed``."""
 
-    def __init__(self, vault: Vault, spare: Path) -> None:
-        self._vault, self._spare, self._lock = vault, spare, threading.Lock()
+    def __init__(self, vault: Vault) -> None:
+        self._vault, self._lock = vault, threading.Lock()
         self._place: Place | None = None
         self._content = b""
 
@@ -38,12 +38,11 @@ class VaultFeed:
             return Piece(place, began, self._content[began:began + PIECE_MAX])
 
     def _look(self) -> Place:
-        head = self._vault.backup(self._spare)
-        self._content = self._spare.read_bytes()
+        head, self._content = self._vault.whole()
         try:
             header, raw = read_header(self._content)
         except Unfit as error:
-            raise SecretsDamaged(f"the backup {self._spare} was changed: {error}") from None
+            raise SecretsDamaged(f"the vault was changed: {error}") from None
         return Place(header.store.hex(), hashlib.sha256(raw).hexdigest()[:32], head.generation, head.link.hex(),
                      len(self._content))
 

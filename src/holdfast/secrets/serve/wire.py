@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which a server that did not answer is asked last.
 AWAY_S: Final = 5.0
+#: Bytes of an answer: a hundred thousand of the longest names.
+ANSWER_MAX: Final = 64 << 20
 #: Seconds for a connection; a host that is gone says nothing at all.
 CONNECT_S: Final = 1.0
 
@@ -30,6 +32,16 @@ class _Question:
     path: str
     params: Mapping[str, str]
     body: bytes | None
+    most: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said. headers: by any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Wire:
@@ -62,14 +74,15 @@ class Wire:
         self.term = "0"
 
     def ask(self, about: str, verb: str, path: str, params: Mapping[str, Any] | None = None, *,
-            body: bytes | None = None) -> httpx2.Response:
+            body: bytes | None = None, most: int = ANSWER_MAX) -> Answer:
         """The answer of whoever could give it. A read goes on to the next server whatever kept one from answering; a
-        change only when it certainly was not made. Raises the errors of the contract."""
+        change only when it certainly was not made. most: bytes of it. Raises the errors of the
+        contract."""
         told = {key: str(value) for key, value in (params or {}).items() if value is not None}
         last: HoldfastError | None = None
         for address in self._order():
             try:
-                return self._asked(address, about, _Question(verb, path, told, body))
+                return self._asked(address, about, _Question(verb, path, told, body, most))
             except SecretsSealed as error:
                 if verb != "GET":
                     raise
@@ -90,11 +103,9 @@ class Wire:
         with self._lock:
             return sorted(self._addresses, key=lambda address: self._away.get(address, now) > now)
 
-    def _asked(self, address: str, about: str, question: _Question) -> httpx2.Response:
+    def _asked(self, address: str, about: str, question: _Question) -> Answer:
         try:
-            answer: httpx2.Response = self._client.request(
-                question.verb, address + question.path, params=question.params, content=question.body,
-                headers={TERM_HEADER: self.term})
+            answer = self._told(address, about, question)
         except self._http.HTTPError as error:
             with self._lock:
                 self._away[address] = Instant(self._clock.now() + AWAY_S)
@@ -102,23 +113,35 @@ class Wire:
         with self._lock:
             self._away.pop(address, None)
             self._answered.add(address)
-        self._hear(answer, address, about)
-        if answer.status_code >= 400:
-            raise error_of(answer.content, answer.status_code, about)
+        self._hear(answer, address, about, question.verb)
+        if answer.status >= 400:
+            raise error_of(answer.content, answer.status, about)
         return answer
 
-    def _hear(self, answer: httpx2.Response, address: str, about: str) -> None:
+    def _told(self, address: str, about: str, question: _Question) -> Answer:
+        content = bytearray()
+        with self._client.stream(question.verb, address + question.path, params=question.params, content=question.body,
+                                 headers={TERM_HEADER: self.term, "Accept-Encoding": "identity"}) as answer:
+            for part in answer.iter_raw():
+                content += part
+                if len(content) > question.most:  # guard: no server fills this one's memory
+                    raise SecretsUnreachable(f"what answers at {address} for {about} says more than it may",
+                                             maybe_done=question.verb != "GET")
+            return Answer(answer.status_code, answer.headers, bytes(content))
+
+    def _hear(self, answer: Answer, address: str, about: str, verb: str) -> None:
         said = answer.headers.get(TERM_HEADER, "")
         number = term_number(said)
+        maybe_done = verb != "GET" and answer.status < 400
         if number is None:
             raise SecretsUnreachable(f"what answers at {address} for {about} is no store of secrets",
-                                     maybe_done=answer.request.method != "GET" and answer.status_code < 400)
+                                     maybe_done=maybe_done)
         with self._lock:
             known = term_number(self.term) or 0
             if number < known:  # guard: nothing is taken from a primary that was replaced
                 raise NotPrimary(f"{address} is in term {number}, and {known} has begun: it was replaced",
-                                 maybe_done=answer.request.method != "GET" and answer.status_code < 400)
-            if number > known:
+                                 maybe_done=maybe_done)
+            if number > known or "." not in self.term:  # a sealed server tells it without its proof
                 self.term = said
 
     def _no_answer(self, error: Exception, address: str, about: str, *, changing: bool) -> HoldfastError:

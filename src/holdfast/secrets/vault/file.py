@@ -29,7 +29,7 @@ from typing import Final
 import msgspec
 
 from ..._base import points
-from ..._base.durable import replace
+from ..._base.durable import Unsettled, replace
 from ..._base.events import log
 from ...errors import SecretRefused, SecretsDamaged, SecretsSealed, SecretsUnreachable
 from . import entries
@@ -203,7 +203,7 @@ class VaultFile:
     def rewrite(self, header: Header, root: bytes, said: Iterable[tuple[entries.Entry, bytes]]) -> None:
         """Another file in its place; the lock is held alone. ``header`` lacks only what follows from the old file.
 
-        Raises SecretRefused; the file is then the old one, unless the pin could not be written.
+        Raises SecretRefused; the file is then the old one, unless the error says that it was written anew.
         """
         loaded = self._loaded
         follows = loaded.head if loaded else Head(0, bytes(32))
@@ -217,12 +217,18 @@ class VaultFile:
             link = next_link(link, whole_record(parts[-1], 0))
         self._pin_of(header.store)  # guard: one that cannot be read is said before anything is done
         points.reached("secrets.vault.rewrite.before")
+        unsettled: Unsettled | None = None
         try:
             replace(self.path, lambda _: self._spare(parts))
+        except Unsettled as error:
+            unsettled = error
         except OSError as error:
             raise self._refused(error) from error
         points.reached("secrets.vault.rewrite.replaced")
         self.load(root)
+        if unsettled is not None:  # guard: no pin is ahead of what a power cut may leave
+            raise SecretRefused(f"the vault {self.path} was written anew, and a power cut may bring the file before it "
+                                f"back ({unsettled.strerror}): mend that and compact it") from unsettled
         try:
             self._pin.write(header.store, self.loaded.head)
         except OSError as error:

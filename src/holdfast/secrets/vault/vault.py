@@ -277,6 +277,11 @@ class Vault:
             return Verified(loaded.head.generation, loaded.end.number, len(loaded.holding.secrets), versions,
                             loaded.header.epoch, loaded.end.offset)
 
+    def whole(self) -> tuple[Head, bytes]:
+        """All of the file as it is sealed, and where it stands: of one moment."""
+        with self._lock, self.file.locked(alone=False):
+            return self.file.refresh(locked=True).head, self.file.content()
+
     def backup(self, path: Path) -> Head:
         """A copy, sealed as the vault is, and beside it ``PATH.pin``, which says where it stands. Raises SecretRefused
         when it cannot be written or does not read back."""
@@ -321,7 +326,8 @@ class Vault:
             there = pin.read(header.store)
             if there is not None and not there.same(head) and not adopt:  # guard: restored on purpose only
                 raise SecretRefused(f"the vault had come to generation {there.generation} on this machine, and the "
-                                    f"backup stands at {head.generation}: what came after is lost with adopt=True")
+                                    f"backup stands at {head.generation}: what came after is lost with adopt=True "
+                                    "(--adopt)")
             try:
                 replace(file.path, lambda _: content)
                 pin.write(header.store, head, adopt=True)

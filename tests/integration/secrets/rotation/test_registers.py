@@ -101,6 +101,19 @@ def test_a_file_of_another_boot_counts_for_its_lease_by_the_time_of_day(tmp_path
     assert not path.exists()
 
 
+def test_who_leaves_while_the_register_is_read_has_left(tmp_path):
+    folder = tmp_path / "r"
+    FolderRegistry(folder, boot="before").beat(NAME, "web-1", 1, 30)
+    (path,) = folder.rglob("*.json")
+
+    class Leaving(ManualClock):
+        def wall_ms(self):
+            path.unlink(missing_ok=True)
+            return super().wall_ms()
+
+    assert seen(FolderRegistry(folder, clock=Leaving(), boot="now")) == {}
+
+
 def test_a_file_that_cannot_be_understood_holds_a_rotation_up(tmp_path):
     registry = FolderRegistry(tmp_path / "r")
     registry.beat(NAME, "web-1", 1, 30)

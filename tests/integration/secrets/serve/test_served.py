@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import socket
@@ -26,7 +27,7 @@ from holdfast.errors import (
 from holdfast.secrets.access import Action, entries_in, verify
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.names import VALUE_MAX
-from holdfast.secrets.serve import NotPrimary, Role, ServerStore, Terms
+from holdfast.secrets.serve import NotPrimary, Role, ServerStore, Terms, Wire
 from holdfast.secrets.serve.words import KNOWN, TERM_HEADER
 from holdfast.testing import ManualClock
 from holdfast.testing.certificates import Authority
@@ -372,3 +373,71 @@ def test_a_change_that_may_have_been_made_is_not_made_again_elsewhere(tmp_path, 
             assert (kept.names(), other.names()) == (("a",), ())
         with ServerStore(first.address, token=token, ca=authority.ca) as client, pytest.raises(SecretMoved):
             client.put("a", Secret(PLANTED), expect=0)
+
+
+def hung_up(place, said):
+    """What is answered until the server hangs up."""
+    context = ssl.create_default_context(cafile=place.authority.ca)
+    with socket.create_connection(("127.0.0.1", int(place.address.rpartition(":")[2])), timeout=20) as plain, \
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+        connection.sendall(said)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+            while part := connection.recv(65_536):
+                answer += part
+        return answer
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/na", b"GET /v1/names HTTP/1.1\r\nHost: x\r\n"])
+def test_who_asks_nothing_has_no_place(said, tmp_path, authority, kept):
+    with serving(tmp_path / "server", authority, kept, head_s=0.3) as place:
+        assert hung_up(place, said) == b""
+        with place.client("all") as client:
+            assert client.names() == ()
+
+
+@pytest.mark.parametrize(("said", "status"), [
+    (b"GET /healthz HTTP/1.1", 200), (b"GET /readyz HTTP/1.1", 200), (b"GET /v1/names HTTP/1.1", 401),
+    (b"GET /v1/names HTTP/1.1\r\nAuthorization: Bearer hfs.x", 403), (b"GET /none HTTP/1.1", 404),
+    (b"PUT /v1/secrets/a HTTP/1.1\r\nContent-Length: 1000", 401), (b"GET /v1/names/ HTTP/1.1", 404)],
+    ids=lambda value: str(value).partition("Bearer")[0])
+def test_a_stranger_has_his_answer_and_keeps_no_connection(said, status, place):
+    answer = hung_up(place, said + b"\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in answer.lower()
+
+
+def test_who_is_known_keeps_his_connection_unless_what_he_sends_does_not_come(place, monkeypatch):
+    monkeypatch.setattr("holdfast.secrets.serve.app.BODY_S", 0.3)
+    token = place.token("all").reveal().encode()
+    status, _, headers = raw(place, "GET", "/v1/names", token=place.token("all"))
+    assert (status, headers.get("Connection")) == (200, None)
+    answer = hung_up(place, b"PUT /v1/secrets/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token
+                     + b"\r\nContent-Length: 10\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"did not come within" in answer
+
+
+def test_an_answer_has_a_bound(place, all_):
+    wire = Wire([place.address], token=place.token("all"), ca=place.authority.ca)
+    try:
+        whole = wire.ask("names", "GET", "/v1/names").content
+        assert wire.ask("names", "GET", "/v1/names", most=len(whole)).content == whole
+        with pytest.raises(SecretsUnreachable, match="says more than it may"):
+            wire.ask("names", "GET", "/v1/names", most=len(whole) - 1)
+    finally:
+        wire.close()
+
+
+def test_a_term_that_was_told_without_its_proof_is_handed_on_with_it_once_it_is_known(place, all_):
+    """A sealed server has no key to prove it with."""
+    wire = Wire([place.address], token=place.token("all"), ca=place.authority.ca)
+    try:
+        place.desk.terms.know(None)
+        wire.ask("names", "GET", "/v1/names")
+        assert wire.term == "1"
+        place.desk.terms.know(TERM_KEY)
+        wire.ask("names", "GET", "/v1/names")
+        assert wire.term == place.desk.terms.told
+    finally:
+        wire.close()

@@ -46,7 +46,7 @@ class Place:
 
 @contextlib.contextmanager
 def serving(folder, authority, store, *, clients=None, required=False, names=None, role=Role.PRIMARY, sealed=None,
-            clock=CLOCK):
+            clock=CLOCK, head_s=10.0):
     """The store, served from a thread until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     events = []
@@ -59,7 +59,7 @@ def serving(folder, authority, store, *, clients=None, required=False, names=Non
     listening = listen("127.0.0.1", 0, backlog=1_024)
     started, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(
-        serve(create_app(desk), listening, tls, stop, drain_s=5.0, started=started.set)))
+        serve(create_app(desk), listening, tls, stop, drain_s=5.0, head_s=head_s, started=started.set)))
     thread.start()
     try:
         assert started.wait(10)

@@ -9,12 +9,20 @@ import threading
 import pytest
 
 from holdfast._base.secret import Secret
-from holdfast.errors import ConfigurationError, SecretDenied, SecretsDamaged, SecretsSealed
+from holdfast.errors import (
+    ConfigurationError,
+    SecretDenied,
+    SecretsDamaged,
+    SecretsSealed,
+    SecretsUnreachable,
+    SecretUnavailable,
+)
 from holdfast.secrets.access import AuditLog, Holder, policy_of
 from holdfast.secrets.contract import Ability
 from holdfast.secrets.memory import MemoryStore
-from holdfast.secrets.serve import Desk, Terms
+from holdfast.secrets.serve import Desk, Role, Terms, Wire
 from holdfast.secrets.serve.gate import FORGET_S, Gate, Opened
+from holdfast.secrets.serve.opening import of_copies
 from holdfast.secrets.serve.words import Unsealing
 from holdfast.secrets.shares import split
 from holdfast.secrets.vault import KeyFile, Passphrase
@@ -185,3 +193,33 @@ def test_a_key_file_derives_once_for_many_copies(tmp_path):
     assert seal.derived(how) == first
     with pytest.raises(SecretsSealed):
         seal.derived(other)
+
+
+def test_nothing_is_unsealed_unrecorded(around, monkeypatch):
+    desk = around.desk()
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.secrets.access.log.os.write", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(SecretUnavailable, match="cannot be recorded"):
+            desk.unseal(ALL, Unsealing(passphrase="planted-open"))
+    assert (around.gate.sealed, around.closed) == (True, 1)
+
+
+def test_a_standby_without_a_copy_is_not_unsealed_by_what_was_tried_at_nothing(tmp_path):
+    clock = ManualClock()
+
+    def gate(**more):
+        terms = Terms(tmp_path / "term", role=Role.STANDBY)
+        return Gate(of_copies(tmp_path / "copies", tmp_path / "audit", terms, lambda: Wire(["https://127.0.0.1:1"]),
+                              clock=clock, tell=lambda _: None, **more), scheme="standby", abilities=Ability.LIST)
+
+    asked = gate()
+    with pytest.raises(SecretsUnreachable, match="did not answer"):
+        asked.unseal(SEAL)
+    assert asked.sealed
+    own = gate(patient=True)
+    own.unseal(SEAL)
+    assert not own.sealed, "with a key of its own it goes on asking"
+    own.seal()
+    with pytest.raises(SecretsUnreachable):
+        own.unseal(SEAL)
+    assert own.sealed

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast._base.durable import replace
 from holdfast._base.secret import Secret
 from holdfast.errors import ConfigurationError, SecretNotFound, SecretsDamaged, SecretsUnreachable
 from holdfast.secrets import SecretStore
 from holdfast.secrets.serve import Follower, NotPrimary, Replica, Role, Terms, Wire, promote
+from holdfast.secrets.serve.feed import COPY_MAX
 from holdfast.secrets.serve.standby import copy_of
+from holdfast.secrets.serve.wire import Answer
+from holdfast.secrets.serve.words import PLACE_HEADER
 from tests.support.journal import JournalStore, open_copy
 
 KEY = Secret(bytes(range(32)))
@@ -228,3 +232,73 @@ def test_terms_outlive_the_process_and_only_grow(tmp_path):
 def test_who_is_no_standby_does_not_follow(opened, tmp_path):
     with pytest.raises(ConfigurationError, match="this server is primary, and only a standby follows"):
         Follower(opened(), Wire(["https://127.0.0.1:1"]), Terms(tmp_path / "term", KEY)).start()
+
+
+def test_what_a_primary_says_of_itself_touches_no_copy_and_leaves_nothing(opened, primary, folder):
+    """It says that it is where the copy is, and sends something else."""
+    replica = opened()
+    follow(replica, primary)
+    held, files = copy_of(folder, replica.place).read_bytes(), sorted(path.name for path in folder.iterdir())
+    for place in (msgspec.structs.replace(replica.place, file="another"),
+                  msgspec.structs.replace(replica.place, generation=replica.place.generation + 7)):
+        with pytest.raises(SecretsDamaged):
+            replica.take(place, 0, bytes(place.size))
+    assert copy_of(folder, replica.place).read_bytes() == held
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert replica.get("a").value.reveal() == b"one"
+
+
+class Endless:
+    """A primary in a wire's place that says of itself what it likes, and sends without an end."""
+
+    term = "0"
+
+    def __init__(self, place):
+        self.place, self.asked = place, 0
+
+    def ask(self, *_, **__):
+        self.asked += 1
+        assert self.asked < 9
+        since = (self.asked - 1) * 10
+        return Answer(200, {PLACE_HEADER: msgspec.json.encode((self.place, since)).decode()}, bytes(10))
+
+    def close(self):
+        pass
+
+
+def test_a_primary_without_an_end_is_not_followed(opened, primary, tmp_path):
+    replica = opened()
+    place = msgspec.structs.replace(primary.piece("", 0).place, size=COPY_MAX + 1)
+    wire = Endless(place)
+    follower = Follower(replica, wire, Terms(tmp_path / "term", KEY, Role.STANDBY))
+    with pytest.raises(SecretsDamaged, match="are the most"):
+        follower.look()
+    assert wire.asked == 1
+
+
+def test_cut_short_a_promotion_is_of_the_next_term_or_none_and_is_done_again(opened, primary, folder, tmp_path,
+                                                                              monkeypatch):
+    replica = opened()
+    follow(replica, primary)
+    replica.close()
+    to, beside = tmp_path / "new", tmp_path / "new.term"
+    terms = Terms(tmp_path / "term", KEY, Role.STANDBY)
+    for step in range(3):
+        done = []
+
+        def cut(path, content, done=done, step=step):
+            if len(done) == step:
+                raise OSError("cut")
+            done.append(path)
+            replace(path, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("holdfast.secrets.serve.standby.replace", cut)
+            patch.setattr("holdfast.secrets.serve.terms.replace", cut)
+            with pytest.raises(OSError, match="cut"):
+                promote(folder, terms, to)
+        assert not to.exists() or Terms(beside, KEY).standing.term == 2, "without its term it would be of the first"
+        to.unlink(missing_ok=True)
+    promote(folder, terms, to)
+    assert JournalStore(to).get("a").value.reveal() == b"one"
+    assert Terms(beside, KEY).standing == Terms(tmp_path / "term", KEY).standing

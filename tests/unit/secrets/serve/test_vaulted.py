@@ -33,7 +33,7 @@ def vault(tmp_path, seal):
 
 @pytest.fixture
 def feed(vault, tmp_path):
-    return VaultFeed(vault, tmp_path / "spare")
+    return VaultFeed(vault)
 
 
 @pytest.fixture
@@ -102,3 +102,9 @@ def test_a_sealed_vault_cannot_be_followed(vault, feed):
     vault.seal()
     with pytest.raises(SecretsSealed):
         feed.piece("", 0)
+
+
+def test_a_feed_leaves_no_copy_that_outlives_what_is_destroyed(vault, feed, replica, tmp_path):
+    before = sorted(path.name for path in tmp_path.iterdir())
+    follow(replica, feed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from holdfast._base import durable
 from holdfast._base.secret import Secret
 from holdfast.errors import SecretRefused, SecretsDamaged, SecretsUnreachable
+from holdfast.secrets.contract import State
 from holdfast.secrets.memory import MemoryStore
 from holdfast.secrets.vault import Leases, Vault
 from holdfast.secrets.vault.form import HEADER_MAX, NONCE, read_header, write_header, write_record
@@ -234,3 +236,31 @@ def harmed(path, how, vault):
     with path.open("r+b") as file:
         file.seek(loaded.end.offset)
         file.write(raw[:5] if how == "torn" else raw[:-1])
+
+
+def test_a_file_that_a_power_cut_may_bring_back_is_not_refused_then(tmp_path, monkeypatch):
+    path = tmp_path / "vault"
+    with new(tmp_path) as vault:
+        vault.put("a", Secret(b"first"))
+        vault.put("a", Secret(b"second"))
+        old = path.read_bytes()
+
+        def unsettled(*args):
+            durable.replace(*args)
+            raise durable.Unsettled(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("holdfast.secrets.vault.file.replace", unsettled)
+            with pytest.raises(SecretRefused, match="a power cut may bring the file before it back"):
+                vault.destroy("a", version=1)
+        assert path.read_bytes() != old
+        assert value(vault, "a") == b"second"
+        assert vault.history("a")[1].state is State.DESTROYED
+    whole = path.read_bytes()
+    path.write_bytes(old)
+    with reopened(tmp_path) as again:
+        assert value(again, "a") == b"second"
+    path.write_bytes(whole)
+    with reopened(tmp_path) as again:
+        again.compact()
+        assert value(again, "a") == b"second"
