@@ -85,7 +85,8 @@ class Outbox:
         message_id, row = self._row(stream, value, key=key, id=id, type=type, headers=headers)
         # Inline: no RETURNING, which not every driver of somebody else's expects.
         insert = sa.insert(self.tables.outbox).inline()
-        made = insert.compile(dialect=registry.load(dialect)(paramstyle="format"), column_keys=list(row))
+        own = registry.load("mysql" if dialect == "mariadb" else dialect)(paramstyle="format")
+        made = insert.compile(dialect=own, column_keys=list(row))
         return message_id, str(made), [row[name] for name in made.positiontup or ()]
 
     def _row(self, stream: str, value: Any, *, key: str | None, id: str | None, type: str | None,
