@@ -76,6 +76,7 @@ def keys_page() -> str:
          "`billing` under the default prefix `hf`."),
         "## Of a stream", key_table(stream), "## Of a consumer group", key_table(group),
         "## Of a guarded key", key_table(keys.GuardKeys("hf", "refunds", "42")),
+        "## Of Celery's dead tasks, while they are taken in", key_table(keys.CeleryKeys("hf")),
         "## Of a named lease", key_table(keys.LeaseKeys("hf", "reports")),
         "## Of a pool of worker ids", key_table(keys.WorkerKeys("hf", "default")),
         "## Of a counter", key_table(keys.CounterKeys("hf", "orders")),

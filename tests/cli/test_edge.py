@@ -18,10 +18,10 @@ from tests.cli.conftest import COMMAND, environment
 
 FULL = Path("/dev/full")
 
-GROUPS = ([], ["streams"], ["dlq"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"], ["id"], ["gossip"],
-          ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"], ["logs"],
-          ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["propagation"], ["secrets"], ["secrets", "audit"],
-          ["secrets", "nodes"], ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"],
+GROUPS = ([], ["streams"], ["dlq"], ["dlq", "import"], ["dlq", "job"], ["dlq", "notify"], ["dlq", "rules"], ["sql"],
+          ["id"], ["gossip"], ["gossip", "audit"], ["gossip", "identity"], ["gossip", "keys"], ["lab"], ["lock"],
+          ["logs"], ["logs", "dlq"], ["machine"], ["once"], ["outbox"], ["propagation"], ["secrets"],
+          ["secrets", "audit"], ["secrets", "nodes"], ["secrets", "policy"], ["secrets", "seal"], ["secrets", "shares"],
           ["secrets", "token"], ["traces"])
 COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "members"], ["gossip", "join"],
             ["gossip", "leave"], ["gossip", "event"], ["gossip", "query"], ["gossip", "rtt"], ["gossip", "revoke"],
@@ -37,6 +37,7 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["sql", "init"], ["sql", "ddl"], ["streams", "ls"], ["streams", "lag"], ["streams", "pending"],
             ["streams", "claim"], ["streams", "trim"], ["dlq", "ls"], ["dlq", "show"], ["dlq", "groups"],
             ["dlq", "replay"], ["dlq", "discard"], ["dlq", "export"], ["dlq", "lint"], ["dlq", "map"],
+            ["dlq", "import", "celery"],
             ["dlq", "trends"], ["dlq", "repair"], ["dlq", "cases"], ["dlq", "log"], ["dlq", "notify", "ls"],
             ["dlq", "notify", "ack"], ["dlq", "notify", "test"], ["dlq", "rules", "test"], ["dlq", "serve"],
             ["dlq", "job", "start"], ["dlq", "job", "ls"], ["dlq", "job", "show"], ["dlq", "job", "approve"],

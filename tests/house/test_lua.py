@@ -10,7 +10,7 @@ A header reads::
     -- returns {entry id, …}
 
 Names of keys are properties or methods of ``StreamKeys``, ``GroupKeys``, ``GuardKeys``, ``LeaseKeys``, ``LockKeys``,
-``FenceKeys``, ``WorkerKeys``, ``CounterKeys`` and ``SecretKeys``.
+``FenceKeys``, ``WorkerKeys``, ``CounterKeys``, ``SecretKeys`` and ``CeleryKeys``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import re
 import pytest
 
 from holdfast._redis.keys import (
+    CeleryKeys,
     CounterKeys,
     FenceKeys,
     GroupKeys,
@@ -69,7 +70,7 @@ def keys_of(text: str) -> dict[int, str]:
 def has_key_function(name: str) -> bool:
     """Is there one function for this key in ``_redis/keys.py``?"""
     classes = (GroupKeys, GuardKeys, StreamKeys, LeaseKeys, LockKeys, FenceKeys, WorkerKeys,
-               CounterKeys, SecretKeys)
+               CounterKeys, SecretKeys, CeleryKeys)
     return any(hasattr(keys, name) for keys in classes)
 
 

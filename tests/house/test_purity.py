@@ -37,6 +37,8 @@ PURE = [
     "_redis/doctor.py",
     "_redis/keys.py",
     "_redis/slots.py",
+    "adapters/envelope.py",
+    "adapters/words.py",
     "console/charts.py",
     "console/compare.py",
     "console/course.py",

@@ -35,7 +35,7 @@ ROOT = HERE.parents[1]
 #: Longer than any one test may take by its own limit.
 TEST_S_MAX = 300
 #: What the tests read. Leaving out .venv and build keeps a copy small.
-COPIED = ("src", "tests", "docs", "benchmarks", "pyproject.toml", "README.md", "constraints.txt")
+COPIED = ("src", "tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md", "constraints.txt")
 
 # pytest's exit codes: 1 is the only one that says "a test failed"; 2 to 5 say that it never ran.
 FAILED = 1

@@ -157,6 +157,11 @@ class GroupKeys:
         return self.base + b":letters"
 
     @property
+    def taken_in(self) -> bytes:
+        """ZSET: id of a letter that came from elsewhere → server ms at which it did. Whoever takes in again asks it."""
+        return self.base + b":taken-in"
+
+    @property
     def owner(self) -> bytes:
         """HASH: the partition's lease: ``consumer``, ``epoch`` (only grows), ``until`` (server ms). Never deleted."""
         return self.base + b":owner"
@@ -230,6 +235,29 @@ class EffectKeys:
     def door(self) -> bytes:
         """Never exists, as ``GroupKeys.door``."""
         return self.base + b":door"
+
+
+@dataclass(frozen=True)
+class CeleryKeys:
+    """Keys of Celery's own on its server, and one of ours beside them, while dead tasks are taken in."""
+
+    prefix: str
+    unacked_name: str = "unacked"
+
+    @property
+    def unacked(self) -> bytes:
+        """HASH of Celery's: delivery tag → the task that some worker was given and has not acknowledged."""
+        return self.unacked_name.encode()
+
+    @property
+    def unacked_index(self) -> bytes:
+        """ZSET of Celery's: delivery tag → when it was given out, seconds since 1970."""
+        return self.unacked_name.encode() + b"_index"
+
+    @property
+    def taken(self) -> bytes:
+        """LIST: what is no longer Celery's and not yet among the letters. Empty but for the length of one import."""
+        return f"{self.prefix}:celery:taken".encode()
 
 
 @dataclass(frozen=True)

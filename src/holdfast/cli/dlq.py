@@ -63,8 +63,8 @@ async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
 
 
 #: Files with more commands, each a dictionary COMMANDS.
-_FILES = ("dlq_act", "dlq_desk", "dlq_jobs", "dlq_map", "dlq_notify", "dlq_people", "dlq_repair", "dlq_rules",
-          "dlq_serve", "dlq_trends")
+_FILES = ("dlq_act", "dlq_desk", "dlq_import", "dlq_jobs", "dlq_map", "dlq_notify", "dlq_people", "dlq_repair",
+          "dlq_rules", "dlq_serve", "dlq_trends")
 
 
 @click.group("dlq", cls=InFiles, files=_FILES)

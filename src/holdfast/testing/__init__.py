@@ -11,8 +11,9 @@
         server.kill()
         server.restart()
 
-And two judges of what a run recorded: ``check`` of every message's fate, and ``check_linearizable`` of what a lock
-answered to overlapping calls::
+``pytest_plugin`` has all this as fixtures. ``Fates`` gathers what became of each message of a test of yours. Two judges
+of what a run recorded: ``check`` of every message's fate, and ``check_linearizable`` of what a lock answered to
+overlapping calls::
 
     verdict = check_linearizable(operations, FencedMutex())
     assert verdict.ok, verdict.explain()
@@ -28,28 +29,46 @@ Servers are real and need their binaries (``ServerMissing`` says which); nothing
 
 from __future__ import annotations
 
-from . import points
-from .binaries import Binary, ServerMissing, find_server
-from .clock import FakeChance, ManualClock
-from .cluster import Cluster
-from .explore import Exploration, Step, TooManyStates, explore
-from .history import Record, Verdict, check
-from .linearize import Linearization, Model, Operation, SearchTooLong, check_linearizable
-from .lock_models import FencedMutex, Mutex, ReadWriteLock, ReentrantMutex, Semaphore
-from .pipe import Way
-from .processes import Worker
-from .proxy import Proxy
-from .replicated import Replicated
-from .sentinel import Sentinel
-from .single import Single
-from .udp import UdpProxy
-from .waiting import NotReached, wait_until, wait_until_async
+from typing import TYPE_CHECKING, Any
+
+from .explore import Exploration, Step, TooManyStates, explore  # at once: the file has the function's name
+
+if TYPE_CHECKING:
+    from . import points
+    from .binaries import Binary, ServerMissing, find_server
+    from .clock import FakeChance, ManualClock
+    from .cluster import Cluster
+    from .fates import Fates
+    from .history import Record, Verdict, check
+    from .linearize import Linearization, Model, Operation, SearchTooLong, check_linearizable
+    from .lock_models import FencedMutex, Mutex, ReadWriteLock, ReentrantMutex, Semaphore
+    from .pipe import Way
+    from .processes import Worker
+    from .proxy import Proxy
+    from .replicated import Replicated
+    from .sentinel import Sentinel
+    from .single import Single
+    from .udp import UdpProxy
+    from .waiting import NotReached, wait_until, wait_until_async
+
+_WHERE = {
+    "Binary": "binaries", "Cluster": "cluster", "FakeChance": "clock", "Fates": "fates",
+    "FencedMutex": "lock_models",
+    "Linearization": "linearize", "ManualClock": "clock", "Model": "linearize", "Mutex": "lock_models",
+    "NotReached": "waiting", "Operation": "linearize", "Proxy": "proxy", "ReadWriteLock": "lock_models",
+    "Record": "history", "ReentrantMutex": "lock_models", "Replicated": "replicated", "SearchTooLong": "linearize",
+    "Semaphore": "lock_models", "Sentinel": "sentinel", "ServerMissing": "binaries", "Single": "single",
+    "UdpProxy": "udp", "Verdict": "history", "Way": "pipe", "Worker": "processes", "check": "history",
+    "check_linearizable": "linearize", "find_server": "binaries", "wait_until": "waiting",
+    "wait_until_async": "waiting",
+}
 
 __all__ = [
     "Binary",
     "Cluster",
     "Exploration",
     "FakeChance",
+    "Fates",
     "FencedMutex",
     "Linearization",
     "ManualClock",
@@ -81,3 +100,20 @@ __all__ = [
     "wait_until",
     "wait_until_async",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Opened when first asked for: pytest loads our plug-in wherever Holdfast is installed, and mostly for nothing."""
+    from importlib import import_module
+
+    if name == "points":
+        return import_module(".points", __name__)
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

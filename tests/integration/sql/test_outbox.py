@@ -91,6 +91,32 @@ def test_an_entry_is_what_publishing_would_have_written(bench, stream, on):
     on(claim)
 
 
+def test_a_row_that_a_driver_writes_by_itself_is_the_row_that_a_session_would_write(bench, stream, on):
+    """For transactions that are not SQLAlchemy's: Django's, or those of a bare driver."""
+    async def claim():
+        engine = bench.database.plain_engine
+        said = {"key": "ä", "id": "m1", "type": "order.paid", "headers": {"a": "1"}}
+        await bench.add(stream, {"n": 1}, **said)
+        message_id, statement, parameters = bench.hf.outbox.statement(engine.dialect.name, stream, {"n": 1}, **said)
+        assert message_id == "m1"
+        bare = engine.raw_connection()
+        try:
+            cursor = bare.cursor()
+            own = statement.replace("%s", "?") if engine.dialect.paramstyle == "qmark" else statement
+            cursor.execute(own, parameters)
+            cursor.close()
+            bare.commit()
+        finally:
+            bare.close()
+        first, second = (bench.row(number) for number in bench.rows())
+        assert (second.stream, second.message_id, second.key) == (first.stream, first.message_id, first.key)
+        await bench.relayed()
+        by_session, by_driver = bench.entries(stream)
+        assert {**by_driver, "at": ""} == {**by_session, "at": ""}
+
+    on(claim)
+
+
 @on_sqlite
 def test_a_session_of_the_other_kind_is_refused_with_advice(bench, stream, on):
     async def claim():

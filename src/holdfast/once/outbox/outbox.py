@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
@@ -72,6 +73,21 @@ class Outbox:
         message_id, row = self._row(stream, value, key=key, id=id, type=type, headers=headers)
         await where.execute(sa.insert(self.tables.outbox), row)
         return message_id
+
+    def statement(self, dialect: str, stream: str, value: Any, *, key: str | None = None, id: str | None = None,
+                  type: str | None = None, headers: Mapping[str, str] | None = None) -> tuple[str, str, list[Any]]:
+        """As ``add``, for a transaction that is not SQLAlchemy's: the message's id, and the statement that writes its
+        row with its parameters (``%s``, as the DB-API calls *format*). Whoever executes it answers for the
+        transaction.
+
+        dialect: ``postgresql``, ``mysql``, ``mariadb`` or ``sqlite``.
+        """
+        message_id, row = self._row(stream, value, key=key, id=id, type=type, headers=headers)
+        # Inline: no RETURNING, which not every driver of somebody else's expects.
+        insert = sa.insert(self.tables.outbox).inline()
+        own = registry.load("mysql" if dialect == "mariadb" else dialect)(paramstyle="format")
+        made = insert.compile(dialect=own, column_keys=list(row))
+        return message_id, str(made), [row[name] for name in made.positiontup or ()]
 
     def _row(self, stream: str, value: Any, *, key: str | None, id: str | None, type: str | None,
              headers: Mapping[str, str] | None) -> tuple[str, dict[str, Any]]:

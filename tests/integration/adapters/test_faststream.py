@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FastStream's handlers under Holdfast: what is stuck without it and is not with it. Real processes, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from holdfast import Holdfast
+from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
+from holdfast.deadletters import Order, Replayer, open_shelf
+from holdfast.testing.processes import Worker
+from holdfast.testing.waiting import wait_until
+
+APP = Path(__file__).with_name("faststream_app.py")
+pytestmark = pytest.mark.kinds("valkey")
+
+
+def publish(url, *orders):
+    """As a FastStream application does."""
+    from faststream.redis import RedisBroker
+
+    async def send():
+        async with RedisBroker(url) as broker:
+            for order in orders:
+                await broker.publish(order, stream="orders")
+
+    asyncio.run(send())
+
+
+def billed(backend):
+    return [name.decode() for name in backend.admin.lrange("billed", 0, -1)]
+
+
+def pending(backend):
+    return backend.admin.xpending("orders", "billing")["pending"]
+
+
+def begun(order):
+    return lambda line: line["began"] == order
+
+
+def app(backend, way, seconds=0):
+    """Returns when its group is there: FastStream's begin with what comes from then on."""
+    worker = Worker.script(APP, backend.url, way, str(seconds))
+    try:
+        wait_until(lambda: not worker.alive or grouped(backend), 20, "its group is there")
+    except BaseException:
+        worker.close()
+        raise
+    return worker
+
+
+def grouped(backend):
+    return backend.admin.exists("orders") and backend.admin.xinfo_groups("orders")
+
+
+def killed_within(backend, way):
+    """An application of that way, killed while its handler was at the order."""
+    with app(backend, way, 600) as doomed:
+        publish(backend.url, {"id": "o-1"})
+        doomed.wait_line(begun("o-1"))
+        doomed.kill9()
+    assert pending(backend) == 1
+
+
+def held_group(backend):
+    return GroupKeys(DEFAULT_PREFIX, "orders", "billing")
+
+
+def letters(backend):
+    return [{name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+            for _, fields in backend.admin.xrange(held_group(backend).dead)]
+
+
+def test_plain_what_a_killed_application_held_is_stuck(backend):
+    killed_within(backend, "plain")
+    with app(backend, "plain") as successor:
+        publish(backend.url, {"id": "o-2"}, {"id": "o-3"})
+        wait_until(lambda: billed(backend) == ["o-2", "o-3"], 20, "new messages go on")
+        assert pending(backend) == 1
+        assert {"began": "o-1"} not in successor.lines
+
+
+def test_held_what_a_killed_application_held_is_done_exactly_once(backend):
+    killed_within(backend, "held")
+    with app(backend, "held") as successor:
+        successor.wait_line(begun("o-1"))
+        wait_until(lambda: not pending(backend), 20, "it is settled")
+        publish(backend.url, {"id": "o-2"})
+        wait_until(lambda: "o-2" in billed(backend), 20, "new messages go on")
+    assert billed(backend) == ["o-1", "o-2"]
+    assert letters(backend) == []
+
+
+def test_held_what_plain_had_left_stuck_is_taken_over_too(backend):
+    killed_within(backend, "plain")
+    with app(backend, "held"):
+        wait_until(lambda: billed(backend) == ["o-1"] and not pending(backend), 20, "it is done")
+
+
+def test_plain_a_message_that_fails_is_stuck(backend):
+    with app(backend, "plain") as worker:
+        publish(backend.url, {"id": "o-1", "bad": True}, {"id": "o-2"})
+        wait_until(lambda: billed(backend) == ["o-2"], 20, "the next one goes on")
+        assert worker.lines.count({"began": "o-1"}) == 1
+        assert pending(backend) == 1
+
+
+def test_held_a_message_that_fails_is_tried_by_policy_and_then_a_dead_letter_that_can_be_replayed(backend):
+    with app(backend, "held") as worker:
+        publish(backend.url, {"id": "o-1", "bad": True}, {"id": "o-2"})
+        wait_until(lambda: letters(backend), 20, "it has died")
+        wait_until(lambda: not pending(backend), 20, "nothing is left")
+        assert worker.lines.count({"began": "o-1"}) == 2
+        assert billed(backend) == ["o-2"]
+        (letter,) = letters(backend)
+        assert letter["x-dlq-failure-reason"] == "max_attempts"
+        assert letter["x-dlq-exception-type"] == "ValueError"
+        assert letter["x-dlq-handler"] == "__main__:bill"
+
+        asyncio.run(replayed(backend.url))
+        wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 20, "FastStream reads it as it was published")
+
+
+async def replayed(url):
+    async with Holdfast(url) as hf:
+        shelf = await open_shelf(await hf.open(), "orders", "billing")
+        async for letter in shelf.letters():
+            await Replayer(shelf).one(letter.id, Order(by="ana"))
+
+
+def test_held_a_message_that_does_not_fit_dies_at_once_and_its_values_are_not_told(backend):
+    with app(backend, "held") as worker:
+        publish(backend.url, {"identity": "o-1", "bad": "secret-word"})
+        wait_until(lambda: letters(backend), 20, "it has died")
+        (letter,) = letters(backend)
+        assert letter["x-dlq-failure-reason"] == "schema_invalid"
+        assert "order.id" in letter["x-dlq-exception-message"]
+        assert "secret-word" not in letter["x-dlq-exception-message"] + letter["x-dlq-exception-stacktrace"]
+        assert not [line for line in worker.lines if isinstance(line, dict)], "the handler was not called"
+
+
+def test_held_an_application_that_is_told_to_stop_finishes_what_it_has_begun(backend):
+    with app(backend, "held", 0.5) as worker:
+        publish(backend.url, {"id": "o-1"})
+        worker.wait_line(begun("o-1"))
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+    assert billed(backend) == ["o-1"]
+    assert not pending(backend)
