@@ -46,6 +46,7 @@ PURE = [
     "console/pages/words.py",
     "console/roles.py",
     "console/settings.py",
+    "consume/abilities.py",
     "consume/backoff.py",
     "consume/breaker.py",
     "consume/budget.py",
