@@ -32,8 +32,8 @@ class Intake:
         self.over = asyncio.Event()
         self.why = ""
 
-    async def open(self, link: Link, tag: str) -> None:
-        """Begins to consume. ``tag``: the consumer's name."""
+    async def open(self, link: Link, tag: str, *, exclusive: bool = False) -> None:
+        """Begins to consume. ``tag``: the consumer's name. exclusive: nobody else may consume the queue meanwhile."""
         channel = self._channel = await link.channel(confirms=False)
         channel.closing.add_done_callback(self._ended)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
@@ -41,7 +41,7 @@ class Intake:
         with told(f"consuming {self.queue!r}"):
             async with asyncio.timeout(ANSWER_S):
                 await channel.basic_qos(prefetch_count=self._prefetch)
-                await channel.basic_consume(self.queue, self._delivered, consumer_tag=tag)
+                await channel.basic_consume(self.queue, self._delivered, consumer_tag=tag, exclusive=exclusive)
 
     async def _delivered(self, message: Any) -> None:
         properties = message.header.properties

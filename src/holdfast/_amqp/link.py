@@ -68,7 +68,7 @@ class Link:
         try:
             urlsplit(url).port  # noqa: B018 - raises for what is no number
         except ValueError as error:
-            raise ConfigurationError(f"the URL of RabbitMQ has no readable port: write amqp://host:5672/, with the "
+            raise ConfigurationError("the URL of RabbitMQ has no readable port: write amqp://host:5672/, with the "
                                      "virtual host behind") from error
         with told(f"connecting to {shown(url)}"):
             connection = await aio_pika.connect(url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S,

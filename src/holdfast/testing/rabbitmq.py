@@ -26,7 +26,8 @@ _ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 class RabbitServer(Daemon):
     """RabbitMQ with one node, user ``guest``, virtual host ``/``. Queues that were declared durable outlive ``kill``
-    and ``restart``. consumer_timeout_ms: how long a delivery may go unacknowledged; the server's own default is 30 minutes.
+    and ``restart``. consumer_timeout_ms: how long a delivery may go unacknowledged; the server's own default is 30
+    minutes.
 
     Raises ``ServerMissing`` when RabbitMQ is not installed.
     """

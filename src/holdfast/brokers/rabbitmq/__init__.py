@@ -25,7 +25,7 @@ def open_broker(url: str, world: World, settings: Any = None) -> RabbitBroker:
     from .broker import RabbitBroker
 
     if settings is not None and not isinstance(settings, RabbitSettings):
-        raise ConfigurationError(f"broker={type(settings).__name__}(…) is another broker's: amqp:// takes RabbitSettings")
+        raise ConfigurationError(f"broker={type(settings).__name__}(…) is of another kind: use RabbitSettings")
     return RabbitBroker(url, world, settings or RabbitSettings())
 
 

@@ -18,6 +18,7 @@ from ..world import World
 from .delay import chain
 from .form import parcel_of
 from .lane import OWN
+from .letters import DeadQueue
 from .names import Names
 from .settings import RabbitSettings
 from .source import RabbitSource
@@ -70,6 +71,10 @@ class RabbitBroker:
     def names(self, stream: str, group: str) -> Names:
         """What the queues of a group are called."""
         return Names(stream, group, self.settings.queues.get(f"{stream}/{group}", ""))
+
+    def letters(self, stream: str, group: str, prefix: str = DEFAULT_PREFIX) -> DeadQueue:
+        """The dead letters of a group."""
+        return DeadQueue(self, self.names(stream, group), prefix)
 
     async def consuming(self) -> Link:
         """The connection that consumes, for all sources; another one when it was lost."""

@@ -46,6 +46,12 @@ from ..._base.typed import msgpack_decoder
 PACKED: Final = "application/vnd.holdfast.fields+msgpack"
 #: Where a note on a message's attempts lies.
 H_NOTE: Final = "hf-note"
+#: The id of a letter, whatever form it has.
+H_LETTER: Final = "hf-letter"
+#: The identity of a message without an id of its own, once it has moved.
+H_IDENTITY: Final = "hf-f-hf:identity"
+#: Says that ``message_id`` is none of the message's: the driver finds by it what came back, and gives one to each.
+H_ANONYMOUS: Final = "hf-anonymous"
 #: Bytes of headers in one message: they share one frame of AMQP, which RabbitMQ allows 128 KiB.
 HEADERS_MAX: Final = 65_536
 #: Bytes of a short text of AMQP, and of a header's name with what we put before it.
@@ -64,15 +70,24 @@ def parcel_of(fields: Sequence[bytes], *, exchange: str, key: str, prefix: str) 
     """A message, or a letter, as it goes out. ``prefix`` begins metadata of letters."""
     found = dict(zip(fields[::2], fields[1::2], strict=False))
     if not _fits(found, fields):
+        known_by = _short(found)
         return Parcel(exchange=exchange, key=key, body=msgspec.msgpack.encode(list(fields)),
-                      properties={"content_type": PACKED, **_short(found)})
+                      headers={} if known_by else {H_ANONYMOUS: True}, properties={"content_type": PACKED, **known_by})
     properties: dict[str, Any] = {name: found[field].decode() for field, name in _AS_PROPERTY.items() if field in found}
     properties.setdefault("content_type", JSON)
     at = found.get(F_AT, b"")
     if at.isdigit() and len(at) < 15:
         properties["timestamp"] = int(at) // 1000
-    headers = dict(_headers(found, utf8(prefix)))
+    headers: dict[str, Any] = dict(_headers(found, utf8(prefix)))
+    if F_ID not in found:
+        headers[H_ANONYMOUS] = True
     return Parcel(exchange=exchange, key=key, headers=headers, properties=properties, body=found[F_BODY])
+
+
+def letter_parcel(fields: Sequence[bytes], letter_id: str, *, queue: str, prefix: str) -> Parcel:
+    """A letter on its way to the dead letters: as a message, with the id by which a second copy is known."""
+    made = parcel_of(fields, exchange="", key=queue, prefix=prefix)
+    return msgspec.structs.replace(made, headers={**made.headers, H_LETTER: letter_id})
 
 
 def _short(found: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -125,7 +140,8 @@ def fields_of(arrived: Arrived, prefix: str) -> list[bytes]:
     properties, headers = arrived.properties, arrived.headers
     fields: list[bytes] = []
     for field, name in _AS_PROPERTY.items():
-        if (value := properties.get(name)) and (field != F_CONTENT_TYPE or value != JSON):
+        value = id_of(arrived) if field == F_ID else properties.get(name)
+        if value and (field != F_CONTENT_TYPE or value != JSON):
             fields += (field, utf8(value))
     if "hf-at" not in headers and isinstance(at := properties.get("timestamp"), datetime):
         fields += (F_AT, b"%d" % int(at.timestamp() * 1000))
@@ -133,8 +149,8 @@ def fields_of(arrived: Arrived, prefix: str) -> list[bytes]:
     for name, value in headers.items():
         if name.startswith(prefix):
             tail += (utf8(name), _raw(value))
-        elif (field := _field_of(name)) is not None:
-            fields += (field, _raw(value))
+        elif (own := _field_of(name)) is not None:
+            fields += (own, _raw(value))
     fields += (F_BODY, arrived.body)
     mark = utf8(prefix + "spec-version")
     if mark in tail[::2]:
@@ -151,7 +167,7 @@ def _field_of(name: str) -> bytes | None:
         return HEADER + utf8(name[5:])
     if name.startswith("hf-f-"):
         return utf8(name[5:])
-    return None if name == H_NOTE or name.startswith(BROKERS_OWN) else HEADER + utf8(name)
+    return None if name in (H_NOTE, H_ANONYMOUS, H_LETTER) or name.startswith(BROKERS_OWN) else HEADER + utf8(name)
 
 
 def _unpack(body: bytes) -> list[bytes] | None:
@@ -168,6 +184,12 @@ def _raw(value: Any) -> bytes:
     if isinstance(value, (bool, dict, list, tuple, datetime)) or value is None:
         return msgspec.json.encode(plain(value))
     return utf8(text_of(value))
+
+
+def id_of(arrived: Arrived) -> str:
+    """The id that its publisher gave it; empty: none."""
+    given = arrived.properties.get("message_id")
+    return str(given) if given and H_ANONYMOUS not in arrived.headers else ""
 
 
 def note_of(arrived: Arrived) -> bytes:
@@ -190,6 +212,8 @@ def again(arrived: Arrived, note: bytes, *, exchange: str, key: str, waited: str
         headers["x-death"] = kept
     if note:
         headers[H_NOTE] = bytearray(note)
+    if not id_of(arrived):
+        headers[H_ANONYMOUS] = True
     return Parcel(exchange=exchange, key=key, headers={**headers, **extra}, properties=dict(arrived.properties),
                   body=arrived.body)
 
@@ -198,4 +222,5 @@ def _get(row: Any, name: str) -> Any:
     return row.get(name, "") if isinstance(row, Mapping) else ""
 
 
-__all__ = ["HEADERS_MAX", "H_NOTE", "PACKED", "again", "fields_of", "note_of", "parcel_of"]
+__all__ = ["HEADERS_MAX", "H_ANONYMOUS", "H_IDENTITY", "H_LETTER", "H_NOTE", "PACKED", "again", "fields_of", "id_of",
+           "letter_parcel", "note_of", "parcel_of"]

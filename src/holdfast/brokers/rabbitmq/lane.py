@@ -2,8 +2,8 @@
 """A lane: one queue of a group as one incarnation sees it, and everything that settles what came by it.
 
 RabbitMQ has no step that publishes and acknowledges at once. So whatever moves a message (a retry, a burial) is
-published first, confirmed, and only then acknowledged: a crash in between leaves it in both places, never in none. The copy has
-the same id, and a letter the same letter id, by which the second is known.
+published first, confirmed, and only then acknowledged: a crash in between leaves it in both places, never in none. The
+copy has the same id, and a letter the same letter id, by which the second is known.
 
 The fence is the channel. Of a delivery whose channel is gone nothing is done; what was open there is back in the queue.
 """
@@ -22,7 +22,7 @@ from ..._base.message import F_ID, F_IDENTITY, Message
 from ...consume.contract import Delivery, Note, Settled, Settlement, Verb
 from ..notes import pack, unpack
 from .delay import way
-from .form import again, fields_of, note_of, parcel_of
+from .form import H_IDENTITY, again, fields_of, id_of, letter_parcel, note_of
 from .tags import frames
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class Lane:
 
     def came(self, arrived: Arrived, fresh_id: Callable[[], str]) -> bytes:
         """Holds a message that has arrived; answers its entry id. ``fresh_id``: for one that was never given an id."""
-        own = arrived.properties.get("message_id") or arrived.headers.get("hf-f-hf:identity")
-        entry_id = OWN + str(own).encode() if own else GIVEN + fresh_id().encode()
+        own = id_of(arrived) or str(arrived.headers.get(H_IDENTITY) or "")
+        entry_id = OWN + own.encode() if own else GIVEN + fresh_id().encode()
         self.open[arrived.tag] = entry_id, arrived
         return entry_id
 
@@ -160,7 +160,7 @@ class Lane:
     def _parcel(self, s: Settlement) -> Parcel:
         entry_id, arrived = self.open[s.delivery.fence.tag]
         if s.verb is Verb.BURY:
-            return parcel_of(s.letter, exchange="", key=self._dead, prefix=self._letters)
+            return letter_parcel(s.letter, s.letter_id, queue=self._dead, prefix=self._letters)
         if s.verb is Verb.ACK or s.verb is Verb.APPLY:
             raise AssertionError(f"{s.verb!r} moves nothing")
         note = s.note if s.note is not None else s.delivery.note
@@ -170,7 +170,7 @@ class Lane:
         elif s.delivery.crashes:
             note = note or Note()
             note.crashes = s.delivery.crashes
-        identity = {} if entry_id.startswith(OWN) else {"hf-f-hf:identity": entry_id.removeprefix(GIVEN).decode()}
+        identity = {} if entry_id.startswith(OWN) else {H_IDENTITY: entry_id.removeprefix(GIVEN).decode()}
         return again(arrived, b"" if note is None else pack(note), exchange=exchange, key=key, waited=self._waited,
                      extra=identity)
 

@@ -10,8 +10,9 @@
       └── main: whatever has come back twice
 
 The server's counter rises for each message that a crashed process had merely prefetched, so it convicts nobody. It
-moves a message to the queue *alone*, of which each consumer holds one: what comes back from there was the only one in hand.
-When the connection is lost, everything held is another's: it is revoked, and the source joins again under a new name.
+moves a message to the queue *alone*, of which each consumer holds one: what comes back from there was the only one in
+hand. When the connection is lost, everything held is another's: it is revoked, and the source joins again under a new
+name.
 """
 
 from __future__ import annotations
