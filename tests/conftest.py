@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.data is None:
         config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
-    config.addinivalue_line("markers", "needs(*abilities): what a broker has to declare for this claim to be made of it")
+    config.addinivalue_line("markers", "needs(*abilities): what a broker has to declare for this claim")
     config.addinivalue_line("markers", "everywhere: runs on every kind of server unless --servers names some")
     for battery in (LOCKS, WORKER_IDS):
         config.pluginmanager.register(Matrix(battery), f"holdfast-{battery.kept}")

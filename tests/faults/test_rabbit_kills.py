@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers at RabbitMQ killed at every step from arrival to acknowledgement, and at random times.
 
-Nothing is lost, and with ``once`` nothing is applied twice. What the broker cannot do in one step leaves copies: a letter
-that lies there twice, and a message that is dead *and* done, when its worker died between the two. They are counted, told
-apart by their ids, and there are no more of them than kills that can have made them.
+Nothing is lost, and with ``once`` nothing is applied twice. What the broker cannot do in one step leaves copies: a
+letter that lies there twice, and a message that is dead *and* done, when its worker died between the two. They are
+counted, told apart by their ids, and there are no more of them than kills that can have made them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A group's dead letters: a quorum queue, read by holding all of it.
 
-A queue has no cursor. Whoever reads takes each letter unacknowledged, and puts back what is not settled when the channel
-is closed. The consumer is exclusive, so a second reader is told to wait and does not see half. The alternatives were a
-stream queue, which can be read as often as one likes and from which nothing can be taken; and a database beside it, which
-would need two stores to agree at each crash: the dead-letter service's desk is that database, filled from one place.
+A queue has no cursor. Whoever reads takes each letter unacknowledged, and puts back what is not settled when the
+channel is closed. The consumer is exclusive, so a second reader is told to wait and does not see half. The alternatives
+were a stream queue, which can be read as often as one likes and from which nothing can be taken; and a database beside
+it, which would need two stores to agree at each crash: the dead-letter service's desk is that database, filled from one
+place.
 
 What others have dead-lettered here (``x-death``, without our metadata) is read as letters of ours.
 """
@@ -26,7 +27,7 @@ from ..._base.letter_maps import from_format
 from ..._base.letter_text import utf8
 from ...errors import ConfigurationError, ServerRefused, ServerUnreachable
 from ..letters import Kept, told_apart
-from .form import H_LETTER, fields_of, id_of, letter_parcel, parcel_of
+from .form import H_LETTER, fields_of, letter_parcel, parcel_of
 from .lane import OWN
 from .names import Names
 
@@ -100,8 +101,10 @@ class DeadQueue:
             return fields
         at = one.properties.get("timestamp")
         at_ms = int(at.timestamp() * 1000) if isinstance(at, datetime) else 0
-        told = from_format("rabbitmq", {**one.headers, "message-id": id_of(one)}, at_ms=at_ms, stream=self._names.stream, group=self._names.group, prefix=self._prefix)
-        return [part for name, value in told.fields.items() for part in (utf8(self._prefix + name), utf8(value))] + fields
+        told = from_format("rabbitmq", one.headers, at_ms=at_ms, stream=self._names.stream, group=self._names.group,
+                           prefix=self._prefix)
+        named = ((utf8(self._prefix + name), utf8(value)) for name, value in told.fields.items())
+        return [part for pair in named for part in pair] + fields
 
     async def send_back(self, kept: Kept, entry: Sequence[bytes]) -> bytes:
         """See ``Box``."""
@@ -125,8 +128,8 @@ class DeadQueue:
     async def _publish(self, parcel: Parcel) -> None:
         [answer] = await self._outlet.publish([parcel])
         if answer is Taken.NOWHERE:
-            raise ConfigurationError(f"there is no queue {parcel.key!r} at {self._broker.shown}: run a consumer of group "
-                                     f"{self._names.group!r} once, which makes it")
+            raise ConfigurationError(f"there is no queue {parcel.key!r} at {self._broker.shown}: run a consumer of "
+                                     f"group {self._names.group!r} once, which makes it")
         if answer is Taken.REFUSED:
             raise ServerRefused(f"queue {parcel.key!r} took no more: it is full, or has lost its majority")
 
