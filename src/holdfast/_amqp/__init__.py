@@ -8,9 +8,15 @@ it held is another's when it is gone. So aio-pika's robust connections, which go
 
 from __future__ import annotations
 
+import logging
+
 try:
     import aio_pika  # noqa: F401 - named here, so that whoever opens this floor learns which extra is missing
 except ImportError as error:
     from ..errors import MissingExtra
 
     raise MissingExtra("amqp", "amqp://") from error
+
+#: What the driver reports at length, each time, is told by us, and thinned. Unless somebody wants to hear it.
+if (_driver := logging.getLogger("aiormq")).level == logging.NOTSET:
+    _driver.setLevel(logging.CRITICAL)

@@ -78,7 +78,7 @@ class Link:
     @property
     def lost(self) -> bool:
         """Is it over?"""
-        return bool(self._connection.is_closed)
+        return self._connection.transport is None or not self._connection.connected.is_set()
 
     async def channel(self, *, confirms: bool) -> Any:
         """A channel of the driver. confirms: what is published on it is confirmed, and what came back raises."""

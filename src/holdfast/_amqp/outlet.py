@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,7 @@ class Outlet:
         self._link: Link | None = None
         self._channel: Any = None
         self._opening = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
         #: Ids on their way. The driver finds what came back by its message id: two of one id would be mixed up.
         self._going: dict[str, asyncio.Future[None]] = {}
 
@@ -48,8 +50,10 @@ class Outlet:
         """The connection; another one when it was lost."""
         async with self._opening:
             if self._link is None or self._link.lost:
+                former, self._link, self._channel = self._link, None, None
+                if former is not None:
+                    await former.close()
                 self._link = await Link.open(self._url, self._name)
-                self._channel = None
             return self._link
 
     async def publish(self, parcels: Sequence[Parcel]) -> list[Taken]:
@@ -59,10 +63,26 @@ class Outlet:
         """
         channel = await self._open_channel()
         answers = await asyncio.gather(*(self._one(channel, p) for p in parcels), return_exceptions=True)
+        if Taken.REFUSED in answers and self._channel is channel:
+            # RabbitMQ 3.10 goes on refusing a channel when the queue's limit was lifted. Another one asks anew.
+            self._channel = None
+            self._leave(channel)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return [answer for answer in answers if isinstance(answer, Taken)]
+
+    def _leave(self, channel: Any) -> None:
+        """Closes a channel once all that is on its way over it was answered."""
+        async def ended() -> None:
+            until = time.monotonic() + CONFIRM_S
+            while channel.confirmations and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+            await closed(channel)
+
+        task = asyncio.create_task(ended())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _open_channel(self) -> Any:
         link = await self.link()
@@ -103,6 +123,9 @@ class Outlet:
 
     async def close(self) -> None:
         """Closes the connection."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         if self._channel is not None:
             await closed(self._channel)
         if self._link is not None:

@@ -80,6 +80,9 @@ class RabbitBroker:
         """The connection that consumes, for all sources; another one when it was lost."""
         async with self._opening:
             if self._consuming is None or self._consuming.lost:
+                former, self._consuming = self._consuming, None
+                if former is not None:
+                    await former.close()
                 self._consuming = await Link.open(self._url, "holdfast consuming")
             return self._consuming
 
