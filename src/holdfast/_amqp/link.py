@@ -54,6 +54,13 @@ def _said(error: BaseException) -> str:
     return " ".join(str(part) for part in error.args if part is not None)
 
 
+class _Connection(aio_pika.Connection):
+    """Of one whose opening failed half-way the driver would begin to close it while it is collected, and never end."""
+
+    def __del__(self) -> None:
+        """Whoever opened it has closed it."""
+
+
 class Link:
     """One connection. Opened by ``open``; once it is closed, by whomever, another one is to be made."""
 
@@ -72,13 +79,15 @@ class Link:
                                      "virtual host behind") from error
         with told(f"connecting to {shown(url)}"):
             connection = await aio_pika.connect(url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S,
+                                                connection_class=_Connection,
                                                 client_properties={"connection_name": name})
         return cls(url, connection)
 
     @property
     def lost(self) -> bool:
         """Is it over?"""
-        return self._connection.transport is None or not self._connection.connected.is_set()
+        transport = self._connection.transport
+        return transport is None or not (self._connection.connected.is_set() and transport.connection.is_opened)
 
     async def channel(self, *, confirms: bool) -> Any:
         """A channel of the driver. confirms: what is published on it is confirmed, and what came back raises."""

@@ -95,6 +95,10 @@ class RabbitBroker:
             await link.declare([*chain(self.world.prefix), *things])
             self._there.add(names)
 
+    def forget(self, names: Names) -> None:
+        """Something of a group was deleted: it is seen to anew."""
+        self._there -= {names, names.stream}
+
     async def _exchange(self, stream: str) -> None:
         """The stream's exchange. One that is there already is taken as it is, whatever its kind."""
         link = await self._remembering()

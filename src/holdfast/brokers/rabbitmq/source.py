@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..._amqp.intake import Intake
+from ..._amqp.link import Link
 from ..._amqp.parcel import Arrived, Queue
 from ..._base import events as ev
 from ..._base import points
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 RETURNS_MAX = 2
 #: Seconds before what could not be moved is put back, to be tried again.
 AGAIN_S = 5.0
+#: Seconds between two looks whether the connection still is one.
+WATCH_S = 0.2
 #: Seconds that handing back may take.
 CLOSE_S = 3.0
 
@@ -87,6 +90,7 @@ class RabbitSource:
         self._changed, self._stop_reading, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._aside: set[asyncio.Task[None]] = set()
         self.incarnation = ""
+        self._link: Link | None = None
         self._lost = True
         self._handed_back = 0
         #: Rounds of handing out: tests wait for them.
@@ -107,6 +111,7 @@ class RabbitSource:
             except ServerRefused as error:
                 if error.code != "NOT_FOUND":
                     raise
+                self._broker.forget(self._names)  # somebody deleted a queue: it is made again
                 self._trouble.warn(f"consuming {self.stream}, trying again", error)
             finally:
                 await self._over(inbox)
@@ -118,7 +123,7 @@ class RabbitSource:
         """A new name, the queues, three channels."""
         points.reached("rabbit.join.before")
         await self._broker.prepare(self._names)
-        link = await self._broker.consuming()
+        link = self._link = await self._broker.consuming()
         self.incarnation = _new_name(new_id(self._chance))
         many = (self._prefetch, 1, 1)
         for lane, prefetch in zip(self.lanes, many, strict=True):
@@ -132,9 +137,13 @@ class RabbitSource:
 
     async def _live(self, inbox: Inbox) -> None:
         """One incarnation's life. Ends when a channel is over or the source closes."""
+        link = self._link
+        if link is None:
+            return
         inbox.enter()
         tasks = [asyncio.ensure_future(work) for work in (
-            self._hand_out(inbox), self._look(inbox), self._closing.wait(), *(i.over.wait() for i in self._lane_of))]
+            self._hand_out(inbox), self._look(inbox, link), self._watch(link), self._closing.wait(),
+            *(intake.over.wait() for intake in self._lane_of))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -244,20 +253,25 @@ class RabbitSource:
 
     # -- looking --------------------------------------------------------------------------------------------------
 
-    async def _look(self, inbox: Inbox) -> None:
-        """Gauges, as the sweeps of streams take them. A look that fails is no news: a channel says when it is over."""
+    async def _look(self, inbox: Inbox, link: Link) -> None:
+        """Gauges, as the sweeps of streams take them. Ends the incarnation when it gets no answer: the driver does not
+        always hear that its server is gone."""
+        names = self._names
+        queues = [Queue(name=name, passive=True) for name in (names.main, names.alone, names.replay, names.dead)]
         while True:
-            with contextlib.suppress(ServerError):
-                names = self._names
-                link = await self._broker.consuming()
-                ready, alone, replay, dead = await link.declare(
-                    [Queue(name=name, passive=True) for name in (names.main, names.alone, names.replay, names.dead)])
-                held = sum(len(lane.open) for lane in self.lanes)
-                self._events.emit(ev.Sweep(
-                    stream=self.stream, group=self.group, consumer=self.incarnation, length=ready + held, pending=held,
-                    lag=ready, parked=0, due=alone + replay, dead=dead, oldest_pending_s=0.0, consumers=1,
-                    pending_max=held, in_flight=sum(inbox.held(lane) for lane in self.lanes)))
+            ready, alone, replay, dead = await link.declare(queues)  # guard: silence ends an incarnation
+            held = sum(len(lane.open) for lane in self.lanes)
+            self._events.emit(ev.Sweep(
+                stream=self.stream, group=self.group, consumer=self.incarnation, length=ready + held, pending=held,
+                lag=ready, parked=0, due=alone + replay, dead=dead, oldest_pending_s=0.0, consumers=1,
+                pending_max=held, in_flight=sum(inbox.held(lane) for lane in self.lanes)))
             await asyncio.sleep(self._broker.settings.look_s)
+
+    @staticmethod
+    async def _watch(link: Link) -> None:
+        """Returns when the connection is over, whether or not its channels were told."""
+        while not link.lost:  # noqa: ASYNC110 - the driver keeps it to itself
+            await asyncio.sleep(WATCH_S)
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
