@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, SECRETS, TRACES
+from .contestants import BROKERS, CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, SECRETS, TRACES
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -31,6 +31,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "traces": tuple(TRACES),
     "gossip": tuple(GOSSIP),
     "secrets": tuple(SECRETS),
+    "brokers": tuple(BROKERS),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -215,10 +216,21 @@ def ask_secrets(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
     return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": secrets.spoiled(figures)}
 
 
+def ask_brokers(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import brokers  # what starts brokers is nobody else's business
+
+    effort = brokers.QUICK if asked.quick else brokers.Effort()
+    effort = replace(effort, rounds=asked.runs or effort.rounds, n=asked.n or effort.n)
+    figures = brokers.measure(effort, tell)
+    return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": brokers.spoiled(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
     "once": ask_once, "locks": ask_locks, "ids": ask_ids, "letters": ask_letters,
-    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets}
+    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets, "brokers": ask_brokers}
 
 
 @contextmanager

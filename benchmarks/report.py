@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import gossip_report, ids_report, letters_report, secrets_report, traces_report
+from . import brokers_report, gossip_report, ids_report, letters_report, secrets_report, traces_report
 from .contestants import KNOWN
 from .figures import medians, ratios, spread
 
@@ -268,4 +268,5 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "letters": lambda result: _head(_letters_title(result), result) + letters_report.letters(result, table),
     "traces": lambda result: _head(traces_report.title(result), result) + traces_report.traces(result, table),
     "gossip": lambda result: _head(gossip_report.TITLE, result) + gossip_report.gossip(result, table),
-    "secrets": lambda result: _head(secrets_report.TITLE, result) + secrets_report.secrets(result, table)}
+    "secrets": lambda result: _head(secrets_report.TITLE, result) + secrets_report.secrets(result, table),
+    "brokers": lambda result: _head(brokers_report.TITLE, result) + brokers_report.brokers(result, table)}

@@ -268,5 +268,11 @@ SECRETS: dict[str, Contestant] = {c.name: c for c in (
         "aead": "AES-256-GCM of one key over the value; one append, one fsync",
         "served": "uvicorn over TLS, a token, audit on disk", "nodes": "each a process; shares and ledger on disk"}),
 )}
+#: Other brokers: ours and the bare client of each, in one program.
+BROKERS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("brokers-holdfast", "Holdfast at other brokers", "brokers", ("holdfast", "aio-pika"), {
+        "RabbitMQ": "quorum queue, prefetch 200, confirms awaited 200 at a time",
+        "bare client": "the same, an acknowledgement a message"}),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS | BROKERS

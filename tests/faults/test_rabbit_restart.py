@@ -91,8 +91,8 @@ def test_one_poison_among_many_is_the_only_dead_letter(rabbitmq, stream, tmp_pat
         while not (crew.letters() and crew.drained()):
             worker = crew.start()
             lives += 1
-            wait_until(lambda: not worker.alive or (crew.letters() and crew.drained()), 60, "it died, or all is done",
-                       poll_s=0.3)
+            wait_until(lambda worker=worker: not worker.alive or (crew.letters() and crew.drained()), 60,
+                       "it died, or all is done", poll_s=0.3)
             assert lives <= 8, "it goes on killing"
         [letter] = crew.letters()
         assert letter[b"x-dlq-failure-reason"] == b"crash_loop"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ behind the façade: what strangers write, what it refuses, what it forgets, and what is refused from the start."""
+"""RabbitMQ behind the façade: what strangers write, what it refuses, what it forgets, and what is refused at once."""
 
 from __future__ import annotations
 

@@ -137,7 +137,8 @@ def _named(thing: Thing) -> str:
 async def _declared(channel: Any, thing: Thing) -> int | None:
     match thing:
         case Queue():
-            answer = await channel.queue_declare(thing.name, durable=not thing.passive, passive=thing.passive,
+            answer = await channel.queue_declare(thing.name, durable=not (thing.passive or thing.fleeting),
+                                                 passive=thing.passive, auto_delete=thing.fleeting,
                                                  arguments=dict(thing.arguments))
             return int(answer.message_count)
         case Exchange():

@@ -76,7 +76,7 @@ class Outlet:
         """Closes a channel once all that is on its way over it was answered."""
         async def ended() -> None:
             until = time.monotonic() + CONFIRM_S
-            while channel.confirmations and time.monotonic() < until:
+            while channel.confirmations and time.monotonic() < until:  # noqa: ASYNC110 - once, and nobody waits for it
                 await asyncio.sleep(0.05)
             await closed(channel)
 

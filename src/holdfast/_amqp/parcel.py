@@ -44,11 +44,13 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue to be there. ``arguments`` as RabbitMQ names them. passive: it has to be there already."""
+    """A queue to be there. ``arguments`` as RabbitMQ names them. passive: it has to be there already. fleeting: it goes
+    with its last consumer."""
 
     name: str
     arguments: Mapping[str, Any] = {}
     passive: bool = False
+    fleeting: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

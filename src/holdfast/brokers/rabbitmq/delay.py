@@ -22,10 +22,11 @@ from ..._amqp.parcel import Binding, Exchange, Queue, Thing
 
 UNIT_MS: Final = 50
 LEVELS: Final = 25
-#: The longest wait, nearly twenty days; what asks for more waits so long.
-WAIT_MS_MAX: Final = UNIT_MS * (2**LEVELS - 1)
 #: Binary digits of a wait that are kept.
 DIGITS: Final = 4
+_UNITS_MAX: Final = (2**DIGITS - 1) << (LEVELS - DIGITS)
+#: The longest wait, eighteen days; what asks for more waits so long.
+WAIT_MS_MAX: Final = UNIT_MS * _UNITS_MAX
 
 
 def units(due_in_ms: int) -> int:
@@ -33,7 +34,7 @@ def units(due_in_ms: int) -> int:
     exact = -(-max(0, due_in_ms) // UNIT_MS)
     spare = max(0, exact.bit_length() - DIGITS)
     rounded = -(-exact >> spare) << spare  # guard: rounded up, so that nothing comes early
-    return min(rounded, 2**LEVELS - 1)
+    return min(rounded, _UNITS_MAX)
 
 
 def word_of(queue: str) -> str:

@@ -2,10 +2,10 @@
 """A group's dead letters: a quorum queue, read by holding all of it.
 
 A queue has no cursor. Whoever reads takes each letter unacknowledged, and puts back what is not settled when the
-channel is closed. The consumer is exclusive, so a second reader is told to wait and does not see half. The alternatives
-were a stream queue, which can be read as often as one likes and from which nothing can be taken; and a database beside
-it, which would need two stores to agree at each crash: the dead-letter service's desk is that database, filled from one
-place.
+channel is closed. It first consumes a queue of no content, alone, so a second reader is told to wait and does not see
+half (a quorum queue takes no exclusive consumers). The alternatives were a stream queue, which can be read as often as
+one likes and from which nothing can be taken; and a database beside it, which would need two stores to agree at each
+crash: the dead-letter service's desk is that database, filled from one place.
 
 What others have dead-lettered here (``x-death``, without our metadata) is read as letters of ours.
 """
@@ -25,7 +25,7 @@ from ..._amqp.parcel import Arrived, Parcel, Queue
 from ..._base import points
 from ..._base.letter_maps import from_format
 from ..._base.letter_text import utf8
-from ...errors import ConfigurationError, ServerRefused, ServerUnreachable
+from ...errors import ConfigurationError, NotAuthorized, ServerRefused, ServerUnreachable
 from ..letters import Kept, told_apart
 from .form import H_LETTER, fields_of, letter_parcel, parcel_of
 from .lane import OWN
@@ -57,10 +57,13 @@ class DeadQueue:
             found.append(one)
             came.set()
 
-        count = await self._count(link)
+        await self._count(link)
+        turn = Intake(self._names.reader, 0, lambda _, __: None)
         self._intake = intake = Intake(self._names.dead, 0, arrived)
         try:
-            await self._begin(intake, link)
+            await self._take_turn(turn, link)
+            count = await self._count(link)
+            await intake.open(link, "holdfast-letters")
             while len(found) < count and not intake.over.is_set():
                 came.clear()
                 try:
@@ -74,15 +77,15 @@ class DeadQueue:
         finally:
             self._intake = None
             await intake.close()
+            await turn.close()
 
-    async def _begin(self, intake: Intake, link: Link) -> None:
+    async def _take_turn(self, turn: Intake, link: Link) -> None:
+        await link.declare([Queue(name=turn.queue, fleeting=True)])
         try:
-            await intake.open(link, "holdfast-letters", exclusive=True)
-        except (ServerRefused, ServerUnreachable) as error:
-            if intake.over.is_set() or isinstance(error, ServerRefused):
-                raise ServerRefused(f"the letters of group {self._names.group!r} are being read by somebody else: try "
-                                    f"again when they are through", code="RESOURCE_LOCKED") from error
-            raise
+            await turn.open(link, "holdfast-letters", exclusive=True)  # guard: nobody sees half
+        except NotAuthorized as error:
+            raise ServerRefused(f"the letters of group {self._names.group!r} are being read by somebody else: try again "
+                                f"when they are through", code="RESOURCE_LOCKED") from error
 
     async def _count(self, link: Link) -> int:
         try:

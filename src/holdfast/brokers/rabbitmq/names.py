@@ -37,7 +37,7 @@ class Names:
     queue: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.dead.encode()) > NAME_MAX - 3:
+        if len(self.reader.encode()) > NAME_MAX:
             raise ConfigurationError(f"stream {self.stream!r} with group {self.group!r}: names of queues at RabbitMQ "
                                      f"have {NAME_MAX} bytes at most, so shorten one")
 
@@ -60,6 +60,11 @@ class Names:
     def dead(self) -> str:
         """The dead letters."""
         return f"{_part(self.stream)}/{_part(self.group)}/dead"
+
+    @property
+    def reader(self) -> str:
+        """Consumed by whoever reads the dead letters, alone."""
+        return f"{self.dead}/reader"
 
     def needed(self, prefix: str) -> list[Thing]:
         """What has to be there before the group is consumed, in the order to make it, but for the chain of waits."""
