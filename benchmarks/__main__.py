@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from . import drain, idle, latency, memory, recovery, report
-from .contestants import CONTESTANTS, GOSSIP, IDS, KNOWN, LETTERS, LOCKS, MODES, PROPAGATION, SECRETS, TRACES
+from .contestants import (
+    BROKERS,
+    CONTESTANTS,
+    GOSSIP,
+    IDS,
+    KNOWN,
+    LETTERS,
+    LOCKS,
+    MODES,
+    PROPAGATION,
+    SECRETS,
+    TRACES,
+)
 from .machine import load, machine
 from .rig import Rig, rig, server_facts
 
@@ -32,6 +44,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "gossip": tuple(GOSSIP),
     "secrets": tuple(SECRETS),
     "propagation": tuple(PROPAGATION),
+    "brokers": tuple(BROKERS),
 }
 FULL_N, SHORT_N = 1_000_000, 100_000
 
@@ -229,10 +242,22 @@ def ask_propagation(asked: argparse.Namespace, names: Sequence[str]) -> dict[str
     return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": propagation.spoiled(figures)}
 
 
+def ask_brokers(asked: argparse.Namespace, _: Sequence[str]) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from . import brokers  # what starts brokers is nobody else's business
+
+    effort = brokers.QUICK if asked.quick else brokers.Effort()
+    effort = replace(effort, rounds=asked.runs or effort.rounds, n=asked.n or effort.n)
+    figures = brokers.measure(effort, tell)
+    return {"pinned": False, "settings": asdict(effort), "figures": figures, "spoiled": brokers.spoiled(figures)}
+
+
 QUESTIONS: dict[str, Callable[[argparse.Namespace, Sequence[str]], dict[str, Any]]] = {
     "drain": ask_drain, "latency": ask_latency, "memory": ask_memory, "idle": ask_idle, "recovery": ask_recovery,
     "once": ask_once, "locks": ask_locks, "ids": ask_ids, "letters": ask_letters,
-    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets, "propagation": ask_propagation}
+    "traces": ask_traces, "gossip": ask_gossip, "secrets": ask_secrets, "propagation": ask_propagation,
+    "brokers": ask_brokers}
 
 
 @contextmanager

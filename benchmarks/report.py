@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import gossip_report, ids_report, letters_report, propagation_report, secrets_report, traces_report
+from . import (
+    brokers_report,
+    gossip_report,
+    ids_report,
+    letters_report,
+    propagation_report,
+    secrets_report,
+    traces_report,
+)
 from .contestants import KNOWN
 from .figures import medians, ratios, spread
 
@@ -270,4 +278,5 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "gossip": lambda result: _head(gossip_report.TITLE, result) + gossip_report.gossip(result, table),
     "secrets": lambda result: _head(secrets_report.TITLE, result) + secrets_report.secrets(result, table),
     "propagation": lambda result: _head(propagation_report.TITLE, result) + propagation_report.propagation(
-        result, table)}
+        result, table),
+    "brokers": lambda result: _head(brokers_report.TITLE, result) + brokers_report.brokers(result, table)}

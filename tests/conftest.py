@@ -5,7 +5,8 @@
                 ``everywhere``, all of them)
 ``stream``      a stream name nobody else uses
 ``postgres``    a running PostgreSQL, and ``mariadb``: each test has a database of its own there
-``etcd``        a running etcd, and ``zookeeper``: each test has names of its own there, and hurts one of its own
+``etcd``        a running etcd, ``zookeeper`` and ``rabbitmq``: each test has names of its own there, and hurts one of
+                its own
 ``arun``        runs a coroutine, within a minute
 ``rng, seed``   chance that ``--seed`` repeats
 ``data_dir``    the folder of sample data
@@ -29,6 +30,7 @@ import pytest
 
 from holdfast.testing.binaries import ServerMissing
 from holdfast.testing.etcd import EtcdServer
+from holdfast.testing.rabbitmq import RabbitServer
 from holdfast.testing.watchdog import watchdog
 from holdfast.testing.zookeeper import ZooKeeperServer
 from tests.contract.lock_matrix import LOCKS
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.data is None:
         config.option.data = os.environ.get("HOLDFAST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     config.addinivalue_line("markers", "kinds(*names): the kinds of server this test is about; others are left out")
+    config.addinivalue_line("markers", "needs(*abilities): what a broker has to declare for this claim")
     config.addinivalue_line("markers", "everywhere: runs on every kind of server unless --servers names some")
     for battery in (LOCKS, WORKER_IDS):
         config.pluginmanager.register(Matrix(battery), f"holdfast-{battery.kept}")
@@ -207,6 +210,13 @@ def zookeeper() -> Iterator[ZooKeeperServer]:
     """The same, a ZooKeeper. It grants the ttl that is asked for: with its own bound, 4 s, a long session would end
     with a pause of the machine, and its calls would wait for a third of that."""
     with ZooKeeperServer(ttl_s_max=60.0) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """The same, a RabbitMQ."""
+    with RabbitServer() as server:
         yield server
 
 

@@ -282,5 +282,11 @@ PROPAGATION: dict[str, Contestant] = {c.name: c for c in (
     Contestant("propagation-networkx", "NetworkX", "propagation_runs", ("networkx",), {
         "paths": "single_source_dijkstra_path_length on a DiGraph"}, group="paths", call="networkx"),
 )}
+#: Other brokers: ours and the bare client of each, in one program.
+BROKERS: dict[str, Contestant] = {c.name: c for c in (
+    Contestant("brokers-holdfast", "Holdfast at other brokers", "brokers", ("holdfast", "aio-pika"), {
+        "RabbitMQ": "quorum queue, prefetch 200, confirms awaited 200 at a time",
+        "bare client": "the same, an acknowledgement a message"}),
+)}
 #: Everybody.
-KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS | PROPAGATION
+KNOWN = CONTESTANTS | MODES | LOCKS | IDS | LETTERS | TRACES | GOSSIP | SECRETS | PROPAGATION | BROKERS

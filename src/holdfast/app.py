@@ -29,8 +29,10 @@ from ._redis.heart import Heart
 from ._redis.keys import DEFAULT_PREFIX
 from ._redis.open import open_server
 from .assembly import Assembly, Declared, provided
+from .brokers import World, broker_for, scheme_of
+from .consume.abilities import refuse_later, shortcomings
 from .consume.binding import bind, name_of
-from .consume.contract import Effect
+from .consume.contract import Broker, Effect
 from .consume.gate import Gate
 from .consume.limits_file import Limits, LimitsReloader
 from .consume.memory import MemoryBroker
@@ -73,7 +75,9 @@ class Holdfast:
     """Messages that are never lost and take effect once, on the Redis or Valkey you have.
 
     url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an
-        embedded server in ``data_dir`` (default ``.holdfast`` here); ``memory://`` is for tests, see ``testing``.
+        embedded server in ``data_dir`` (default ``.holdfast`` here); ``memory://`` is for tests, see ``testing``;
+        ``amqp://`` and ``kafka://`` are other brokers, which can less: see ``cannot``.
+    broker: settings of such a broker, of its own kind (``RabbitSettings``).
     client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
@@ -85,9 +89,9 @@ class Holdfast:
                  data_dir: Path | str | None = None, client: Any = None, settings: StreamSettings | None = None,
                  service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None, limits_file: Path | str | None = None,
-                 **connection: Any) -> None:
+                 broker: Any = None, **connection: Any) -> None:
         self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "client": client,
-                                           "clock": clock, "chance": chance, **connection}
+                                           "clock": clock, "chance": chance, "broker": broker, **connection}
         self.url = url
         #: TOML file whose numbers go over those in code; changed numbers are taken over within a second.
         self.limits_file = None if limits_file is None else Path(limits_file)
@@ -98,6 +102,8 @@ class Holdfast:
         self._data_dir = None if data_dir is None else Path(data_dir)
         self._client = client
         self._connection = connection
+        self._broker_settings = broker
+        self._broker: Broker | None = None
         self._clock = clock or SystemClock()
         self._chance = chance or system_chance()
         self._site = Site(service=service, version=version, environment=environment, host=socket.gethostname(),
@@ -180,6 +186,10 @@ class Holdfast:
                        traceparent=traceparent or _current_traceparent())
         if self._memory is not None:
             return self._remember(stream, out, at, delay_s)
+        if (broker := await self._elsewhere()) is not None:
+            if at is not None or delay_s:
+                refuse_later(broker.name, broker.abilities)
+            return (await self._send(broker, stream, [out], limit_bytes))[0]
         producer = await self._producing()
         return await producer.publish(
             stream, out,
@@ -193,6 +203,8 @@ class Holdfast:
             made = [o if o.traceparent else replace(o, traceparent=place) for o in made]
         if self._memory is not None:
             return [self._remember(stream, out, None, 0) for out in made]
+        if (broker := await self._elsewhere()) is not None:
+            return await self._send(broker, stream, made, LIMIT_BYTES)
         producer = await self._producing()
         return await producer.publish_many(stream, made, partitions=self._partitions.get(stream, 0))
 
@@ -215,6 +227,39 @@ class Holdfast:
         message_id = out.id or self._new_id()
         entry_id = self._memory.add(stream, entry_of(out, message_id, self._clock.wall_ms()))
         return Receipt(id=message_id, stream=stream, entry_id=entry_id.decode())
+
+    # -- other brokers ---------------------------------------------------------------------------------------------
+
+    def cannot(self) -> list[str]:
+        """What the broker of this URL cannot do, a sentence each. ``holdfast run`` says it at the start."""
+        broker = self._other_broker()
+        return [] if broker is None else shortcomings(broker.name, broker.abilities)
+
+    def _other_broker(self) -> Broker | None:
+        """The broker, when it is neither Redis nor memory."""
+        if self._broker is None and scheme_of(self.url):
+            world = World(prefix=self.prefix, events=self.events, clock=self._clock, chance=self._chance)
+            self._broker = broker_for(self.url, world, self._broker_settings)
+        return self._broker
+
+    async def _elsewhere(self) -> Broker | None:
+        """The same, connected."""
+        if not scheme_of(self.url):
+            return None
+        self._stay_at_home()
+        broker = self._other_broker()
+        async with self._opening:
+            if broker is not None:
+                await broker.open()
+        return broker
+
+    async def _send(self, broker: Broker, stream: str, outs: Sequence[Outgoing], limit_bytes: int) -> list[Receipt]:
+        """Publishing to another broker."""
+        ids = [out.id or self._new_id() for out in outs]
+        at_ms = self._clock.wall_ms()
+        entries = [entry_of(out, i, at_ms, limit_bytes) for out, i in zip(outs, ids, strict=True)]
+        found = await broker.publish(stream, entries)
+        return [Receipt(id=i, stream=stream, entry_id=e.decode()) for i, e in zip(ids, found, strict=True)]
 
     # -- once, around streams -------------------------------------------------------------------------------------
 
@@ -336,6 +381,9 @@ class Holdfast:
         """Connects, once. Everything else calls it by itself."""
         if self._memory is not None:
             raise ConfigurationError("memory:// has no server")
+        if scheme := scheme_of(self.url):
+            raise ConfigurationError(f"this needs a Redis or Valkey, and {scheme}:// is none: locks, ids, guards and "
+                                     f"the outbox's relay want a Holdfast of their own with its url")
         self._stay_at_home()
         async with self._opening:
             if self._server is None:
@@ -350,8 +398,8 @@ class Holdfast:
         if self._home is not None and self._home != here:  # guard: a forked child shares no connection
             if self._home[0] != here[0]:
                 # For ever: even closing them would take the parent's sockets out of the loop that both still share.
-                _LEFT_TO_THE_PARENT.append((self._server, self._home[1]))
-            self._server = self._producer = None
+                _LEFT_TO_THE_PARENT.append((self._server, self._broker, self._home[1]))
+            self._server = self._producer = self._broker = None
             self._locks, self._ids = [], []
             self._opening = asyncio.Lock()
         self._home = here
@@ -367,9 +415,12 @@ class Holdfast:
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None
+        if self._broker is not None:
+            broker, self._broker = self._broker, None
+            await broker.close()
 
     async def __aenter__(self) -> Self:
-        if self._memory is None:
+        if self._memory is None and await self._elsewhere() is None:
             await self.open()
         return self
 
@@ -381,7 +432,7 @@ class Holdfast:
 
         This is how a command line goes over what code says. Raises ConfigurationError once the server is open.
         """
-        if self._server is not None:
+        if self._server is not None or self._broker is not None:
             raise ConfigurationError("the server is open already: name another one before anything is published or run")
         named = {"url": url, "prefix": prefix, "data_dir": None if data_dir is None else Path(data_dir)}
         self._made_with |= {name: value for name, value in named.items() if value is not None}
@@ -395,7 +446,7 @@ class Holdfast:
         """
         if not self._declared:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
-        server = await self.open() if self._memory is None else None
+        server = await self.open() if self._memory is None and await self._elsewhere() is None else None
         heart = None if server is None else Heart(server, self._clock, self.events)
         gate = Gate()
         # Threads are made when needed, and the consumers' own limits say how many that is.
@@ -501,7 +552,8 @@ class Holdfast:
 
     def _assembly(self, server: Server | None, heart: Heart | None) -> Assembly:
         return Assembly(events=self.events, clock=self._clock, chance=self._chance, site=self._site,
-                        partitions=self._partitions, sql=self._sql, server=server, heart=heart, memory=self._memory)
+                        partitions=self._partitions, sql=self._sql, server=server, heart=heart, memory=self._memory,
+                        broker=self._broker)
 
 
 def _say_why(task: asyncio.Task[None]) -> None:

@@ -17,12 +17,13 @@ from ._base.events import Events
 from ._base.letter_facts import Site
 from ._redis.heart import Heart
 from ._redis.keys import GroupKeys
+from .consume.abilities import Asked, refuse
 from .consume.attempt import attempt_of
 from .consume.batch import batch_attempt_of
 from .consume.batches import BatchConsumer
 from .consume.binding import bind
 from .consume.consumer import Consumer
-from .consume.contract import Effect, Source
+from .consume.contract import Broker, Effect, Source, Wanted
 from .consume.gate import Gate
 from .consume.letters import Letters
 from .consume.memory import MemoryBroker
@@ -32,7 +33,7 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running
 from .errors import ConfigurationError
-from .once.modes import InSql, Locked, is_mode
+from .once.modes import BESIDE, InSql, Locked, is_mode
 from .once.retention import Pruned, Rows
 from .once.wiring import Wiring
 from .streams.open import open_sources
@@ -59,7 +60,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What everything of one run is put together with. server and heart: None on ``memory://``."""
+    """What everything of one run is put together with. server, heart: None on ``memory://`` and another broker."""
 
     events: Events
     clock: Clock
@@ -70,9 +71,11 @@ class Assembly:
     server: Server | None = None
     heart: Heart | None = None
     memory: MemoryBroker | None = None
+    broker: Broker | None = None
 
     def running(self, d: Declared, gate: Gate, executor: ThreadPoolExecutor) -> Running:
         """The consumer, with the sources that feed it and the effect around its handlers."""
+        self._check(d)
         effect = self._effect(d)
         provides = effect.provides() if effect is not None else ()
         subscription = replace(d.subscription, effect=effect)
@@ -102,8 +105,20 @@ class Assembly:
                 found.append(Rows(cast("Pruned", effect), groups, int(mode.kept_days * DAY_MS)))
         return found
 
-    def _sources(self, d: Declared, letters: Letters) -> list[Source]:
+    def _check(self, d: Declared) -> None:
+        """Refuses what the broker cannot do."""
+        if self.broker is not None:
+            s = d.subscription
+            refuse(self.broker.name, self.broker.abilities, Asked(
+                stream=s.stream, group=s.group, ordered=s.ordered, effects=isinstance(d.once, BESIDE)))
+
+    def _sources(self, d: Declared, letters: Letters) -> Sequence[Source]:
         s = d.subscription
+        if self.broker is not None:
+            return self.broker.sources(Wanted(
+                stream=s.stream, group=s.group, at_once=s.limits.concurrency, stale_s=d.settings.lease_ms / 1000,
+                letter_prefix=d.settings.letter_prefix, of_missing=letters.of_missing,
+                partitions=self.partitions.get(s.stream, 0)))
         if self.memory is not None:
             return [self.memory.source(s.stream, s.group)]
         if self.server is None or self.heart is None:

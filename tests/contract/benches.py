@@ -2,7 +2,7 @@
 """A broker on the bench: entries go in, sources are run against a tray, and one looks at what is left.
 
 ``Tray``      an inbox that is worked off by hand
-``Bench``     what a broker has to offer to be tested: ``MemoryBench``, ``StreamBench``
+``Bench``     what a broker has to offer to be tested: ``MemoryBench``, ``StreamBench``; others have files of their own
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from holdfast._base.events import Events
 from holdfast._redis.heart import Heart
 from holdfast._redis.keys import GroupKeys, StreamKeys
 from holdfast._redis.open import open_server
-from holdfast.consume.contract import Delivery, Origin, Settled, Settlement, Source, Verb
+from holdfast.consume.contract import Abilities, Delivery, Origin, Settled, Settlement, Source, Verb
 from holdfast.consume.letters import Letters
 from holdfast.consume.memory import MemoryBroker
-from holdfast.streams.open import open_sources
+from holdfast.streams.open import ABILITIES, open_sources
 from holdfast.streams.scene import Scene
 from holdfast.streams.settings import StreamSettings
 from holdfast.testing import wait_until_async
@@ -121,10 +121,16 @@ class At:
 class Bench(Protocol):
     """A broker under test, with one stream on it."""
 
+    abilities: Abilities
+
     async def add(self, *fields: bytes) -> bytes: ...
     def source(self, group: str) -> Source: ...
     async def pending(self, group: str) -> int: ...
     async def letters(self, group: str) -> list[list[bytes]]: ...
+    async def ready(self, at: At) -> None:
+        """Returns when the source would get what is added now."""
+        ...
+
     async def looks(self, at: At) -> None:
         """Returns when the source has looked around several times more."""
         ...
@@ -132,6 +138,8 @@ class Bench(Protocol):
 
 class MemoryBench:
     """``consume.memory``."""
+
+    abilities = MemoryBroker.abilities
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -142,6 +150,9 @@ class MemoryBench:
 
     def source(self, group: str) -> Source:
         return self.broker.source(self.stream, group)
+
+    async def ready(self, at: At) -> None:
+        """From the beginning."""
 
     async def pending(self, group: str) -> int:
         return self.broker.pending(self.stream, group)
@@ -158,6 +169,8 @@ class MemoryBench:
 class StreamBench:
     """``streams``, on a real server."""
 
+    abilities = ABILITIES
+
     def __init__(self, scene: Scene, stream: str) -> None:
         self.scene = scene
         self.stream = stream
@@ -170,6 +183,9 @@ class StreamBench:
 
     def source(self, group: str) -> Source:
         return open_sources(self.scene, self.stream, group, SETTINGS)[0]
+
+    async def ready(self, at: At) -> None:
+        """From the beginning."""
 
     async def pending(self, group: str) -> int:
         return int((await self.call("XPENDING", self.key, group))[0])
@@ -214,6 +230,7 @@ class Party:
         source, tray = self.bench.source(group), Tray(room)
         at = At(source, tray, asyncio.create_task(source.run(tray)))
         self._there.append(at)
+        await self.bench.ready(at)
         return at
 
     async def holding(self, count: int, group: str = "billing") -> tuple[At, list[Delivery]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract between worker and broker (``consume.contract``), seen from the worker: what every broker keeps.
 
-A broker of another kind joins by a bench of its own in ``benches``; the claims do not change.
+A broker of another kind joins by a bench of its own; the claims do not change. What one cannot, by the abilities that
+it declares, is skipped and named: ``needs`` says which ability a claim rests on.
 """
 
 from __future__ import annotations
@@ -14,28 +15,38 @@ import pytest
 from holdfast.consume.contract import Note, Settled, Settlement, Verb
 from holdfast.testing import wait_until_async
 from tests.contract.benches import LONG_MS, SHORT_MS, SOON_S, Party, bury, memory_bench, stream_bench
+from tests.contract.rabbit_bench import rabbit_bench
 from tests.support.backend import KINDS
 
 Claim = Callable[[Party], Awaitable[None]]
+needs = pytest.mark.needs
+#: Brokers of other kinds: the fixture that runs the server, and what makes a bench of it.
+OTHERS = {"rabbitmq": rabbit_bench}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "broker" in metafunc.fixturenames:
         asked = str(metafunc.config.option.servers or "all")
         servers = list(KINDS) if asked == "all" else asked.split(",")
-        metafunc.parametrize("broker", ["memory", *servers], indirect=True)
+        metafunc.parametrize("broker", ["memory", *servers, *OTHERS], indirect=True)
 
 
 @pytest.fixture
 def broker(request, arun, stream):
     """Runs a claim against a fresh broker of one kind."""
     opened = (lambda: memory_bench(stream)) if request.param == "memory" else None
-    if opened is None:
+    if request.param in OTHERS:
+        url = request.getfixturevalue(request.param).url
+        opened = lambda: OTHERS[request.param](url, stream)  # noqa: E731
+    elif opened is None:
         url = request.getfixturevalue("_pool").get(request.param).url
         opened = lambda: stream_bench(url, stream)  # noqa: E731
 
     async def with_party(claim: Claim) -> None:
         async with opened() as bench:
+            for mark in request.node.iter_markers("needs"):
+                if lacking := [name for name in mark.args if not getattr(bench.abilities, name)]:
+                    pytest.skip(f"not supported: {request.param} declares no {', '.join(lacking)}")
             party = Party(bench)
             try:
                 await claim(party)
@@ -63,6 +74,7 @@ def test_what_is_published_is_delivered_whole_and_in_order(broker):
     broker(claim)
 
 
+@needs("history")
 def test_a_group_begins_at_the_beginning_of_the_stream(broker):
     async def claim(party):
         entry = await party.bench.add(b"body", b"early")

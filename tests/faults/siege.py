@@ -29,12 +29,13 @@ from tests.support.nursery import Born
 
 TIMER = "timer"
 #: Points that are reached while a worker ends: it is sent SIGTERM to get there.
-ENDING = {"release.before", "release.after", "leave.before", "leave.after"}
+ENDING = {"release.before", "release.after", "leave.before", "leave.after", "rabbit.release.before"}
 #: Points of whoever sends letters back.
 REPLAYING = {"replay.before", "replay.after"}
 #: Reached once or seldom in a life: to wait for a second time would be to wait for long.
 SELDOM = {"join.before", "join.after", "partition.taken.after", "partition.given.after", "low.after", "reconcile.after",
-          "read.replayed.after", "later.before", "later.after", *ENDING, *REPLAYING}
+          "read.replayed.after", "later.before", "later.after", "rabbit.join.before", "rabbit.join.after",
+          "rabbit.alone.before", "rabbit.alone.published", *ENDING, *REPLAYING}
 REPLAYER = Path(__file__).parent / "workers" / "replayer.py"
 #: A partition is given up when somebody joins while its owner has too many: the siege sees to both.
 GIVEN = "partition.given.after"

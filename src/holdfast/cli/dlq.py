@@ -54,12 +54,20 @@ def choice_of(chosen: dict[str, Any]) -> Choice:
 
 @asynccontextmanager
 async def shelf(stream: str, group: str) -> AsyncIterator[Shelf]:
-    """The letters of a group on the server that was asked for."""
+    """The letters of a group on the server that was asked for, whatever kind it is."""
     from .._base.letter import DEFAULT_PREFIX
+    from ..brokers import scheme_of
     from ..deadletters import open_shelf
+    from ..deadletters.boxed import open_box
 
+    said = settings()
+    prefix = said.letter_prefix or DEFAULT_PREFIX
+    if said.url is not None and scheme_of(said.url):
+        async with open_box(said.url, stream, group, own_prefix=said.own_prefix, prefix=prefix) as box:
+            yield box
+        return
     async with opened() as server:
-        yield await open_shelf(server, stream, group, prefix=settings().letter_prefix or DEFAULT_PREFIX)
+        yield await open_shelf(server, stream, group, prefix=prefix)
 
 
 #: Files with more commands, each a dictionary COMMANDS.

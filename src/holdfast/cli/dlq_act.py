@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def who() -> str:
 @click.option("--body-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="send this body instead; one letter only")
 @click.option("--redirect-to", metavar="STREAM", default="", help="send to this stream instead of back to the group")
+@click.option("--redirect-url", metavar="URL", default="", help="where that stream is, if it is on another server")
 @click.option("--rate", "rate_per_s", type=click.FloatRange(min=0, min_open=True), help="at most so many a second")
 @click.option("--limit", type=click.IntRange(min=1), help="at most so many")
 @click.option("--replays-max", type=click.IntRange(min=0), default=5, show_default=True,
@@ -53,8 +55,8 @@ def who() -> str:
 @json_option
 @server_options()
 def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool, body_file: Path | None,
-           redirect_to: str, rate_per_s: float | None, limit: int | None, replays_max: int, kept_days: float,
-           handler: str, by: str | None, job: str, force: bool, dry_run: bool, as_json: bool,
+           redirect_to: str, redirect_url: str, rate_per_s: float | None, limit: int | None, replays_max: int,
+           kept_days: float, handler: str, by: str | None, job: str, force: bool, dry_run: bool, as_json: bool,
            **chosen: Any) -> int:
     """Send dead letters back to their group, and to no other.
 
@@ -65,37 +67,54 @@ def replay(*, stream: str, group: str, letter_ids: tuple[str, ...], every: bool,
     from ..deadletters import Order, ReplayRules
 
     check_choice("letter", letter_ids, every, chosen)
+    if redirect_url and not redirect_to:
+        raise click.UsageError("--redirect-url says where the stream of --redirect-to is: name that, too")
     if body_file is not None and len(letter_ids) != 1:
         raise click.UsageError("--body-file goes with exactly one letter")
     body = body_file.read_bytes() if body_file is not None else None
     order = Order(by=by or who(), job=job, body=body, redirect_to=redirect_to, force=force, dry_run=dry_run)
     rules = ReplayRules(kept_days=kept_days, replays_max=replays_max)
     if len(letter_ids) == 1:
-        sent = [run(_replay_one(stream, group, letter_ids[0], order=order, rules=rules, handler=handler))]
+        sent = [run(_replay_one(stream, group, letter_ids[0], order=order, rules=rules, handler=handler,
+                                redirect_url=redirect_url))]
     else:
         sent = run(_replay_many(stream, group, letter_ids, choice=choice_of(chosen), order=order, rules=rules,
-                                handler=handler, rate_per_s=rate_per_s, limit=limit))
+                                handler=handler, rate_per_s=rate_per_s, limit=limit, redirect_url=redirect_url))
     return _report(sent, as_json=as_json)
 
 
 async def _replay_one(stream: str, group: str, letter_id: str, *, order: Order, rules: ReplayRules,
-                      handler: str) -> Sent:
-    from ..deadletters import Replayer
+                      handler: str, redirect_url: str) -> Sent:
+    from ..deadletters.boxed import replayer_of
 
-    async with shelf(stream, group) as found, effects(found, handler) as applied:
-        return await Replayer(found, applied=applied, rules=rules).one(letter_id, order)
+    async with (shelf(stream, group) as found, effects(found, handler) as applied,
+                redirected(order, redirect_url) as going):
+        return await replayer_of(found, applied=applied, rules=rules).one(letter_id, going)
+
+
+@asynccontextmanager
+async def redirected(order: Order, url: str) -> AsyncIterator[Order]:
+    """The order, with what writes to the other server, if there is one."""
+    from ..deadletters.elsewhere import elsewhere
+
+    if not url:
+        yield order
+        return
+    async with elsewhere(url, settings().own_prefix) as write:
+        yield replace(order, elsewhere=write)
 
 
 async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, choice: Choice, order: Order,
-                       rules: ReplayRules, handler: str, rate_per_s: float | None, limit: int | None
-                       ) -> list[Sent]:
-    from ..deadletters import Replayer
+                       rules: ReplayRules, handler: str, rate_per_s: float | None, limit: int | None,
+                       redirect_url: str) -> list[Sent]:
+    from ..deadletters.boxed import replayer_of
 
     sent: list[Sent] = []
-    async with shelf(stream, group) as found, effects(found, handler) as applied:
-        replayer = Replayer(found, applied=applied, rules=rules)
-        letters = (replayer.several(letter_ids, order, rate_per_s=rate_per_s) if letter_ids
-                   else replayer.many(choice, order, rate_per_s=rate_per_s, limit=limit))
+    async with (shelf(stream, group) as found, effects(found, handler) as applied,
+                redirected(order, redirect_url) as going):
+        replayer = replayer_of(found, applied=applied, rules=rules)
+        letters = (replayer.several(letter_ids, going, rate_per_s=rate_per_s) if letter_ids
+                   else replayer.many(choice, going, rate_per_s=rate_per_s, limit=limit))
         with progress("replaying", None) as done:
             async for one in letters:
                 sent.append(one)
@@ -107,15 +126,17 @@ async def _replay_many(stream: str, group: str, letter_ids: tuple[str, ...], *, 
 async def effects(found: Shelf, handler: str) -> AsyncIterator[Applied]:
     """What knows which effects are there: the records beside the stream, and the inbox in the database of ``--sql``."""
     from ..deadletters.applied import any_of, beside_stream, sql_inbox
+    from ..deadletters.boxed import BoxShelf
 
+    beside = [] if isinstance(found, BoxShelf) else [beside_stream(found.server)]
     url = settings().sql
     if not url:
         if handler:
             raise click.UsageError("--handler says whose effects to look for in the database of --sql: name that, too")
-        yield beside_stream(found.server)
+        yield any_of(*beside)
         return
     async with sql_inbox(url, found.stream, found.group, handler) as applied:
-        yield any_of(beside_stream(found.server), applied)
+        yield any_of(*beside, applied)
 
 
 def _report(sent: list[Sent], *, as_json: bool) -> int:

@@ -114,6 +114,9 @@ class Life:
             server = await self.hf.open()
             if server.kind == "embedded":
                 say(f"no URL: using the embedded server of this folder ({server.url})")
+        if self._worker < 2:
+            for sentence in self.hf.cannot():
+                say(sentence)
         # What was made by now stays: the collector need not look at it again. A seventh of a no-op drain is spent so.
         gc.freeze()
         await self.hf.run(drain_s=self.plan.drain_s)

@@ -33,18 +33,25 @@ from .._base.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a broker can do, so that what it cannot is refused before anything runs.
+    """What a broker can do, so that what it cannot is refused before anything runs (see ``abilities``).
 
-    atomic_settle: acknowledgement, retry and burial are one step with the check of ownership.
+    atomic_settle: acknowledgement, retry and burial are one step with the check of ownership. Without: a crash between
+        two steps leaves a message in two places, never in none.
     native_delay: a retry can wait at the broker without holding back others.
-    ordering: the unit in which order is kept.
+    ordering: the unit in which order is kept, and kept through retries and deaths.
     delivery_counter: deliveries are counted by the broker, crashes included.
+    history: a new group begins with what was published before it was there.
+    effects: records of effects, and locks, can be kept beside the stream (``once="redis"``, ``"outside"``, locks).
+    later: a message can be published for later.
     """
 
     atomic_settle: bool
     native_delay: bool
     ordering: Literal["none", "key", "partition", "stream"]
     delivery_counter: bool
+    history: bool = True
+    effects: bool = True
+    later: bool = True
 
 
 @dataclass(slots=True)
@@ -240,6 +247,46 @@ class Source(Protocol):
     def inspect(self) -> Any:
         """A frozen record of what is going on."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a consumer asks its broker for.
+
+    at_once: how many deliveries it runs at once. stale_s: what waits longer than this unstarted is handed back.
+    of_missing: writes the letter of an entry whose payload is gone. letter_prefix: begins each metadata field of a
+    letter. partitions: as declared; 0: not declared.
+    """
+
+    stream: str
+    group: str
+    at_once: int
+    stale_s: float
+    letter_prefix: str
+    of_missing: Callable[..., Any]
+    partitions: int = 0
+
+
+class Broker(Protocol):
+    """Where streams are, of any kind but Redis: what the façade publishes to and consumes from.
+
+    ``name``: for people. Entries are flat fields (``_base.message``). ``open`` connects, once; all else needs it.
+    """
+
+    name: str
+    abilities: Abilities
+
+    async def open(self) -> None: ...
+
+    async def publish(self, stream: str, entries: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+        """Returns entry ids when the broker has them all for good. PublishError, ServerError otherwise."""
+        ...
+
+    def sources(self, wanted: Wanted) -> Sequence[Source]:
+        """The sources of one consumer in this process. Nothing is sent yet."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class EffectContext(Protocol):

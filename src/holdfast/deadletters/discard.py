@@ -36,12 +36,20 @@ async def remove(shelf: Shelf, keys: GroupKeys, letter: LetterInfo) -> bool:
 
 async def discard(shelf: Shelf, letter: LetterInfo, *, by: str, why: str, events: ev.Events | None = None) -> bool:
     """Removes one letter for good and says so; False when it was gone."""
-    keys = next(keys for keys in await shelf.keys() if keys.stream == letter.stream)
-    removed = await remove(shelf, keys, letter)
+    removed = await _removed(shelf, letter)
     if removed and events is not None:
         events.emit(Discarded(stream=letter.stream, group=letter.group, letter_id=letter.id,
                               message_id=letter.message_id, reason=letter.reason, by=by, why=why))
     return removed
+
+
+async def _removed(shelf: Shelf, letter: LetterInfo) -> bool:
+    """Wherever it lies: one script on Redis, its own step elsewhere."""
+    own = getattr(shelf, "removed", None)
+    if own is not None:
+        return bool(await own(letter))
+    keys = next(keys for keys in await shelf.keys() if keys.stream == letter.stream)
+    return await remove(shelf, keys, letter)
 
 
 async def discard_many(shelf: Shelf, choice: Choice, *, by: str, why: str, limit: int | None = None,

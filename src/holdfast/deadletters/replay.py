@@ -13,7 +13,7 @@ redirecting the letter again writes nothing twice; and the ids of message and le
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -23,6 +23,7 @@ import msgspec
 from .._base import events as ev
 from .._base import points
 from .._base.clock import Clock, SystemClock
+from .._base.message import Message
 from .._redis.keys import StreamKeys
 from .._redis.scripts import load_script
 from ..errors import AlreadyApplied, LetterError, LetterNotFound
@@ -37,8 +38,10 @@ from .shelf import Shelf
 
 if TYPE_CHECKING:
     from .._redis.keys import GroupKeys
+    from .._redis.server import Server
 
-_ONCE = load_script("holdfast.streams", "publish_once")
+#: Writes an entry unless a mark says that it was written.
+ONCE = load_script("holdfast.streams", "publish_once")
 #: For how long a redirect of the same letter to the same stream is recognised.
 REDIRECT_WINDOW_MS = 86_400_000
 
@@ -69,18 +72,24 @@ class Tracing(Protocol):
                  ) -> AbstractContextManager[str | None]: ...
 
 
+#: Writes to a stream of another server: stream, letter id, fields; answers the entry's id there.
+Elsewhere = Callable[[str, str, Sequence[bytes]], Awaitable[bytes]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """How letters are sent back.
 
     by: who does it, for the letter and for events. job: what belongs together. body: sent in place of the message's.
-    redirect_to: a stream, instead of the group's replay stream. force: see ``rules``. dry_run: only say what would be.
+    redirect_to: a stream, instead of the group's replay stream; elsewhere: writes to it on another server. force: see
+    ``rules``. dry_run: only say what would be.
     """
 
     by: str
     job: str = ""
     body: bytes | None = None
     redirect_to: str = ""
+    elsewhere: Elsewhere | None = None
     force: bool = False
     dry_run: bool = False
 
@@ -152,22 +161,23 @@ class Replayer:
 
     async def _send(self, letter: LetterInfo, order: Order) -> Sent:
         keys = next(keys for keys in await self._shelf.keys() if keys.stream == letter.stream)
-        target = await self._place(letter, order.redirect_to) if order.redirect_to else keys.replay.decode()
+        target = keys.replay.decode() if not order.redirect_to else order.redirect_to if order.elsewhere else (
+            await self._place(letter, order.redirect_to))
         if order.dry_run:
-            return _sent(letter, "would replay", target)
+            return sent_of(letter, "would replay", target)
         links = links_of(letter.metadata.get("trace-links", ""))
         with self._traced(letter, links, order.by) as place:
             fields = self._fields(letter, order, target)
             if order.redirect_to:
-                entry = await self._redirect(keys, letter, target, fields)
+                entry = await self._redirect(keys, letter, target, fields, order.elsewhere)
             else:
                 if place is not None:
                     links.append(place)
                 entry = await self._back(keys, letter, noted(fields, links))
         if not entry:
-            return _sent(letter, "gone")
+            return sent_of(letter, "gone")
         self._events.emit(ev.Replayed(stream=letter.stream, group=letter.group, letter_id=letter.id, by=order.by))
-        return _sent(letter, "replayed", target, entry.decode())
+        return sent_of(letter, "replayed", target, entry.decode())
 
     def _fields(self, letter: LetterInfo, order: Order, target: str) -> list[bytes]:
         return entry_of(letter, by=order.by, at_ms=self._clock.wall_ms(), job=order.job, body=order.body,
@@ -185,26 +195,41 @@ class Replayer:
         points.reached("replay.after")
         return entries[0]
 
-    async def _redirect(self, keys: GroupKeys, letter: LetterInfo, target: str, fields: list[bytes]) -> bytes:
+    async def _redirect(self, keys: GroupKeys, letter: LetterInfo, target: str, fields: list[bytes],
+                        elsewhere: Elsewhere | None) -> bytes:
         if not await self._shelf.link(keys).call("XRANGE", keys.dead, letter.entry_id, letter.entry_id):
             return b""
+        if elsewhere is not None:
+            written = await elsewhere(target, letter.id, fields)
+            await remove(self._shelf, keys, letter)
+            return written
         there = StreamKeys(self._shelf.server.prefix, target)
         entry: bytes = (await self._shelf.server.shared(there.stream_key).run(
-            _ONCE, (there.stream_key, there.sent(f"letter:{letter.id}")), (REDIRECT_WINDOW_MS, *fields)))[0]
+            ONCE, (there.stream_key, there.sent(f"letter:{letter.id}")), (REDIRECT_WINDOW_MS, *fields)))[0]
         await remove(self._shelf, keys, letter)
         return entry
 
     async def _place(self, letter: LetterInfo, stream: str) -> str:
         """The physical stream for a redirected message."""
-        partitions = await partitions_of(self._shelf.server, stream)
-        key = letter.key or letter.message_id
-        return physical(stream, partition_of(key, partitions), partitions) if partitions else stream
+        return await _partition(self._shelf.server, stream, letter.key or letter.message_id)
 
 
-def _sent(letter: LetterInfo, outcome: Outcome, to: str = "", entry_id: str = "", why: str = "") -> Sent:
+async def place_of(server: Server, stream: str, fields: Sequence[bytes]) -> str:
+    """The physical stream for a message on its way to ``stream``."""
+    message = Message(stream, b"0-0", fields)
+    return await _partition(server, stream, message.key or message.id)
+
+
+async def _partition(server: Server, stream: str, key: str) -> str:
+    partitions = await partitions_of(server, stream)
+    return physical(stream, partition_of(key, partitions), partitions) if partitions else stream
+
+
+def sent_of(letter: LetterInfo, outcome: Outcome, to: str = "", entry_id: str = "", why: str = "") -> Sent:
+    """What became of a letter."""
     return Sent(id=letter.id, stream=letter.stream, message_id=letter.message_id, outcome=outcome, to=to,
                 entry_id=entry_id, why=why)
 
 
 def _not_sent(letter: LetterInfo, refused: LetterError) -> Sent:
-    return _sent(letter, "applied" if isinstance(refused, AlreadyApplied) else "refused", why=str(refused))
+    return sent_of(letter, "applied" if isinstance(refused, AlreadyApplied) else "refused", why=str(refused))

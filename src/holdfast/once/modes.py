@@ -195,9 +195,13 @@ def locked(lock: LockFor | None = None, *, inner: Mode | Literal["sql"] | None =
 _BY_NAME: dict[str, Callable[[], Mode]] = {"redis": in_redis, "sql": in_sql, "outside": outside}
 
 
+#: Modes whose records or locks lie beside the stream.
+BESIDE = InRedis | Outside | Locked
+
+
 def is_mode(once: Any) -> bool:
     """Is it a mode, and not an effect of the user's own?"""
-    return isinstance(once, InRedis | InSql | Outside | Locked)
+    return isinstance(once, BESIDE | InSql)
 
 
 def mode_of(once: Any, *, batch: bool = False, name: str = "the handler") -> Any:

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .._redis.keys import GroupKeys
-from ..consume.contract import Source
+from ..consume.abilities import EVERYTHING
+from ..consume.contract import Abilities, Source
 from .scene import Scene
 from .settings import StreamSettings
 from .sharing import SharedSource
 from .source import StreamSource
+
+#: Nothing of the contract is missing here.
+ABILITIES: Final[Abilities] = EVERYTHING
 
 
 def open_sources(scene: Scene, stream: str, group: str, settings: StreamSettings, *, partitions: int = 0,

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A group's dead letters: a quorum queue, read by holding all of it.
+
+A queue has no cursor. Whoever reads takes each letter unacknowledged, and puts back what is not settled when the
+channel is closed. It first consumes a queue of no content, alone, so a second reader is told to wait and does not see
+half (a quorum queue takes no exclusive consumers). The alternatives were a stream queue, which can be read as often as
+one likes and from which nothing can be taken; and a database beside it, which would need two stores to agree at each
+crash: the dead-letter service's desk is that database, filled from one place.
+
+What others have dead-lettered here (``x-death``, without our metadata) is read as letters of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..._amqp.intake import Intake
+from ..._amqp.link import Link
+from ..._amqp.outlet import Outlet, Taken
+from ..._amqp.parcel import Arrived, Parcel, Queue
+from ..._base import points
+from ..._base.letter_maps import from_format
+from ..._base.letter_text import utf8
+from ...errors import ConfigurationError, NotAuthorized, ServerRefused, ServerUnreachable
+from ..letters import Kept, told_apart
+from .form import H_LETTER, fields_of, letter_parcel, parcel_of
+from .lane import OWN
+from .names import Names
+
+if TYPE_CHECKING:
+    from .broker import RabbitBroker
+
+#: Seconds without a further letter after which those that were counted and did not come are somebody else's.
+QUIET_S = 2.0
+
+
+class DeadQueue:
+    """Fulfils ``brokers.letters.Box``."""
+
+    def __init__(self, broker: RabbitBroker, names: Names, prefix: str) -> None:
+        self._broker, self._names, self._prefix = broker, names, prefix
+        self._outlet: Outlet = broker.outlet
+        self._intake: Intake | None = None
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Sequence[Kept]]:
+        """See ``Box``. Raises ConfigurationError when there is no such group, ServerRefused when somebody reads."""
+        link = await self._broker.consuming()
+        found: list[Arrived] = []
+        came = asyncio.Event()
+
+        def arrived(_: Intake, one: Arrived) -> None:
+            found.append(one)
+            came.set()
+
+        await self._count(link)
+        turn = Intake(self._names.reader, 0, lambda _, __: None)
+        self._intake = intake = Intake(self._names.dead, 0, arrived)
+        try:
+            await self._take_turn(turn, link)
+            count = await self._count(link)
+            await intake.open(link, "holdfast-letters")
+            while len(found) < count and not intake.over.is_set():
+                came.clear()
+                try:
+                    async with asyncio.timeout(QUIET_S):
+                        await came.wait()
+                except TimeoutError:
+                    break
+            yield told_apart([(one.tag, str(one.headers.get(H_LETTER, "")), self._letter(one))
+                              for one in found[:count]], self._prefix)
+            await intake.flushed()
+        finally:
+            self._intake = None
+            await intake.close()
+            await turn.close()
+
+    async def _take_turn(self, turn: Intake, link: Link) -> None:
+        await link.declare([Queue(name=turn.queue, fleeting=True)])
+        try:
+            await turn.open(link, "holdfast-letters", exclusive=True)  # guard: nobody sees half
+        except NotAuthorized as error:
+            raise ServerRefused(f"the letters of group {self._names.group!r} are being read by somebody else: try again "
+                                f"when they are through", code="RESOURCE_LOCKED") from error
+
+    async def _count(self, link: Link) -> int:
+        try:
+            [count] = await link.declare([Queue(name=self._names.dead, passive=True)])
+        except ServerRefused as error:
+            if error.code != "NOT_FOUND":
+                raise
+            raise ConfigurationError(f"there is no group {self._names.group!r} on stream {self._names.stream!r} at "
+                                     f"{self._broker.shown}, and no letters of one") from error
+        return count
+
+    def _letter(self, one: Arrived) -> list[bytes]:
+        """A letter's fields; metadata of our own, or as RabbitMQ's history says it."""
+        fields = fields_of(one, self._prefix)
+        if "x-death" not in one.headers or any(name.startswith(utf8(self._prefix)) for name in fields[::2]):
+            return fields
+        at = one.properties.get("timestamp")
+        at_ms = int(at.timestamp() * 1000) if isinstance(at, datetime) else 0
+        told = from_format("rabbitmq", one.headers, at_ms=at_ms, stream=self._names.stream, group=self._names.group,
+                           prefix=self._prefix)
+        named = ((utf8(self._prefix + name), utf8(value)) for name, value in told.fields.items())
+        return [part for pair in named for part in pair] + fields
+
+    async def send_back(self, kept: Kept, entry: Sequence[bytes]) -> bytes:
+        """See ``Box``."""
+        points.reached("rabbit.replay.before")
+        await self._publish(parcel_of(entry, exchange="", key=self._names.replay, prefix=self._prefix))
+        points.reached("rabbit.replay.published")
+        await self.remove(kept)
+        return OWN + utf8(kept.place)
+
+    async def remove(self, kept: Kept) -> None:
+        """See ``Box``."""
+        if self._intake is None:
+            raise ServerUnreachable("the letters are not held any more")
+        await self._intake.ack([(tag, False) for tag in kept.handles])
+        await self._intake.flushed()
+
+    async def bury(self, fields: Sequence[bytes], letter_id: str) -> None:
+        """See ``Box``."""
+        await self._publish(letter_parcel(fields, letter_id, queue=self._names.dead, prefix=self._prefix))
+
+    async def _publish(self, parcel: Parcel) -> None:
+        [answer] = await self._outlet.publish([parcel])
+        if answer is Taken.NOWHERE:
+            raise ConfigurationError(f"there is no queue {parcel.key!r} at {self._broker.shown}: run a consumer of "
+                                     f"group {self._names.group!r} once, which makes it")
+        if answer is Taken.REFUSED:
+            raise ServerRefused(f"queue {parcel.key!r} took no more: it is full, or has lost its majority")
+
+
+__all__ = ["DeadQueue"]
