@@ -37,6 +37,15 @@ def test_ls_has_what_scripts_read(at, dead):
     assert ids(at, dead, "--since", "2099-01-01T00:00:00Z") == []
 
 
+def test_without_a_group_those_of_all_groups_are_listed(at, dead, backend, arun):
+    arun(bury(backend.url, dead, "audit", [{"n": 9}], keys=["k9"]))
+    both = at("dlq", "ls", dead, "--json").json
+    assert {letter["group"] for letter in both} == {GROUP, "audit"}
+    assert [letter["group"] for letter in both] == [GROUP, GROUP, GROUP, "audit"]
+    assert [x["id"] for x in at("dlq", "ls", dead, "--json", "--newest").json] == [x["id"] for x in both][::-1]
+    assert len(at("dlq", "ls", dead, "--json", "--limit", 2).json) == 2
+
+
 def test_a_group_without_letters_has_an_empty_list(at, backend, stream):
     backend.admin.execute_command("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM")
     said = at("dlq", "ls", stream, "--group", GROUP, "--json")

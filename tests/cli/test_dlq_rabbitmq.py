@@ -99,6 +99,8 @@ def test_what_there_is_not_is_one_clear_sentence(rabbit, dead):
     said = rabbit("dlq", "ls", dead, "--group", "nobody")
     assert (said.code, said.out) == (2, "")
     assert "there is no group 'nobody'" in said.err
+    said = rabbit("dlq", "ls", dead)
+    assert (said.code, "name one with --group" in said.err) == (2, True)
     said = rabbit("dlq", "replay", dead, "--all", "--group", GROUP, "--redirect-to", "x")
     assert said.code == 2
     assert "--redirect-url" in said.err

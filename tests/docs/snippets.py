@@ -26,6 +26,7 @@ STAND_INS = {
     "postgresql+psycopg://app@db/app": "HOLDFAST_DOCS_SQL",
     "http://localhost:2379": "HOLDFAST_DOCS_ETCD",
     "localhost:2181": "HOLDFAST_DOCS_ZOOKEEPER",
+    "amqp://guest:guest@localhost/": "HOLDFAST_DOCS_AMQP",
 }
 
 

@@ -57,6 +57,8 @@ def elsewhere(page, request):
         found["HOLDFAST_DOCS_ETCD"] = request.getfixturevalue("etcd").endpoint
     if "localhost:2181" in code:
         found["HOLDFAST_DOCS_ZOOKEEPER"] = request.getfixturevalue("zookeeper").hosts
+    if "amqp://guest:guest@localhost/" in code:
+        found["HOLDFAST_DOCS_AMQP"] = request.getfixturevalue("rabbitmq").url
     return found
 
 

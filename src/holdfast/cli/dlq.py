@@ -81,15 +81,18 @@ def command() -> None:
 
 
 @command.command("ls")
-@letters_of
+@click.argument("stream")
+@click.option("--group", help="the group whose letters they are  [default: of all groups, on Redis]")
+@letter_option
 @choosing
 @click.option("--newest", is_flag=True, help="newest first")
 @click.option("--limit", type=click.IntRange(min=1), help="at most so many")
 @json_option
 @server_options()
-def ls(*, stream: str, group: str, newest: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
+def ls(*, stream: str, group: str | None, newest: bool, limit: int | None, as_json: bool, **chosen: Any) -> None:
     """List dead letters, oldest first. Payloads are not shown: see `dlq show`."""
-    letters = run(_listed(stream, group, choice_of(chosen), newest, limit))
+    letters = run(_listed(stream, group, choice_of(chosen), newest, limit) if group else
+                  _listed_of_all(stream, choice_of(chosen), newest, limit))
     if as_json:
         return print_json([summary(letter) for letter in letters])
     print_table(["letter", "failed at", "reason", "stage", "error", "attempts", "source", "key"],
@@ -101,6 +104,26 @@ def ls(*, stream: str, group: str, newest: bool, limit: int | None, as_json: boo
 async def _listed(stream: str, group: str, choice: Choice, newest: bool, limit: int | None) -> list[LetterInfo]:
     async with shelf(stream, group) as found:
         return [letter async for letter in found.letters(choice, newest_first=newest, limit=limit)]
+
+
+async def _listed_of_all(stream: str, choice: Choice, newest: bool, limit: int | None) -> list[LetterInfo]:
+    """Of each group that the stream has. Another broker does not say which those are."""
+    from .._base.letter import DEFAULT_PREFIX
+    from ..brokers import scheme_of
+    from ..deadletters import open_shelf
+    from ..errors import ConfigurationError
+    from ..streams.inspect import physical_streams, stream_state
+
+    said, found = settings(), []
+    if said.url is not None and (scheme := scheme_of(said.url)):
+        raise ConfigurationError(f"{scheme}:// does not say which groups stream {stream!r} has: name one with --group")
+    async with opened() as server:
+        states = [await stream_state(server, name) for name in await physical_streams(server, stream)]
+        for group in sorted({one.group for state in states if state is not None for one in state.groups}):
+            shelf = await open_shelf(server, stream, group, prefix=said.letter_prefix or DEFAULT_PREFIX)
+            found += [letter async for letter in shelf.letters(choice, newest_first=newest, limit=limit)]
+    found.sort(key=lambda letter: (letter.dead_ms, letter.entry_id), reverse=newest)
+    return found[:limit]
 
 
 def source_of(letter: LetterInfo) -> str:

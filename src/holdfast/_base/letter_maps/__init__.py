@@ -7,8 +7,8 @@
     theirs = to_format("spring-kafka", metadata, keep_rest=True)  # theirs.fields, theirs.lost
 
 ``form`` says what a format is, ``codecs`` how single values are written, ``crossing`` what is lost on the way. Each
-other file is one system, or one family, with its sources. None of them was tried on a real broker of its kind but by
-the headers that their sources and documents show.
+other file is one system, or one family, with its sources. But for RabbitMQ's they were tried on no real broker of
+their kind, only on the headers that their sources and documents show.
 """
 
 from __future__ import annotations

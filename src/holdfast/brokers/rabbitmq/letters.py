@@ -13,6 +13,7 @@ What others have dead-lettered here (``x-death``, without our metadata) is read 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -25,7 +26,7 @@ from ..._amqp.parcel import Arrived, Parcel, Queue
 from ..._base import points
 from ..._base.letter_maps import from_format
 from ..._base.letter_text import utf8
-from ...errors import ConfigurationError, NotAuthorized, ServerRefused, ServerUnreachable
+from ...errors import ConfigurationError, NotAuthorized, ServerError, ServerRefused, ServerUnreachable
 from ..letters import Kept, told_apart
 from .form import H_LETTER, fields_of, letter_parcel, parcel_of
 from .lane import OWN
@@ -45,6 +46,8 @@ class DeadQueue:
         self._broker, self._names, self._prefix = broker, names, prefix
         self._outlet: Outlet = broker.outlet
         self._intake: Intake | None = None
+        #: How many were removed of those that are held.
+        self._removed = 0
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Sequence[Kept]]:
@@ -77,15 +80,24 @@ class DeadQueue:
         finally:
             self._intake = None
             await intake.close()
+            await self._back(link, len(found) - self._removed)
             await turn.close()
+
+    async def _back(self, link: Link, left: int) -> None:
+        """Waits until what was held lies there again: the next reader would see less."""
+        self._removed = 0
+        with contextlib.suppress(ServerError, TimeoutError, ConfigurationError):
+            async with asyncio.timeout(QUIET_S):
+                while await self._count(link) < left:  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.02)
 
     async def _take_turn(self, turn: Intake, link: Link) -> None:
         await link.declare([Queue(name=turn.queue, fleeting=True)])
         try:
             await turn.open(link, "holdfast-letters", exclusive=True)  # guard: nobody sees half
         except NotAuthorized as error:
-            raise ServerRefused(f"the letters of group {self._names.group!r} are being read by somebody else: try again "
-                                f"when they are through", code="RESOURCE_LOCKED") from error
+            raise ServerRefused(f"the letters of group {self._names.group!r} are being read by somebody else: try "
+                                "again when they are through", code="RESOURCE_LOCKED") from error
 
     async def _count(self, link: Link) -> int:
         try:
@@ -121,6 +133,7 @@ class DeadQueue:
         """See ``Box``."""
         if self._intake is None:
             raise ServerUnreachable("the letters are not held any more")
+        self._removed += len(kept.handles)
         await self._intake.ack([(tag, False) for tag in kept.handles])
         await self._intake.flushed()
 
