@@ -70,7 +70,7 @@ def forks(run: Run) -> Forks | None:
 
 def expected(delay_s: float, interval_s: float | None) -> float | None:
     """The share of blocks that have a rival, where there is an interval."""
-    return 1 - math.exp(-delay_s / interval_s) if interval_s else None
+    return 1 - math.exp(-max(delay_s, 0.0) / interval_s) if interval_s else None
 
 
 def main_chain(blocks: Sequence[Block], heads: Mapping[str, int]) -> set[str]:
