@@ -99,7 +99,7 @@ def test_the_version_is_the_packages(holdfast):
     assert (said.code, said.out.split()[-1]) == (0, package.__version__)
 
 
-@pytest.mark.parametrize("args", [["nonsense"], ["streams", "nonsense"], ["streams", "lag"], ["dlq", "ls", "orders"],
+@pytest.mark.parametrize("args", [["nonsense"], ["streams", "nonsense"], ["streams", "lag"], ["dlq", "show", "orders"],
                                   ["streams", "ls", "--nonsense"], ["dlq", "replay", "orders", "--group", "g"],
                                   ["dlq", "discard", "orders", "--group", "g", "--all"],
                                   ["run", "x:y", "--health", "8080"],
