@@ -119,7 +119,11 @@ async def _listed_of_all(stream: str, choice: Choice, newest: bool, limit: int |
         raise ConfigurationError(f"{scheme}:// does not say which groups stream {stream!r} has: name one with --group")
     async with opened() as server:
         states = [await stream_state(server, name) for name in await physical_streams(server, stream)]
-        for group in sorted({one.group for state in states if state is not None for one in state.groups}):
+        groups = sorted({one.group for state in states if state is not None for one in state.groups})
+        if not groups:
+            raise ConfigurationError(f"stream {stream!r} has no group at {server.url}: `holdfast streams ls` shows "
+                                     "streams with their groups")
+        for group in groups:
             shelf = await open_shelf(server, stream, group, prefix=said.letter_prefix or DEFAULT_PREFIX)
             found += [letter async for letter in shelf.letters(choice, newest_first=newest, limit=limit)]
     found.sort(key=lambda letter: (letter.dead_ms, letter.entry_id), reverse=newest)
