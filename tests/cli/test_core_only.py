@@ -74,6 +74,9 @@ def test_every_command_explains_itself(core):
     ("from holdfast.sinks import PrometheusSink; PrometheusSink()", "metrics"),
     ("from holdfast.sinks import OtelMiddleware; OtelMiddleware()", "otel"),
     ("from holdfast.ids.service import create_app; create_app(None)", "serve"),
+    ("import holdfast.adapters.faststream", "faststream"),
+    ("import holdfast.adapters.taskiq", "taskiq"),
+    ("import holdfast.adapters.django", "django"),
     ("from holdfast.ids.remote import RemoteIds; RemoteIds('http://x', 'ids')", "http"),
 ])
 def test_a_missing_extra_is_named(core, tmp_path, code, extra):

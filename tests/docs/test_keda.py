@@ -180,7 +180,7 @@ def test_a_retry_that_waits_is_pending_and_no_lag_and_what_nobody_has_read_is_la
 
             await hf.publish(said["stream"], {})
             run = asyncio.create_task(hf.run(drain_s=1))
-            await wait_until_async(lambda: group() == (0, 1), 20, "it waits")
+            await wait_until_async(lambda: group() == (0, 1), 60, "it waits")
             hf.stop()
             await run
             for _ in range(7):

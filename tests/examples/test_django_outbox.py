@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import urllib.request
@@ -56,14 +57,18 @@ except ConfigurationError as error:
 class Shop:
     """The project on a database and a server of the test's own."""
 
-    def __init__(self, backend, tmp_path):
+    def __init__(self, server, tmp_path):
         path = os.pathsep.join([str(FOLDER), *filter(None, map(os.path.abspath, sys.path))])
         self.url = f"sqlite:///{tmp_path}/shop.sqlite3"
-        self.env = {"PYTHONPATH": path, "HOLDFAST_URL": backend.url, "SHOP_DB": f"{tmp_path}/shop.sqlite3",
+        self.env = {"PYTHONPATH": path, "HOLDFAST_URL": server, "SHOP_DB": f"{tmp_path}/shop.sqlite3",
                     "DJANGO_SETTINGS_MODULE": "shop.settings", "PYTHONWARNINGS": "default"}
+
+    def made(self):
+        """Its tables, and ours."""
         self.done("manage.py", "migrate", "--verbosity", "0")
         with self.holdfast("sql", "init", "--sql", self.url) as made:
             assert made.wait() == 0, made.stderr
+        return Path(self.env["SHOP_DB"])
 
     def done(self, *words):
         with Worker([sys.executable, *words], env=self.env, cwd=FOLDER) as process:
@@ -83,9 +88,17 @@ class Shop:
         return line["orders"]
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """An empty database with all tables, to be copied."""
+    return Shop("redis://nowhere", tmp_path_factory.mktemp("shop")).made()
+
+
 @pytest.fixture
-def shop(backend, tmp_path):
-    return Shop(backend, tmp_path)
+def shop(backend, database, tmp_path):
+    found = Shop(backend.url, tmp_path)
+    shutil.copy(database, found.env["SHOP_DB"])
+    return found
 
 
 def test_who_dies_after_the_commit_has_lost_a_hint_and_no_message(backend, shop):
@@ -95,7 +108,7 @@ def test_who_dies_after_the_commit_has_lost_a_hint_and_no_message(backend, shop)
     assert not backend.admin.exists("orders"), "nobody has been told yet"
     with shop.holdfast("outbox", "relay", "shop.messages:hf"), shop.holdfast("run", "shop.messages:hf") as worker:
         worker.wait_line(lambda line: line == "invoice of 1", 60)
-        wait_until(lambda: backend.admin.xpending("orders", "invoices")["pending"] == 0, 20, "it is settled")
+        wait_until(lambda: backend.admin.xpending("orders", "invoices")["pending"] == 0, 60, "it is settled")
     assert shop.orders() == [{"order": 1, "invoiced": True}]
     assert not backend.admin.exists("order-hints"), "what on_commit was to tell is lost"
 
@@ -127,6 +140,6 @@ def test_over_http_an_order_is_told_by_both_ways(backend, shop):
                 return json.loads(answer.read())
 
         assert wait_until(placed, 60, "it takes orders", errors=(OSError,)) == {"order": 1}
-        wait_until(lambda: backend.admin.exists("orders"), 20, "its message is there")
+        wait_until(lambda: backend.admin.exists("orders"), 60, "its message is there")
         assert backend.admin.xlen("order-hints") == 1
         assert backend.admin.xlen("orders") == 1

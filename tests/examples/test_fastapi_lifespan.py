@@ -65,7 +65,7 @@ def test_an_order_is_billed_and_a_customer_who_asks_twice_has_ordered_once(backe
     with Service(backend, tmp_path) as service:
         assert service.order("o-1") == service.order("o-1")
         service.order("o-2")
-        wait_until(lambda: "o-2" in service.bills() and not pending(backend), 20, "both are through")
+        wait_until(lambda: "o-2" in service.bills() and not pending(backend), 60, "both are through")
         assert sorted(service.bills()) == ["o-1", "o-2"]
 
 

@@ -36,7 +36,7 @@ from .words import Status, meant, standing
 try:
     from faststream import BaseMiddleware
     from faststream.middlewares import AckPolicy
-    from faststream.redis import RedisBroker
+    from faststream.redis import RedisBroker, RedisClusterBroker, RedisSentinelBroker
     from faststream.redis.message import FAKE_CONSUMER, BatchStreamMessage, DefaultStreamMessage
     from faststream.redis.subscriber.usecases.stream_subscriber import StreamBatchSubscriber, StreamSubscriber
 except ModuleNotFoundError as error:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ..app import Holdfast
     from ..streams.settings import StreamSettings
 
-__all__ = ["HoldfastBroker", "given", "how"]
+__all__ = ["HoldfastBroker", "HoldfastClusterBroker", "HoldfastSentinelBroker", "Holding", "given", "how"]
 
 #: FastStream's own way for one that asks for nothing: one message at a time, for as long as it takes.
 _AS_THEIRS = {"concurrency": 1, "timeout_s": None}
@@ -58,10 +58,11 @@ _STATUS: dict[str, Status] = {"ACKED": "ack", "NACKED": "nack", "REJECTED": "rej
 Held = StreamSubscriber | StreamBatchSubscriber
 
 
-class HoldfastBroker(RedisBroker):
-    """A ``RedisBroker`` for publishing and for all that is no stream with a group; those are consumed by ``hf``.
+class Holding(RedisBroker):
+    """A broker of FastStream's for publishing and for all that is no stream with a group; those are consumed by ``hf``.
+    Put before a class of FastStream's, as ``HoldfastBroker`` and its like are.
 
-    hf: a Holdfast on the same server; consumers declared on it run along. url: as of ``RedisBroker``; None: that of
+    hf: a Holdfast on the same server; consumers declared on it run along. url: as of theirs; None: that of
     ``hf``. settings: of every held subscriber, as ``Holdfast.consumer`` takes them (retry, once, timeout_s, …); ``how``
     at a handler goes over them. broker: keyword arguments of ``RedisBroker``.
 
@@ -181,6 +182,18 @@ async def _start_without_reading(subscriber: Held) -> None:
     subscriber.parser._setup(FAKE_CONSUMER, subscriber.stream_sub.group)  # noqa: SLF001 - as its own start does
     await usecase.start(subscriber)
     subscriber._post_start()  # noqa: SLF001 - the same
+
+
+class HoldfastBroker(Holding, RedisBroker):
+    """``RedisBroker``; see ``Holding``."""
+
+
+class HoldfastSentinelBroker(Holding, RedisSentinelBroker):
+    """``RedisSentinelBroker``; see ``Holding``. ``hf`` is on the same Sentinels: ``redis+sentinel://…``."""
+
+
+class HoldfastClusterBroker(Holding, RedisClusterBroker):
+    """``RedisClusterBroker``; see ``Holding``. ``hf`` is on the same Cluster."""
 
 
 class _Noting(BaseMiddleware):

@@ -124,7 +124,7 @@ def test_a_task_that_failed_is_taken_in_with_its_error_and_replayed_once(backend
             shelf = Shelf(await hf.open(), "bills", "celery")
             await Replayer(shelf).one(letter.id, Order(by="ana"))
             run = asyncio.create_task(hf.run(drain_s=1))
-            await wait_until_async(lambda: billed, 20, "it was replayed")
+            await wait_until_async(lambda: billed, 60, "it was replayed")
             hf.stop()
             await run
         return billed

@@ -39,6 +39,11 @@ def pending(backend):
     return backend.admin.xpending("orders", "billing")["pending"]
 
 
+def alive(worker):
+    assert worker.alive, worker.stderr
+    return True
+
+
 def begun(order):
     return lambda line: line["began"] == order
 
@@ -47,7 +52,7 @@ def app(backend, way, seconds=0):
     """Returns when its group is there: FastStream's begin with what comes from then on."""
     worker = Worker.script(APP, backend.url, way, str(seconds))
     try:
-        wait_until(lambda: not worker.alive or grouped(backend), 20, "its group is there")
+        wait_until(lambda: not worker.alive or grouped(backend), 60, "its group is there")
     except BaseException:
         worker.close()
         raise
@@ -62,7 +67,7 @@ def killed_within(backend, way):
     """An application of that way, killed while its handler was at the order."""
     with app(backend, way, 600) as doomed:
         publish(backend.url, {"id": "o-1"})
-        doomed.wait_line(begun("o-1"))
+        doomed.wait_line(begun("o-1"), 60)
         doomed.kill9()
     assert pending(backend) == 1
 
@@ -80,7 +85,7 @@ def test_plain_what_a_killed_application_held_is_stuck(backend):
     killed_within(backend, "plain")
     with app(backend, "plain") as successor:
         publish(backend.url, {"id": "o-2"}, {"id": "o-3"})
-        wait_until(lambda: billed(backend) == ["o-2", "o-3"], 20, "new messages go on")
+        wait_until(lambda: alive(successor) and billed(backend) == ["o-2", "o-3"], 60, "new messages go on")
         assert pending(backend) == 1
         assert {"began": "o-1"} not in successor.lines
 
@@ -88,10 +93,10 @@ def test_plain_what_a_killed_application_held_is_stuck(backend):
 def test_held_what_a_killed_application_held_is_done_exactly_once(backend):
     killed_within(backend, "held")
     with app(backend, "held") as successor:
-        successor.wait_line(begun("o-1"))
-        wait_until(lambda: not pending(backend), 20, "it is settled")
+        successor.wait_line(begun("o-1"), 60)
+        wait_until(lambda: not pending(backend), 60, "it is settled")
         publish(backend.url, {"id": "o-2"})
-        wait_until(lambda: "o-2" in billed(backend), 20, "new messages go on")
+        wait_until(lambda: "o-2" in billed(backend), 60, "new messages go on")
     assert billed(backend) == ["o-1", "o-2"]
     assert letters(backend) == []
 
@@ -99,13 +104,13 @@ def test_held_what_a_killed_application_held_is_done_exactly_once(backend):
 def test_held_what_plain_had_left_stuck_is_taken_over_too(backend):
     killed_within(backend, "plain")
     with app(backend, "held"):
-        wait_until(lambda: billed(backend) == ["o-1"] and not pending(backend), 20, "it is done")
+        wait_until(lambda: billed(backend) == ["o-1"] and not pending(backend), 60, "it is done")
 
 
 def test_plain_a_message_that_fails_is_stuck(backend):
     with app(backend, "plain") as worker:
         publish(backend.url, {"id": "o-1", "bad": True}, {"id": "o-2"})
-        wait_until(lambda: billed(backend) == ["o-2"], 20, "the next one goes on")
+        wait_until(lambda: billed(backend) == ["o-2"], 60, "the next one goes on")
         assert worker.lines.count({"began": "o-1"}) == 1
         assert pending(backend) == 1
 
@@ -113,8 +118,8 @@ def test_plain_a_message_that_fails_is_stuck(backend):
 def test_held_a_message_that_fails_is_tried_by_policy_and_then_a_dead_letter_that_can_be_replayed(backend):
     with app(backend, "held") as worker:
         publish(backend.url, {"id": "o-1", "bad": True}, {"id": "o-2"})
-        wait_until(lambda: letters(backend), 20, "it has died")
-        wait_until(lambda: not pending(backend), 20, "nothing is left")
+        wait_until(lambda: letters(backend), 60, "it has died")
+        wait_until(lambda: not pending(backend), 60, "nothing is left")
         assert worker.lines.count({"began": "o-1"}) == 2
         assert billed(backend) == ["o-2"]
         (letter,) = letters(backend)
@@ -123,7 +128,7 @@ def test_held_a_message_that_fails_is_tried_by_policy_and_then_a_dead_letter_tha
         assert letter["x-dlq-handler"] == "__main__:bill"
 
         asyncio.run(replayed(backend.url))
-        wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 20, "FastStream reads it as it was published")
+        wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 60, "FastStream reads it as it was published")
 
 
 async def replayed(url):
@@ -136,7 +141,7 @@ async def replayed(url):
 def test_held_a_message_that_does_not_fit_dies_at_once_and_its_values_are_not_told(backend):
     with app(backend, "held") as worker:
         publish(backend.url, {"identity": "o-1", "bad": "secret-word"})
-        wait_until(lambda: letters(backend), 20, "it has died")
+        wait_until(lambda: letters(backend), 60, "it has died")
         (letter,) = letters(backend)
         assert letter["x-dlq-failure-reason"] == "schema_invalid"
         assert "order.id" in letter["x-dlq-exception-message"]
@@ -147,7 +152,7 @@ def test_held_a_message_that_does_not_fit_dies_at_once_and_its_values_are_not_to
 def test_held_an_application_that_is_told_to_stop_finishes_what_it_has_begun(backend):
     with app(backend, "held", 0.5) as worker:
         publish(backend.url, {"id": "o-1"})
-        worker.wait_line(begun("o-1"))
+        worker.wait_line(begun("o-1"), 60)
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0
     assert billed(backend) == ["o-1"]

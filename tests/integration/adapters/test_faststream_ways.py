@@ -53,7 +53,7 @@ def reasons(backend, stream):
 
 
 async def settled(backend, stream, done):
-    await wait_until_async(lambda: done() and not pending(backend, stream), 20, "all is settled")
+    await wait_until_async(lambda: done() and not pending(backend, stream), 60, "all is settled")
 
 
 def test_handlers_say_in_their_own_words_what_becomes_of_a_message(backend, stream, arun):
@@ -228,7 +228,7 @@ def test_what_has_no_group_or_wants_no_acknowledgement_stays_theirs(backend, str
             await broker.publish("channel", f"{stream}-channel")
             await broker.publish("list", list=f"{stream}-list")
             await broker.publish("no ack", stream=f"{stream}-no-ack")
-            await wait_until_async(lambda: len(calls) == 3, 20, "all three came")
+            await wait_until_async(lambda: len(calls) == 3, 60, "all three came")
 
     arun(live())
     assert sorted(calls) == ["channel", "list", "no ack"]
@@ -306,7 +306,7 @@ def test_consumers_that_end_by_themselves_take_the_application_with_them(backend
 
     async def live():
         run = asyncio.create_task(app.run())
-        await wait_until_async(lambda: broker.hf.worker is not None, 20, "it runs")
+        await wait_until_async(lambda: broker.hf.worker is not None, 60, "it runs")
         broker.hf.stop()
         await asyncio.wait_for(run, 20)
 

@@ -43,7 +43,7 @@ def environment(url, way, seconds=0):
 def app(backend, way, seconds=0):
     worker = Worker.script(APP, backend.url, way, str(seconds))
     try:
-        worker.wait_line(lambda line: line["event"] == "running")
+        worker.wait_line(lambda line: line["event"] == "running", 60)
     except BaseException:
         worker.close()
         raise
@@ -72,7 +72,7 @@ def killed_within(backend, way):
     """A worker of that way, killed while its task was at the order."""
     with app(backend, way, 600) as doomed:
         kick(backend.url, way, {"order_id": "o-1"})
-        doomed.wait_line(begun("o-1"))
+        doomed.wait_line(begun("o-1"), 60)
         doomed.kill9()
     assert pending(backend) == 1
 
@@ -85,7 +85,7 @@ def test_plain_what_a_killed_worker_held_is_stuck_as_long_as_nothing_new_comes(b
         assert pending(backend) == 1
         assert billed(backend) == []
         kick(backend.url, "plain", {"order_id": "o-2"})
-        wait_until(lambda: len(billed(backend)) == 2, 20, "new traffic brings it out")
+        wait_until(lambda: len(billed(backend)) == 2, 60, "new traffic brings it out")
         assert successor.lines.count({"began": "o-1"}) == 1
 
 
@@ -97,8 +97,8 @@ def idle_ms(backend):
 def test_held_what_a_killed_worker_held_is_done_exactly_once_though_nothing_new_comes(backend):
     killed_within(backend, "held")
     with app(backend, "held") as successor:
-        successor.wait_line(begun("o-1"))
-        wait_until(lambda: not pending(backend), 20, "it is settled")
+        successor.wait_line(begun("o-1"), 60)
+        wait_until(lambda: not pending(backend), 60, "it is settled")
     assert billed(backend) == ["o-1"]
     assert letters(backend) == []
 
@@ -106,21 +106,21 @@ def test_held_what_a_killed_worker_held_is_done_exactly_once_though_nothing_new_
 def test_held_what_plain_had_left_stuck_is_taken_over_too(backend):
     killed_within(backend, "plain")
     with app(backend, "held"):
-        wait_until(lambda: billed(backend) == ["o-1"] and not pending(backend), 20, "it is done")
+        wait_until(lambda: billed(backend) == ["o-1"] and not pending(backend), 60, "it is done")
 
 
 def test_plain_a_task_that_fails_is_gone(backend):
     with app(backend, "plain") as worker:
         kick(backend.url, "plain", {"order_id": "o-1", "bad": True}, {"order_id": "o-2"})
-        wait_until(lambda: billed(backend) == ["o-2"] and not pending(backend), 20, "both are acknowledged")
+        wait_until(lambda: billed(backend) == ["o-2"] and not pending(backend), 60, "both are acknowledged")
         assert worker.lines.count({"began": "o-1"}) == 1
 
 
 def test_held_a_task_that_fails_is_tried_by_policy_and_then_a_dead_letter_that_can_be_replayed(backend):
     with app(backend, "held") as worker:
         kick(backend.url, "held", {"order_id": "o-1", "bad": True}, {"order_id": "o-2"})
-        wait_until(lambda: letters(backend), 20, "it has died")
-        wait_until(lambda: not pending(backend), 20, "nothing is left")
+        wait_until(lambda: letters(backend), 60, "it has died")
+        wait_until(lambda: not pending(backend), 60, "nothing is left")
         assert worker.lines.count({"began": "o-1"}) == 2
         assert billed(backend) == ["o-2"]
         (letter,) = letters(backend)
@@ -133,7 +133,7 @@ def test_held_a_task_that_fails_is_tried_by_policy_and_then_a_dead_letter_that_c
         assert message["labels"] == {}, "and nothing of ours has been left in it"
 
         asyncio.run(replayed(backend.url))
-        wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 20, "the task runs as it was sent")
+        wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 60, "the task runs as it was sent")
 
 
 async def replayed(url):
@@ -147,7 +147,7 @@ def test_held_taskiqs_own_worker_runs_it_gives_results_and_stops_in_good_order(b
     flags = ["worker", "taskiq_app:broker", "--workers", "1", "--max-async-tasks", "5", "--wait-tasks-timeout", "20"]
     with Worker.module("taskiq", *flags, env=environment(backend.url, "held", 1), cwd=APP.parent) as worker:
         kick(backend.url, "held", {"order_id": "o-1"})
-        worker.wait_line(begun("o-1"))
+        worker.wait_line(begun("o-1"), 60)
         worker.signal(signal.SIGTERM)
         assert worker.wait(40) == 0, worker.stderr
     assert billed(backend) == ["o-1"]

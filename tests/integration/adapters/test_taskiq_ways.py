@@ -60,7 +60,7 @@ def reasons(backend, stream):
 
 
 async def settled(backend, stream, done):
-    await wait_until_async(lambda: done() and not pending(backend, stream), 20, "all is settled")
+    await wait_until_async(lambda: done() and not pending(backend, stream), 60, "all is settled")
 
 
 def test_tasks_say_in_their_own_words_what_becomes_of_them(backend, stream, arun):
@@ -157,7 +157,7 @@ def test_a_task_that_nobody_knows_is_parked_until_a_worker_does(backend, stream,
         older = held(backend, stream)
         async with running(older):
             parked = GroupKeys(DEFAULT_PREFIX, stream, "g").due
-            await wait_until_async(lambda: backend.admin.zcard(parked) == 1, 20, "it is parked")
+            await wait_until_async(lambda: backend.admin.zcard(parked) == 1, 60, "it is parked")
             assert pending(backend, stream) == 1
         backend.admin.zadd(parked, {backend.admin.zrange(parked, 0, 0)[0]: 1})
         newer = held(backend, stream)
@@ -262,7 +262,7 @@ def test_labels_say_when_and_in_which_order(backend, stream, arun):
         async with running(broker):
             await later.kicker().with_labels(delay=0.5, key="o-1").kiq(1)
             await later.kiq(2)
-            await wait_until_async(lambda: len(calls) == 2, 20, "both are done")
+            await wait_until_async(lambda: len(calls) == 2, 60, "both are done")
 
     arun(live())
     assert calls == [2, 1]
@@ -339,7 +339,7 @@ def test_consumers_that_end_by_themselves_end_taskiqs_listening(backend, stream,
         broker.is_worker_process = True
         await broker.startup()
         receiver = asyncio.create_task(run_receiver_task(broker, max_async_tasks=1))
-        await wait_until_async(lambda: broker.hf.worker is not None, 20, "it runs")
+        await wait_until_async(lambda: broker.hf.worker is not None, 60, "it runs")
         broker.hf.stop()
         await asyncio.wait({receiver}, timeout=20)
         assert receiver.done()
