@@ -31,7 +31,7 @@ from ...gossip.trust.identity import KEY, Identity
 from .. import journal
 from ..chain import genesis
 from ..mempool import Account, Transaction
-from ..peers.book import Address
+from ..peers.book import Address, group_of
 from ..relay.words import Message, Peer
 from . import frames, money
 from .carrying import Carrier, Hands, Making, Policy, Verdict
@@ -95,6 +95,8 @@ class Node:
         self._told: Counter[str] = Counter()
         self._numbers = 0
         self._calling: set[Address] = set()
+        #: Greetings under way of those who call, by part of the network.
+        self._greeting_of: Counter[str] = Counter()
         self._stopping = False
         self._server: asyncio.Server | None = None
         self._tasks = Tasks({"greeting": GREETING_MAX, "link": 10_000, "call": 1_000, "time": 1})
@@ -187,13 +189,23 @@ class Node:
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Somebody connected. The greeting is a task of the node's own, so that it ends with the node."""
         host = str((writer.get_extra_info("peername") or ("?",))[0])
-        if (self._stopping or self.neighbours.refuses(host, self._loop.time())  # guard: banned-not-heard
-                or not self._tasks.start("greeting", self._answer(reader, writer))):
-            self.counted["turned away"] += 1
-            writer.transport.abort()
+        group = group_of(host)
+        if not self._stopping and not self.neighbours.refuses(host, self._loop.time()) \
+                and self.neighbours.hears(host, self._greeting_of):
+            self._greeting_of[group] += 1
+            if self._tasks.start("greeting", self._answer(reader, writer, group)):
+                return
+            self._greeting_of[group] -= 1
+        self.counted["turned away"] += 1
+        writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        met = await self._greeted(reader, writer, calling=False)
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: str) -> None:
+        try:
+            met = await self._greeted(reader, writer, calling=False)
+        finally:
+            self._greeting_of[group] -= 1
+            if not self._greeting_of[group]:
+                del self._greeting_of[group]
         if met is not None:
             # The link outlives the greeting, whose places are few.
             self._tasks.start("link", self._linked(met, (reader, writer), None))
@@ -293,7 +305,7 @@ class Node:
         if gives_way is not None:
             self._cut(gives_way, "double")
         elif not outbound:
-            free, gives_way = self.neighbours.place(host, met.about.label, now)
+            free, gives_way = self.neighbours.place(host, now)
             if not free:
                 return "full"
             if gives_way is not None:
