@@ -48,6 +48,8 @@ log = logging.getLogger("holdfast")
 GREETING_MAX: Final = 64
 #: What is counted and told each second.
 _TOLD: Final = ("received", "forwarded", "copied", "invalid", "too much", "confirmed", "undone")
+#: How often the address book is written; a node that is killed forgets no more than that.
+BOOK_S: Final = 60.0
 #: Seconds that links have at the end to close.
 _CLOSE_S: Final = 2.0
 
@@ -127,6 +129,7 @@ class Node:
             self.listens = self._server.sockets[0].getsockname()[:2]
             self.neighbours.book.is_ours(self.listens)
         self._journal.note(journal.Started, {})
+        self._book_at = now + BOOK_S
         self._linked_s = self._now()
         self.carrier.begin(self._now())
         for address in self.settings.calls:
@@ -157,7 +160,7 @@ class Node:
                 while self.links:  # noqa: ASYNC110 - each ends by itself
                     await asyncio.sleep(0.01)
         await self._tasks.close()
-        self._save_book()
+        self._save_book(self.neighbours.book.dump())
         self._journal.note(journal.Counted, {
             "sent_bytes": {name: dict(kinds) for name, kinds in self._sent.items()}, "messages": dict(self._words)})
         self._journal.note(journal.Stopped, {})
@@ -280,7 +283,7 @@ class Node:
         now = self._loop.time()
         self._numbers += 1
         link = Link(self._numbers, met, streams, outbound=called is not None, heard=self._heard,
-                    still=self.carrier.full.still,
+                    pause_s=self._pause_s, still=self.carrier.full.still,
                     latency_s=self.settings.latencies_s.get(met.id, 0.0), patience=self.settings.patience)
         self.links[link.number] = link
         self.neighbours.joined(link.number, met, host, called, now=now, wall=time.time())
@@ -341,7 +344,7 @@ class Node:
 
     # -- words ------------------------------------------------------------------------------------------------------
 
-    def _heard(self, link: Link, word: Word, size: int) -> None:
+    def _heard(self, link: Link, word: Word) -> None:
         """A neighbour said this. Raises Ended, BadPacket."""
         now = self._loop.time()
         one = self.neighbours.linked.get(link.number)
@@ -349,21 +352,21 @@ class Node:
             return
         self.counted["received"] += 1
         if not isinstance(word, Said | Blocks):
-            if self._allowed(one, type(word).__name__.lower(), 1, size):
+            if self._allowed(one, type(word).__name__.lower(), 1):
                 self._kept_up(link, one, word, now)
             return
         message, tx = frames.heard(word)
-        if not self._allowed(one, message.kind, max(len(message.txs), 1), size):
+        if not self._allowed(one, message.kind, max(len(message.txs), 1)):
             return
         before = self.carrier.counted["accepted"]
         self.carrier.heard(link.number, message, tx, self._now())
         if self.carrier.counted["accepted"] > before:
             self.neighbours.standing.praise(link.id, now)
 
-    def _allowed(self, one: Neighbour, kind: str, count: int, size: int) -> bool:
+    def _allowed(self, one: Neighbour, kind: str, count: int) -> bool:
         """May it say so much of this? Raises Ended when it did too often what it may not."""
         now = self._loop.time()
-        if one.rates.allow(kind, count, size, now):
+        if one.rates.allow(kind, count, now):
             return True
         self.counted["too much"] += 1
         if self.neighbours.standing.blame(one.id, "rate", now, host=self._bannable(one.host)):
@@ -387,6 +390,10 @@ class Node:
             self.counted["addresses"] += self.neighbours.told(one, word, now, time.time())
         elif isinstance(word, Bye):
             raise Ended("bye")
+
+    def _pause_s(self, link: Link, size: int) -> float:
+        one = self.neighbours.linked.get(link.number)
+        return 0.0 if one is None else one.rates.pause_s(size, self._loop.time())
 
     def _tell(self, peer: int, message: Message, tx: Transaction | None) -> None:
         link = self.links.get(peer)
@@ -430,6 +437,9 @@ class Node:
                 self._tasks.start("call", self._calls_once(address))
             self.neighbours.standing.bans.tidy(now)
             self._stand()
+            if now >= self._book_at:
+                self._book_at = now + BOOK_S
+                await asyncio.to_thread(self._save_book, self.neighbours.book.dump())
             try:
                 self._journal.flush()
             except OSError as error:
@@ -472,10 +482,10 @@ class Node:
         if self.settings.book is not None and self.settings.book.exists():
             self.neighbours.book.load(self.settings.book.read_bytes(), time.time())
 
-    def _save_book(self) -> None:
+    def _save_book(self, content: bytes) -> None:
         if self.settings.book is None:
             return
         try:
-            replace(self.settings.book, lambda _: self.neighbours.book.dump())
+            replace(self.settings.book, lambda _: content)
         except OSError as error:
             log.warning("the address book cannot be written: %s", error.strerror or error)
