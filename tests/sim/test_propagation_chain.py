@@ -57,6 +57,13 @@ def test_two_halves_come_together_again_and_no_double_spend_is_confirmed_twice(s
     assert not found.blamed.keys() - {"stall"}
 
 
+@pytest.mark.parametrize("policy", [Dandelion, Flood, GossipMesh, Reconcile, SqrtPush, Trickle])
+def test_whatever_the_relay_two_halves_come_together_again(policy):
+    found = attacks.parted(40, 3, policy=policy)
+    assert agreed(found)
+    assert found.confirmed == found.payments
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_with_a_third_that_drops_everything_all_honest_nodes_hear_and_agree(seed):
     found = attacks.dropped(seed=seed)

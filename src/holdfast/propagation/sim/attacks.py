@@ -21,17 +21,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..chain import Block, sealed, unsealed
-from ..relay import Flood
-from ..relay.words import Message
+from ..relay import Announce, Flood, Relay
+from ..relay.words import Message, Peer
 from ..topology import Links, numpy, regular
 from .doors import Guarded
 from .ledgered import Ledgered, payment, user
 from .network import Conditions, Latency
 from .world import World
 
+#: How nodes relay transactions.
+Relays: TypeAlias = Callable[[Sequence[Peer]], Relay]
 #: Bodies that a spammer sends each neighbour, a second; and what the check of one takes under spam, so that it is more
 #: than a node can do.
 SPAM_S: Final = 40.0
@@ -135,9 +137,9 @@ def spammed(nodes: int = 60, seed: int = 1, *, share: float = 0.1, degree: int =
 
 
 def parted(nodes: int = 60, seed: int = 1, *, degree: int = 8, payments: int = 20, apart_s: float = 120.0,
-           doubles: int = 5) -> Outcome:
+           doubles: int = 5, policy: Relays = Announce) -> Outcome:
     """Two halves for ``apart_s``, blocks and payments in both, and double spends: one of each pair in each half."""
-    run = _network(nodes, degree, seed, _NETWORK)
+    run = _network(nodes, degree, seed, _NETWORK, policy)
     chance = random.Random(f"parted {seed}")
     sides = [number % 2 for number in range(nodes)]
     chance.shuffle(sides)
@@ -235,8 +237,9 @@ SCENARIOS: Final[Mapping[str, Callable[[int, int], Outcome]]] = MappingProxyType
 
 # -- what the scenarios share ---------------------------------------------------------------------------------------
 
-def _network(nodes: int, degree: int, seed: int, conditions: Conditions) -> Ledgered:
-    return Ledgered(regular(nodes, degree, numpy().random.default_rng([seed, 0])), seed, conditions, users=2 * nodes)
+def _network(nodes: int, degree: int, seed: int, conditions: Conditions, policy: Relays = Announce) -> Ledgered:
+    return Ledgered(regular(nodes, degree, numpy().random.default_rng([seed, 0])), seed, conditions, users=2 * nodes,
+                    policy=policy)
 
 
 def _connected(world: World) -> list[int]:
