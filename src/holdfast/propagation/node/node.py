@@ -23,7 +23,7 @@ from typing import Final
 
 from ..._base.chance import Chance, system_chance
 from ..._base.durable import replace
-from ..._base.events import Events, PropagationStood
+from ..._base.events import Events
 from ...errors import BadPacket, ConfigurationError, NotTrusted
 from ...gossip.agent.tasks import Tasks
 from ...gossip.signing.algorithms import Algorithm, PrivateKey
@@ -40,14 +40,15 @@ from .greeting import About, Met
 from .link import Ended, Link, greet
 from .neighbours import Neighbour, Neighbours
 from .settings import Settings
+from .telling import Telling
 from .writing import Journal
 
 log = logging.getLogger("holdfast")
 
 #: Greetings at once, of those who call.
 GREETING_MAX: Final = 64
-#: What is counted and told each second.
-_TOLD: Final = ("received", "forwarded", "copied", "invalid", "too much", "confirmed", "undone")
+#: Neighbours whose bytes are counted each for itself; those of later ones are counted together.
+_SENT_TO: Final = 1000
 #: How often the address book is written; a node that is killed forgets no more than that.
 BOOK_S: Final = 60.0
 #: Seconds that links have at the end to close.
@@ -94,7 +95,6 @@ class Node:
         self.listens: Address | None = None
         self._sent: dict[str, Counter[str]] = {}
         self._words: Counter[str] = Counter()
-        self._told: Counter[str] = Counter()
         self._numbers = 0
         self._calling: set[Address] = set()
         #: Greetings under way of those who call, by part of the network.
@@ -130,7 +130,7 @@ class Node:
             self.neighbours.book.is_ours(self.listens)
         self._journal.note(journal.Started, {})
         self._book_at = now + BOOK_S
-        self._linked_s = self._now()
+        self._telling = Telling(self.identity.id, self._now())
         self.carrier.begin(self._now())
         for address in self.settings.calls:
             self.call(address)
@@ -326,7 +326,8 @@ class Node:
         if self.links.pop(link.number, None) is None:
             return
         now = self._loop.time()
-        self._sent.setdefault(link.id, Counter()).update(link.sent_bytes)
+        whose = link.id if link.id in self._sent or len(self._sent) < _SENT_TO else "others"
+        self._sent.setdefault(whose, Counter()).update(link.sent_bytes)
         self._words.update(link.sent_words)
         self.counted["spared"] += link.spared
         self.counted[f"unlinked {why}"] += 1
@@ -436,7 +437,10 @@ class Node:
             if address is not None:
                 self._tasks.start("call", self._calls_once(address))
             self.neighbours.standing.bans.tidy(now)
-            self._stand()
+            stood = self._telling.stood(self.links.values(), self.carrier, self.neighbours, self.counted,
+                                        now=self._now(), loop_s=now)
+            if self._events is not None:
+                self._events.emit(stood)
             if now >= self._book_at:
                 self._book_at = now + BOOK_S
                 await asyncio.to_thread(self._save_book, self.neighbours.book.dump())
@@ -444,30 +448,6 @@ class Node:
                 self._journal.flush()
             except OSError as error:
                 log.warning("the journal cannot be written: %s", error.strerror or error)
-
-    def _stand(self) -> None:
-        """Tells how it stands, and what it did since it told last."""
-        now = self._now()
-        if self.links:
-            self._linked_s = now
-        carrier, pool = self.carrier, self.carrier.full.pool
-        fetch_s, carrier.fetch_s = tuple(carrier.fetch_s), []
-        block_s, carrier.block_s = tuple(carrier.block_s), []
-        if self._events is None:
-            return
-        did = self.counted + carrier.counted
-        did["invalid"] = sum(number for what, number in did.items() if what.startswith("refused ")
-                             and not what.startswith("refused link"))
-        since = {what: did[what] - self._told[what] for what in _TOLD}
-        self._told = did
-        self._events.emit(PropagationStood(
-            node=self.identity.id, peers=len(self.links), outbound=sum(link.outbound for link in self.links.values()),
-            alone_s=now - self._linked_s, mempool=len(pool), mempool_bytes=pool.bytes,
-            filled=pool.bytes / pool.rules.bytes_max, height=carrier.height, head_age_s=now - carrier.moved_s,
-            banned=len(self.neighbours.standing.bans.all(self._loop.time())), known=len(self.neighbours.book),
-            received=since["received"], forwarded=since["forwarded"], duplicate=since["copied"],
-            invalid=since["invalid"], too_much=since["too much"], confirmed=since["confirmed"],
-            undone=since["undone"], fetch_s=fetch_s, block_s=block_s))
 
     def _look(self, link: Link, one: Neighbour, now: float) -> None:
         """Does it still answer?"""
