@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from holdfast.gossip.trust.identity import Identity
-from holdfast.propagation.node import frames, money
+from holdfast.propagation.node import Links, frames, money
 from holdfast.propagation.node.frames import Addresses, Ping, Said, Seen
 from holdfast.propagation.node.greeting import About, Caller, Door
 from holdfast.propagation.node.link import Patience
@@ -96,6 +96,21 @@ def test_who_says_half_a_hello_or_half_a_frame_loses_its_place():
                 assert await slow.hung_up_on()
             assert node.counted["greeting time"] == 1
             assert node.counted["unlinked time"] == 1
+
+    asyncio.run(run())
+
+
+def test_half_hellos_out_of_one_part_of_the_network_take_a_few_places_only():
+    async def run():
+        async with Street() as street:
+            node = await street.node(replace(QUICK, links=Links(outbound=0, exempt=())))
+            silent = [await Mallory().call(node, greeted=False) for _ in range(30)]
+            await until(lambda: node.counted["turned away"] == 22, "eight are listened to")
+            for one in silent:
+                one.writer.transport.abort()
+            await until(lambda: not node._greeting_of.total(), "and forgotten")
+            other = await street.node(calls=(node,))
+            await until(lambda: other.links and node.links, "an honest node comes in")
 
     asyncio.run(run())
 

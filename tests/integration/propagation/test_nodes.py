@@ -10,6 +10,8 @@ from pathlib import Path
 
 from holdfast.gossip.trust.identity import Identity
 from holdfast.propagation import journal
+from holdfast.propagation.chain import Settings as Rules
+from holdfast.propagation.mempool import Rules as MempoolRules
 from holdfast.propagation.node import Journal, Links
 from holdfast.propagation.rehearsal import entries
 from holdfast.propagation.relay.named import NAMES, named
@@ -135,6 +137,38 @@ def test_the_journal_says_what_was_seen(tmp_path: Path):
     (counted,) = [one for one in found if isinstance(one, journal.Counted)]
     assert counted.sent_bytes[first]["body"] > 141
     assert [one.t for one in found] == sorted(one.t for one in found)
+
+
+def test_who_comes_late_has_a_long_chain_soon_and_nobody_is_banned_for_it():
+    async def run():
+        maker = Identity.generate(os.urandom)
+        async with Street() as street:
+            makes = replace(QUICK, makers=(maker.signing,), make_every_s=1e9)
+            old = await street.node(makes, identity=maker)
+            making = old._making()
+            for _ in range(3000):
+                made = old.carrier.full.make(making.maker, making.seal, old._now())
+                old.carrier.handle(made, old._now())
+            late = await street.node(replace(QUICK, makers=(maker.signing,)), calls=(old,))
+            await until(lambda: late.carrier.height == 3000, "it has the chain", 120)
+            assert late.inspect().head == old.inspect().head
+            assert (late.counted["too much"], old.counted["too much"]) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_who_comes_late_is_told_of_all_that_waits_and_nobody_is_banned_for_it():
+    async def run():
+        async with Street() as street:
+            wide = replace(QUICK, rules=Rules(mempool=MempoolRules(per_sender=10_000)))
+            full = await street.node(wide)
+            for nonce in range(2500):
+                full.submit(payment(nonce=nonce))
+            late = await street.node(wide, calls=(full,))
+            await until(lambda: len(late.carrier.full.pool) == 2500, "it has all of them", 120)
+            assert (late.counted["too much"], full.counted["too much"]) == (0, 0)
+
+    asyncio.run(run())
 
 
 def test_a_book_is_there_again_after_a_restart(tmp_path: Path):

@@ -16,6 +16,7 @@ Inside::
     frames.py      words as bytes                     money.py     transactions as bytes, signed; seals of blocks
     link.py        a connection                       node.py      listens, calls, looks after time
     neighbours.py  links and addresses, by ``peers``  writing.py   the journal as a file
+    telling.py     how it stands, as an event
     fleet.py       many nodes, a process each: told by orders.py, forked by worker.py
 """
 

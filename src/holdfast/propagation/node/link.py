@@ -76,10 +76,12 @@ async def _got(reader: asyncio.StreamReader) -> bytes:
 
 class Link:
     """One neighbour. number: what the relay calls it. heard: is told each word, and raises ``Ended`` or BadPacket to
-    end the link. still: is a message of any use, now that its turn has come?"""
+    end the link. pause_s: so many bytes came; how long to wait before more are read. still: is a message of any use,
+    now that its turn has come?"""
 
     def __init__(self, number: int, met: Met, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], *,
-                 outbound: bool, heard: Callable[[Link, Word, int], None], still: Callable[[int, Message], bool],
+                 outbound: bool, heard: Callable[[Link, Word], None], pause_s: Callable[[Link, int], float],
+                 still: Callable[[int, Message], bool],
                  latency_s: float = 0.0, patience: Patience | None = None) -> None:
         self.number, self.met, self.outbound, self.latency_s = number, met, outbound, latency_s
         self.host: str = str((streams[1].get_extra_info("peername") or ("?",))[0])
@@ -88,11 +90,11 @@ class Link:
         self.sent_words: Counter[str] = Counter()
         self.spared = 0
         self._reader, self._writer = streams
-        self._heard, self._still = heard, still
+        self._heard, self._still, self._pause_s = heard, still, pause_s
         self._queue: deque[tuple[bytes, str, Message | None]] = deque()
         self._queued = 0
         self._some = asyncio.Event()
-        self._late: deque[tuple[Word, int]] = deque()
+        self._late: deque[Word] = deque()
         self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -153,21 +155,22 @@ class Link:
                 size = channel.length(head[:_LENGTH], frames.FRAME_MAX)
                 payload = await self._reader.readexactly(size)
             word = frames.decode(self.met.channel.open(head[_LENGTH:], payload))
-            size += channel.HEAD
+            pause_s = self._pause_s(self, size + channel.HEAD)
+            if pause_s:
+                await asyncio.sleep(pause_s)
             if not self.latency_s:
-                self._heard(self, word, size)
+                self._heard(self, word)
                 continue
             while len(self._late) >= self.patience.held_back:  # noqa: ASYNC110 - time alone makes room
                 await asyncio.sleep(self.latency_s)
-            self._late.append((word, size))
+            self._late.append(word)
             loop.call_later(self.latency_s, self._arrive)
 
     def _arrive(self) -> None:
         if self._end.done() or not self._late:
             return
-        word, size = self._late.popleft()
         try:
-            self._heard(self, word, size)
+            self._heard(self, self._late.popleft())
         except Ended as ended:
             self.end(ended.why)
         except BadPacket as bad:

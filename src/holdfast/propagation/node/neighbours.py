@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..._base.chance import Chance
 from ..peers import AddressBook, Liveness, Present, Rates, Standing, Wanted, admit, choose, group_of
@@ -17,15 +18,20 @@ from .frames import ADDRESSES_MAX, Addresses, Seen
 from .greeting import Met
 from .settings import Settings
 
+#: Greetings at once with one part of the network.
+GREETING_OF_GROUP: Final = 8
+
 
 @dataclass
 class Neighbour:
-    """One link. called: where we called it; None: it called us. group: which part of the network it is in."""
+    """One link. called: where we called it; None: it called us. group: which part of the network it is in.
+    label: which part of the world it says to be in."""
 
     number: int
     id: str
     host: str
     group: str
+    label: str
     since_s: float
     rates: Rates
     alive: Liveness
@@ -53,11 +59,17 @@ class Neighbours:
         """Is this id, or this address, banned?"""
         return self.standing.banned(who, now) is not None
 
-    def place(self, host: str, label: str, now: float) -> tuple[bool, int | None]:
+    def hears(self, host: str, greeting: Counter[str]) -> bool:
+        """Is a greeting with one more from there begun? greeting: those under way, by part of the network. Nobody who
+        says half a hello a hundred times keeps others from saying theirs."""
+        group = group_of(host)
+        return group in self._settings.links.exempt or greeting[group] < GREETING_OF_GROUP  # guard: greetings-of-group
+
+    def place(self, host: str, now: float) -> tuple[bool, int | None]:
         """May somebody who called come in, and does one of those that are here go for it?"""
         present = [Present(one.number, one.group, one.since_s, self.standing.useful(one.id, now), one.alive.rtt_s)
                    for one in self.linked.values() if one.called is None]
-        group = group_of(host)  # guard: group-by-address. A label is the newcomer's own word
+        group = group_of(host)
         most = self._settings.links
         of_group = most.inbound if group in most.exempt else most.inbound_of_group
         return admit(group, present, most.inbound, of_group)
@@ -77,8 +89,7 @@ class Neighbours:
     def joined(self, number: int, met: Met, host: str, called: Address | None, *, now: float, wall: float
                ) -> Neighbour:
         """There is a link."""
-        group = group_of(host, "" if called is None else met.about.label)
-        one = Neighbour(number, met.id, host, group, now, Rates(now),
+        one = Neighbour(number, met.id, host, group_of(host), met.about.label, now, Rates(now),
                         Liveness(now, self._settings.ping_s, self._settings.dead_s), called)
         self.linked[number] = one
         if called is not None:
@@ -105,7 +116,8 @@ class Neighbours:
         groups = Counter(one.group for one in own)
         for part in self._settings.links.exempt:
             groups.pop(part, None)
-        wanted = Wanted(groups, lambda who: self.standing.score(who, now), self._settings.links.of_group)
+        wanted = Wanted(groups, Counter(one.label for one in own), lambda who: self.standing.score(who, now),
+                        self._settings.links.of_group)
         chosen = choose(self._settings.links.strategy, known, wanted, chance)
         return None if chosen is None else chosen.address
 

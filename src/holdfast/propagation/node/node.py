@@ -23,7 +23,7 @@ from typing import Final
 
 from ..._base.chance import Chance, system_chance
 from ..._base.durable import replace
-from ..._base.events import Events, PropagationStood
+from ..._base.events import Events
 from ...errors import BadPacket, ConfigurationError, NotTrusted
 from ...gossip.agent.tasks import Tasks
 from ...gossip.signing.algorithms import Algorithm, PrivateKey
@@ -31,7 +31,7 @@ from ...gossip.trust.identity import KEY, Identity
 from .. import journal
 from ..chain import genesis
 from ..mempool import Account, Transaction
-from ..peers.book import Address
+from ..peers.book import Address, group_of
 from ..relay.words import Message, Peer
 from . import frames, money
 from .carrying import Carrier, Hands, Making, Policy, Verdict
@@ -40,14 +40,17 @@ from .greeting import About, Met
 from .link import Ended, Link, greet
 from .neighbours import Neighbour, Neighbours
 from .settings import Settings
+from .telling import Telling
 from .writing import Journal
 
 log = logging.getLogger("holdfast")
 
 #: Greetings at once, of those who call.
 GREETING_MAX: Final = 64
-#: What is counted and told each second.
-_TOLD: Final = ("received", "forwarded", "copied", "invalid", "too much", "confirmed", "undone")
+#: Neighbours whose bytes are counted each for itself; those of later ones are counted together.
+_SENT_TO: Final = 1000
+#: How often the address book is written; a node that is killed forgets no more than that.
+BOOK_S: Final = 60.0
 #: Seconds that links have at the end to close.
 _CLOSE_S: Final = 2.0
 
@@ -92,9 +95,10 @@ class Node:
         self.listens: Address | None = None
         self._sent: dict[str, Counter[str]] = {}
         self._words: Counter[str] = Counter()
-        self._told: Counter[str] = Counter()
         self._numbers = 0
         self._calling: set[Address] = set()
+        #: Greetings under way of those who call, by part of the network.
+        self._greeting_of: Counter[str] = Counter()
         self._stopping = False
         self._server: asyncio.Server | None = None
         self._tasks = Tasks({"greeting": GREETING_MAX, "link": 10_000, "call": 1_000, "time": 1})
@@ -125,7 +129,8 @@ class Node:
             self.listens = self._server.sockets[0].getsockname()[:2]
             self.neighbours.book.is_ours(self.listens)
         self._journal.note(journal.Started, {})
-        self._linked_s = self._now()
+        self._book_at = now + BOOK_S
+        self._telling = Telling(self.identity.id, self._now())
         self.carrier.begin(self._now())
         for address in self.settings.calls:
             self.call(address)
@@ -155,7 +160,7 @@ class Node:
                 while self.links:  # noqa: ASYNC110 - each ends by itself
                     await asyncio.sleep(0.01)
         await self._tasks.close()
-        self._save_book()
+        self._save_book(self.neighbours.book.dump())
         self._journal.note(journal.Counted, {
             "sent_bytes": {name: dict(kinds) for name, kinds in self._sent.items()}, "messages": dict(self._words)})
         self._journal.note(journal.Stopped, {})
@@ -187,13 +192,23 @@ class Node:
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Somebody connected. The greeting is a task of the node's own, so that it ends with the node."""
         host = str((writer.get_extra_info("peername") or ("?",))[0])
-        if (self._stopping or self.neighbours.refuses(host, self._loop.time())  # guard: banned-not-heard
-                or not self._tasks.start("greeting", self._answer(reader, writer))):
-            self.counted["turned away"] += 1
-            writer.transport.abort()
+        group = group_of(host)
+        if not self._stopping and not self.neighbours.refuses(host, self._loop.time()) \
+                and self.neighbours.hears(host, self._greeting_of):
+            self._greeting_of[group] += 1
+            if self._tasks.start("greeting", self._answer(reader, writer, group)):
+                return
+            self._greeting_of[group] -= 1
+        self.counted["turned away"] += 1
+        writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        met = await self._greeted(reader, writer, calling=False)
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: str) -> None:
+        try:
+            met = await self._greeted(reader, writer, calling=False)
+        finally:
+            self._greeting_of[group] -= 1
+            if not self._greeting_of[group]:
+                del self._greeting_of[group]
         if met is not None:
             # The link outlives the greeting, whose places are few.
             self._tasks.start("link", self._linked(met, (reader, writer), None))
@@ -268,7 +283,7 @@ class Node:
         now = self._loop.time()
         self._numbers += 1
         link = Link(self._numbers, met, streams, outbound=called is not None, heard=self._heard,
-                    still=self.carrier.full.still,
+                    pause_s=self._pause_s, still=self.carrier.full.still,
                     latency_s=self.settings.latencies_s.get(met.id, 0.0), patience=self.settings.patience)
         self.links[link.number] = link
         self.neighbours.joined(link.number, met, host, called, now=now, wall=time.time())
@@ -293,7 +308,7 @@ class Node:
         if gives_way is not None:
             self._cut(gives_way, "double")
         elif not outbound:
-            free, gives_way = self.neighbours.place(host, met.about.label, now)
+            free, gives_way = self.neighbours.place(host, now)
             if not free:
                 return "full"
             if gives_way is not None:
@@ -311,7 +326,8 @@ class Node:
         if self.links.pop(link.number, None) is None:
             return
         now = self._loop.time()
-        self._sent.setdefault(link.id, Counter()).update(link.sent_bytes)
+        whose = link.id if link.id in self._sent or len(self._sent) < _SENT_TO else "others"
+        self._sent.setdefault(whose, Counter()).update(link.sent_bytes)
         self._words.update(link.sent_words)
         self.counted["spared"] += link.spared
         self.counted[f"unlinked {why}"] += 1
@@ -329,7 +345,7 @@ class Node:
 
     # -- words ------------------------------------------------------------------------------------------------------
 
-    def _heard(self, link: Link, word: Word, size: int) -> None:
+    def _heard(self, link: Link, word: Word) -> None:
         """A neighbour said this. Raises Ended, BadPacket."""
         now = self._loop.time()
         one = self.neighbours.linked.get(link.number)
@@ -337,21 +353,21 @@ class Node:
             return
         self.counted["received"] += 1
         if not isinstance(word, Said | Blocks):
-            if self._allowed(one, type(word).__name__.lower(), 1, size):
+            if self._allowed(one, type(word).__name__.lower(), 1):
                 self._kept_up(link, one, word, now)
             return
         message, tx = frames.heard(word)
-        if not self._allowed(one, message.kind, max(len(message.txs), 1), size):
+        if not self._allowed(one, message.kind, max(len(message.txs), 1)):
             return
         before = self.carrier.counted["accepted"]
         self.carrier.heard(link.number, message, tx, self._now())
         if self.carrier.counted["accepted"] > before:
             self.neighbours.standing.praise(link.id, now)
 
-    def _allowed(self, one: Neighbour, kind: str, count: int, size: int) -> bool:
+    def _allowed(self, one: Neighbour, kind: str, count: int) -> bool:
         """May it say so much of this? Raises Ended when it did too often what it may not."""
         now = self._loop.time()
-        if one.rates.allow(kind, count, size, now):
+        if one.rates.allow(kind, count, now):
             return True
         self.counted["too much"] += 1
         if self.neighbours.standing.blame(one.id, "rate", now, host=self._bannable(one.host)):
@@ -375,6 +391,10 @@ class Node:
             self.counted["addresses"] += self.neighbours.told(one, word, now, time.time())
         elif isinstance(word, Bye):
             raise Ended("bye")
+
+    def _pause_s(self, link: Link, size: int) -> float:
+        one = self.neighbours.linked.get(link.number)
+        return 0.0 if one is None else one.rates.pause_s(size, self._loop.time())
 
     def _tell(self, peer: int, message: Message, tx: Transaction | None) -> None:
         link = self.links.get(peer)
@@ -417,35 +437,17 @@ class Node:
             if address is not None:
                 self._tasks.start("call", self._calls_once(address))
             self.neighbours.standing.bans.tidy(now)
-            self._stand()
+            stood = self._telling.stood(self.links.values(), self.carrier, self.neighbours, self.counted,
+                                        now=self._now(), loop_s=now)
+            if self._events is not None:
+                self._events.emit(stood)
+            if now >= self._book_at:
+                self._book_at = now + BOOK_S
+                await asyncio.to_thread(self._save_book, self.neighbours.book.dump())
             try:
                 self._journal.flush()
             except OSError as error:
                 log.warning("the journal cannot be written: %s", error.strerror or error)
-
-    def _stand(self) -> None:
-        """Tells how it stands, and what it did since it told last."""
-        now = self._now()
-        if self.links:
-            self._linked_s = now
-        carrier, pool = self.carrier, self.carrier.full.pool
-        fetch_s, carrier.fetch_s = tuple(carrier.fetch_s), []
-        block_s, carrier.block_s = tuple(carrier.block_s), []
-        if self._events is None:
-            return
-        did = self.counted + carrier.counted
-        did["invalid"] = sum(number for what, number in did.items() if what.startswith("refused ")
-                             and not what.startswith("refused link"))
-        since = {what: did[what] - self._told[what] for what in _TOLD}
-        self._told = did
-        self._events.emit(PropagationStood(
-            node=self.identity.id, peers=len(self.links), outbound=sum(link.outbound for link in self.links.values()),
-            alone_s=now - self._linked_s, mempool=len(pool), mempool_bytes=pool.bytes,
-            filled=pool.bytes / pool.rules.bytes_max, height=carrier.height, head_age_s=now - carrier.moved_s,
-            banned=len(self.neighbours.standing.bans.all(self._loop.time())), known=len(self.neighbours.book),
-            received=since["received"], forwarded=since["forwarded"], duplicate=since["copied"],
-            invalid=since["invalid"], too_much=since["too much"], confirmed=since["confirmed"],
-            undone=since["undone"], fetch_s=fetch_s, block_s=block_s))
 
     def _look(self, link: Link, one: Neighbour, now: float) -> None:
         """Does it still answer?"""
@@ -460,10 +462,10 @@ class Node:
         if self.settings.book is not None and self.settings.book.exists():
             self.neighbours.book.load(self.settings.book.read_bytes(), time.time())
 
-    def _save_book(self) -> None:
+    def _save_book(self, content: bytes) -> None:
         if self.settings.book is None:
             return
         try:
-            replace(self.settings.book, lambda _: self.neighbours.book.dump())
+            replace(self.settings.book, lambda _: content)
         except OSError as error:
             log.warning("the address book cannot be written: %s", error.strerror or error)

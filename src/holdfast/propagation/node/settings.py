@@ -29,7 +29,7 @@ class Links:
     of_group: int = 2
     inbound_of_group: int = 16
     strategy: str = "diversity"
-    exempt: tuple[str, ...] = ("127.0.0.0/16",)
+    exempt: tuple[str, ...] = ("127.0.0.0/16", "::/32")
 
     def __post_init__(self) -> None:
         if min(self.outbound, self.inbound) < 0 or min(self.of_group, self.inbound_of_group) < 1:

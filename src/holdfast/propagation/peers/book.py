@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses of other nodes: those we were linked with (tried), and those we only heard of (new).
 
-Addresses cost nothing to invent, so what one source tells us has a bound: a source is a part of the network (``/16``,
-or a label), not an address in it. Who fills the book with his own has to own many parts of the network. What was tried
-is kept apart from what was told, and is never thrown out for it: after a start with an old book there are nodes to
-call that once answered. Bitcoin's ``addrman`` is the model; it keeps buckets by hash, here the bounds are counted.
+Addresses cost nothing to invent, so what one source tells us has a bound: a source is a part of the network (``/16``),
+not an address in it, and never what somebody says of himself. Who fills the book with his own has to own many parts
+of the network. What was tried is kept apart from what was told, and is never thrown out for it: after a start with an
+old book there are nodes to call that once answered. Bitcoin's ``addrman`` is the model; it keeps buckets by hash, here
+the bounds are counted.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class Bounds:
 
 
 class Known(msgspec.Struct):
-    """What is known of an address. seen_s: when somebody was in touch with it last, as far as we believe it. source:
-    the part of the network that told us; empty: our operator. fails: attempts in vain since it answered last."""
+    """What is known of an address. label: which part of the world it says to be in. seen_s: when somebody was in touch
+    with it last, as far as we believe it. source: the part of the network that told us; empty: our operator. fails:
+    attempts in vain since it answered last."""
 
     host: str
     port: int
@@ -70,7 +72,7 @@ class Known(msgspec.Struct):
     @property
     def group(self) -> str:
         """Which part of the network it is in."""
-        return group_of(self.host, self.label)
+        return group_of(self.host)
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -79,10 +81,8 @@ class _Kept(msgspec.Struct, array_like=True):
 
 
 @lru_cache(maxsize=10_000)
-def group_of(host: str, label: str = "") -> str:
-    """The part of the network that a node is in: its label where it has one, else its /16 (IPv6: /32)."""
-    if label:
-        return f"label {label}"
+def group_of(host: str) -> str:
+    """The part of the network that a node is in: its /16 (IPv6: /32), or its name where it has no address."""
     address = address_of(host)
     if address is None:
         return host

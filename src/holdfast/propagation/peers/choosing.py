@@ -4,8 +4,9 @@
 * ``uniform``: anybody. Nobody can make himself liked, and nothing is gained.
 * ``latency``: of two, the quicker one. Words arrive sooner; the network falls into regions, and who is near us has a
   better chance to surround us.
-* ``diversity``: somebody in a part of the network that we have fewest links to. What an attacker needs to surround us
-  is many parts of the network. The default.
+* ``diversity``: somebody in a part of the network that we have fewest links to, and there somebody with the label that
+  we have fewest links to. What an attacker needs to surround us is many parts of the network. The default. A label is
+  its node's own word, so it decides nothing but between those who are in one part.
 * ``score``: the more useful somebody was, the likelier. Rewards who brings things first; newcomers wait longer.
 
 Whichever it is, half of the calls go to those who were tried, and no part of the network gets more than ``of_group`` of
@@ -14,7 +15,6 @@ our own links: these are the links that nobody but us chose.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,10 +29,11 @@ RTT_S: Final = 0.1
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a choice goes by. groups: links that we opened, by part of the network. score_of: how useful an id was; 0
-    for strangers. of_group: links of ours into one part."""
+    """What a choice goes by. groups, labels: links that we opened, by part of the network, and by label. score_of: how
+    useful an id was; 0 for strangers. of_group: links of ours into one part."""
 
     groups: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
     score_of: Callable[[str], float] = lambda _: 0.0
     of_group: int = 2
 
@@ -65,11 +66,18 @@ def _latency(among: Sequence[Known], _: Wanted, chance: Chance) -> Known:
 
 def _diversity(among: Sequence[Known], wanted: Wanted, chance: Chance) -> Known:
     # A part is drawn first, and then somebody in it: who has many addresses in one part gains nothing by it.
-    parts = Counter(one.group for one in among)
-    least = min(wanted.groups.get(part, 0) for part in parts)
-    fewest = [part for part in parts if wanted.groups.get(part, 0) == least]
+    there = _fewest(among, lambda one: one.group, wanted.groups, chance)
+    return _any(_fewest(there, lambda one: one.label, wanted.labels, chance), chance)
+
+
+def _fewest(among: Sequence[Known], part_of: Callable[[Known], str], links: Mapping[str, int], chance: Chance
+            ) -> list[Known]:
+    """Those of one part, of the parts with the fewest links."""
+    parts = list(dict.fromkeys(map(part_of, among)))
+    least = min(links.get(part, 0) for part in parts)
+    fewest = [part for part in parts if links.get(part, 0) == least]
     part = fewest[int(chance.random() * len(fewest))]
-    return _any([one for one in among if one.group == part], chance)
+    return [one for one in among if part_of(one) == part]
 
 
 def _score(among: Sequence[Known], wanted: Wanted, chance: Chance) -> Known:

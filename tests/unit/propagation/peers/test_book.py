@@ -8,7 +8,7 @@ import random
 import pytest
 
 from holdfast.errors import ConfigurationError
-from holdfast.propagation.peers import AddressBook, Bounds, group_of
+from holdfast.propagation.peers import AddressBook, Bounds, Known, group_of
 
 NOW = 1_000_000.0
 
@@ -124,7 +124,9 @@ def test_parts_of_the_network():
     assert group_of("10.1.2.3") == group_of("10.1.200.3") != group_of("10.2.2.3")
     assert group_of("::ffff:10.1.2.3") == group_of("10.1.9.9")
     assert group_of("2001:db8::1") == group_of("2001:db8:ffff::1")
-    assert group_of("10.1.2.3", "eu") == group_of("11.1.2.3", "eu") == "label eu"
+    assert group_of("a.name") == "a.name"
+    # A label is its node's own word: who calls himself many things is in one part all the same.
+    assert Known("10.1.2.3", 1, 0.0, label="eu").group == Known("10.1.9.9", 1, 0.0, label="us").group
 
 
 def test_bounds_are_bounds():

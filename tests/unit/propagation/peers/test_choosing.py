@@ -43,6 +43,15 @@ def test_diversity_goes_where_there_are_fewest_links_and_numbers_in_one_part_do_
     assert set(drawn("diversity", among, Wanted({"10.0.0.0/16": 1}, of_group=99))) == {"11.0.0.1"}
 
 
+def test_labels_decide_between_those_in_one_part_and_nothing_else():
+    among = [known("10.0.0.1", label="eu"), known("10.0.0.2", label="us"), known("10.0.0.3", label="us")]
+    assert set(drawn("diversity", among, Wanted(labels={"us": 1}, of_group=99))) == {"10.0.0.1"}
+    # Who gives himself a hundred labels is called no more often for it.
+    many = [known(f"10.0.1.{number}", label=f"made up {number}") for number in range(100)]
+    counts = drawn("diversity", [*many, known("11.0.0.1", label="eu")], Wanted(labels={"eu": 3}, of_group=99))
+    assert 850 < counts["11.0.0.1"] < 1150
+
+
 def test_score_calls_the_useful_more_often_and_the_rest_sometimes():
     among = [known("10.0.0.1", id="useful"), known("10.1.0.1", id="other"), known("10.2.0.1", id="bad")]
     wanted = Wanted(score_of={"useful": 3.0, "other": 0.0, "bad": -1.0}.__getitem__, of_group=99)

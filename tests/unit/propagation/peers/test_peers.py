@@ -75,20 +75,26 @@ class TestStanding:
 
 class TestRates:
     def test_a_burst_passes_and_then_so_much_a_second(self):
-        rates = Rates(0.0, {"body": (2.0, 3.0), "bytes": (1e9, 1e9)})
-        assert [rates.allow("body", 1, 100, 0.0) for _ in range(4)] == [True, True, True, False]
-        assert [rates.allow("body", 1, 100, 1.0) for _ in range(3)] == [True, True, False]
+        rates = Rates(0.0, {"body": (2.0, 3.0)})
+        assert [rates.allow("body", 1, 0.0) for _ in range(4)] == [True, True, True, False]
+        assert [rates.allow("body", 1, 1.0) for _ in range(3)] == [True, True, False]
 
     def test_each_id_counts(self):
-        rates = Rates(0.0, {"announce": (1.0, 10.0), "bytes": (1e9, 1e9)})
-        assert not rates.allow("announce", 11, 100, 0.0)
-        assert rates.allow("announce", 10, 100, 0.0)
+        rates = Rates(0.0, {"announce": (1.0, 10.0)})
+        assert not rates.allow("announce", 11, 0.0)
+        assert rates.allow("announce", 10, 0.0)
 
-    def test_kinds_do_not_take_from_each_other_and_bytes_are_of_all(self):
-        rates = Rates(0.0, {"body": (1.0, 1.0), "ping": (1.0, 1.0), "bytes": (1.0, 100.0)})
-        assert rates.allow("body", 1, 60, 0.0)
-        assert not rates.allow("ping", 1, 60, 0.0)
-        assert rates.allow("ping", 1, 40, 0.0)
+    def test_kinds_do_not_take_from_each_other(self):
+        rates = Rates(0.0, {"body": (1.0, 1.0), "ping": (1.0, 1.0)})
+        assert rates.allow("body", 1, 0.0)
+        assert not rates.allow("body", 1, 0.0)
+        assert rates.allow("ping", 1, 0.0)
+
+    def test_of_bytes_nothing_is_dropped_and_reading_waits(self):
+        rates = Rates(0.0, bytes_s=100.0, at_once=1000.0)
+        assert rates.pause_s(1000, 0.0) == 0
+        assert rates.pause_s(50, 0.0) == pytest.approx(0.5)
+        assert rates.pause_s(50, 1.0) == 0
 
 
 class TestLiveness:
