@@ -466,3 +466,17 @@ def test_two_servers_do_not_have_one_vault_and_a_sealed_standby_is_not_promoted(
     (town.folder / "other").mkdir()
     town.run("promote", "other", "v2", expect=2)
     assert not list((town.folder / "other").iterdir())
+
+
+def test_what_would_be_asked_in_vain_is_said_at_the_start(town):
+    certificate, key = town.authority.issue("server", server=True)
+    said = town.run("--key-file", "key", "--ca", str(town.authority.ca), "serve", "--follow", "https://127.0.0.1:1",
+                    "--copies", "copies", "--certificate", str(certificate), "--key", str(key), "--policy",
+                    "policy.yaml", "--bind", "127.0.0.1:0")
+    assert said.code == 2
+    assert "say who you are at the server with --token-file" in said.err
+    with town.serve("--tokens", "mistyped") as server:
+        assert "there are no tokens in mistyped yet" in server.err
+    town.token("all")
+    with town.serve() as server:
+        assert "no tokens" not in server.err

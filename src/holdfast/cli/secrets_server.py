@@ -63,14 +63,19 @@ class Server:
         said = environment().get(TOKEN_VARIABLE)
         return Secret(said) if said else None
 
-    def store(self, addresses: Sequence[str] = (), *, timeout_s: float | None = None) -> ServerStore:
-        """A client of these, or of others. Raises UsageError when nothing says who we are."""
-        from ..secrets.serve import ServerStore
-
+    def who(self) -> tuple[Secret[str] | None, tuple[Path, Path] | None]:
+        """Our token, and our certificate with its key. Raises UsageError when nothing says who we are."""
         token, certificate = self.token, self.certificate
         if token is None and certificate is None:
             raise click.UsageError(f"say who you are at the server with --token-file, or --certificate and --key, or "
                                    f"set {TOKEN_VARIABLE}")
+        return token, certificate
+
+    def store(self, addresses: Sequence[str] = (), *, timeout_s: float | None = None) -> ServerStore:
+        """A client of these, or of others. Raises UsageError when nothing says who we are."""
+        from ..secrets.serve import ServerStore
+
+        token, certificate = self.who()
         return ServerStore(addresses or self.addresses, token=token, certificate=certificate, ca=self.ca,
                            timeout_s=timeout_s or self.timeout_s)
 

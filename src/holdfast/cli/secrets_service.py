@@ -104,6 +104,8 @@ def _served(plan: Plan, tls: Tls, policy: PolicyFile) -> None:
     metrics = measured_if_installed(events)
     terms = Terms(plan.term, role=Role.STANDBY if plan.primary else Role.PRIMARY)
     tokens = Tokens(plan.tokens, clock.wall_ms, os.urandom)
+    if not plan.tokens.exists():
+        say(f"there are no tokens in {plan.tokens} yet: make some with `secrets token create`, or say --tokens")
     gate = _gate(plan, terms, events)
     desk = Desk(gate.store, policy, gate.audit, terms, tokens=tokens, names=plan.holders, sealed=gate.feed, clock=clock,
                 tell=events.emit, gate=gate)
@@ -132,7 +134,7 @@ def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
         return Gate(of_vault(plan.place, plan.audit, terms, pin=FilePin(plan.pins) if plan.pins else None, clock=clock,
                              entropy=os.urandom, tell=events.emit), scheme=Vault.scheme, abilities=Vault.abilities)
     said = plan.follower
-    token, certificate = said.token, said.certificate
+    token, certificate = said.who()
 
     def wire() -> Wire:
         return Wire([plan.primary], token=token, ca=said.ca, certificate=certificate, timeout_s=said.timeout_s)

@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,9 +88,35 @@ def run(app: Any, listening: socket.socket, tls: Tls, *, drain_s: float = DRAIN_
 def _server(app: Any, tls: Tls, drain_s: float, head_s: float) -> Any:
     try:
         import uvicorn
-        from uvicorn.protocols.http.h11_impl import H11Protocol
     except ImportError as error:
         raise MissingExtra("serve", "the secret server") from error
+
+    protocol = _protocol(head_s)
+
+    class Hurried(uvicorn.Server):
+        """TLS has as long as a head has: uvicorn leaves it the minute that asyncio gives it, in which a connection is
+        counted by nobody."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=[])
+            made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+            loop = asyncio.get_running_loop()
+            for one in sockets or ():
+                self.servers.append(await loop.create_server(
+                    made, sock=one, ssl=self.config.ssl, backlog=self.config.backlog,
+                    ssl_handshake_timeout=head_s))  # guard: who does not even speak TLS has no place
+
+    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, log_level="warning",
+                            access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
+                            h11_max_incomplete_event_size=HEAD_MAX, timeout_keep_alive=KEEP_ALIVE_S,
+                            timeout_graceful_shutdown=int(drain_s) or 1)
+    config.load()
+    config.ssl = tls.context()
+    return Hurried(config)
+
+
+def _protocol(head_s: float) -> Any:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Peered(H11Protocol):
         """A connection that knows whose certificate its client has: uvicorn tells applications nothing of it. And one
@@ -125,13 +152,7 @@ def _server(app: Any, tls: Tls, drain_s: float, head_s: float) -> Any:
             elif self._late is None and not asked:
                 self._late = self.loop.call_later(head_s, self.transport.abort)  # guard: who asks nothing has no place
 
-    config = uvicorn.Config(app, http=Peered, ws="none", lifespan="off", log_config=None, log_level="warning",
-                            access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
-                            h11_max_incomplete_event_size=HEAD_MAX, timeout_keep_alive=KEEP_ALIVE_S,
-                            timeout_graceful_shutdown=int(drain_s) or 1)
-    config.load()
-    config.ssl = tls.context()
-    return uvicorn.Server(config)
+    return Peered
 
 
 def make_room() -> None:

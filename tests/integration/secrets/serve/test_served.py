@@ -396,6 +396,15 @@ def test_who_asks_nothing_has_no_place(said, tmp_path, authority, kept):
             assert client.names() == ()
 
 
+def test_who_does_not_even_speak_tls_has_no_place(tmp_path, authority, kept):
+    with serving(tmp_path / "server", authority, kept, head_s=0.5) as place:
+        address = "127.0.0.1", int(place.address.rpartition(":")[2])
+        with socket.create_connection(address, timeout=20) as plain, contextlib.suppress(ConnectionResetError):
+            assert plain.recv(1) == b""
+        with place.client("all") as client:
+            assert client.names() == ()
+
+
 @pytest.mark.parametrize(("said", "status"), [
     (b"GET /healthz HTTP/1.1", 200), (b"GET /readyz HTTP/1.1", 200), (b"GET /v1/names HTTP/1.1", 401),
     (b"GET /v1/names HTTP/1.1\r\nAuthorization: Bearer hfs.x", 403), (b"GET /none HTTP/1.1", 404),
