@@ -144,10 +144,6 @@ class Node:
         """This node is always called from now on: again and again, until there is a link, and when it is over."""
         self._tasks.start("call", self._keeps(address))
 
-    def meet(self, address: Address) -> None:
-        """This address may be called when links are missing."""
-        self.neighbours.book.heard(address, time.time())
-
     def submit(self, tx: Transaction) -> Verdict:
         """Our user's transaction: is it taken, and why not?"""
         return self.carrier.submit(tx, self._now())
