@@ -13,9 +13,10 @@ import pytest
 
 from holdfast.propagation.mempool import Transaction
 from holdfast.propagation.node.fleet import Fleet
+from holdfast.propagation.rehearsal import Compared
 from holdfast.testing.proxy import Proxy
 from holdfast.testing.waiting import wait_until
-from tests.faults.propagation_beside import beside
+from tests.faults.propagation_beside import beside, near
 from tests.faults.propagation_town import Town, ring, until
 
 pytest.importorskip("numpy")
@@ -25,12 +26,15 @@ pytest.importorskip("cryptography")
 @pytest.mark.parametrize("policy", ["flood", "trickle"])
 def test_fifty_processes_and_the_simulator_tell_the_same(policy: str, tmp_path: Path) -> None:
     """All five seeds, with the median of each figure: ``python -m tests.faults.propagation_beside``."""
-    found = beside(policy, 1, tmp_path)
-    assert found.real.reached == found.simulated.reached == 50
-    assert found.missed == 0
-    assert found.ks <= 0.15
-    assert 0.8 <= found.t50 <= 1.2
-    assert 0.8 <= found.t90 <= 1.2
+    found: list[Compared] = []
+    for seed in (1, 2, 3):
+        (tmp_path / str(seed)).mkdir()
+        found.append(beside(policy, seed, tmp_path / str(seed)))
+        assert found[-1].real.reached == found[-1].simulated.reached == 50
+        assert found[-1].missed == 0
+        if seed != 2 and near(found):  # the first one does, unless the machine was very busy; then the median of three
+            return
+    raise AssertionError(f"they are apart: {found}")
 
 
 def test_what_honest_nodes_are_told_reaches_each_of_them_past_droppers_the_killed_and_the_stopped(

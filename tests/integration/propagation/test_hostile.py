@@ -103,7 +103,8 @@ def test_who_says_half_a_hello_or_half_a_frame_loses_its_place():
 def test_half_hellos_out_of_one_part_of_the_network_take_a_few_places_only():
     async def run():
         async with Street() as street:
-            node = await street.node(replace(QUICK, links=Links(outbound=0, exempt=())))
+            node = await street.node(replace(QUICK, links=Links(outbound=0, exempt=()),
+                                             patience=Patience(greeting_s=600)))
             silent = [await Mallory().call(node, greeted=False) for _ in range(30)]
             await until(lambda: node.counted["turned away"] == 22, "eight are listened to")
             for one in silent:

@@ -23,7 +23,7 @@ from typing import Final
 from ..._base.chance import Chance
 from ...errors import BadPacket
 from .. import journal
-from ..chain import BLOCK_KINDS, FullNode, Header, Moved
+from ..chain import FullNode, Header, Moved
 from ..chain import Settings as Rules
 from ..mempool import Account, Transaction
 from ..relay.base import Relay
@@ -275,8 +275,3 @@ class Carrier:
         """It was checked: the mempool has it, or nobody wants it."""
         self._bodies.pop(tx, None)
         self._hops.pop(tx, None)
-
-
-def about_blocks(message: Message) -> bool:
-    """Is it a message about blocks?"""
-    return message.kind in BLOCK_KINDS

@@ -102,11 +102,6 @@ class Link:
         """Whose it is."""
         return self.met.id
 
-    @property
-    def queued_bytes(self) -> int:
-        """What waits to be written."""
-        return self._queued
-
     def say(self, word: Word, message: Message | None = None) -> None:
         """Its turn comes. message: what it was made of; it is asked about once more then (``Relay.still``)."""
         payload = frames.encode(word)

@@ -47,6 +47,8 @@ log = logging.getLogger("holdfast")
 
 #: Greetings at once, of those who call.
 GREETING_MAX: Final = 64
+#: Addresses of which it is remembered who answered there last.
+_MET_MAX: Final = 10_000
 #: Neighbours whose bytes are counted each for itself; those of later ones are counted together.
 _SENT_TO: Final = 1000
 #: How often the address book is written; a node that is killed forgets no more than that.
@@ -97,6 +99,8 @@ class Node:
         self._words: Counter[str] = Counter()
         self._numbers = 0
         self._calling: set[Address] = set()
+        #: Who answered where we called.
+        self._met_at: dict[Address, str] = {}
         #: Greetings under way of those who call, by part of the network.
         self._greeting_of: Counter[str] = Counter()
         self._stopping = False
@@ -139,10 +143,6 @@ class Node:
     def call(self, address: Address) -> None:
         """This node is always called from now on: again and again, until there is a link, and when it is over."""
         self._tasks.start("call", self._keeps(address))
-
-    def meet(self, address: Address) -> None:
-        """This address may be called when links are missing."""
-        self.neighbours.book.heard(address, time.time())
 
     def submit(self, tx: Transaction) -> Verdict:
         """Our user's transaction: is it taken, and why not?"""
@@ -217,11 +217,18 @@ class Node:
         """Calls one address as long as the node runs."""
         tries = 0
         while not self._stopping:
-            lasted = await self._call(address)
-            if lasted is None:
-                return
-            tries = 0 if lasted > 10.0 else tries + 1
+            if self._is_linked(address):  # it called us meanwhile: of two links one would go
+                tries = 0
+            else:
+                lasted = await self._call(address)
+                if lasted is None:
+                    return
+                tries = 0 if lasted > 10.0 else tries + 1
             await asyncio.sleep(self.settings.retry.delay_s(max(tries, 1), self._chance))
+
+    def _is_linked(self, address: Address) -> bool:
+        met = self._met_at.get(address)
+        return met is not None and self.neighbours.of(met) is not None
 
     async def _calls_once(self, address: Address) -> None:
         self._calling.add(address)
@@ -245,6 +252,8 @@ class Node:
         if met is None:
             self.neighbours.book.failed(address, time.time())
             return None if self.neighbours.book.owns(address) else 0.0
+        if address in self._met_at or len(self._met_at) < _MET_MAX:
+            self._met_at[address] = met.id
         began = self._loop.time()
         answered()
         await self._linked(met, streams, address)

@@ -152,10 +152,6 @@ class AddressBook:
         if one.fails >= self.bounds.fails * (4 if one.tried else 1) and one.source:
             del self._known[address]
 
-    def forget(self, address: Address) -> None:
-        """It is not to be called any more."""
-        self._known.pop(address, None)
-
     def callable(self, now: float, *, first_s: float = 10.0, longest_s: float = 3600.0) -> list[Known]:
         """Those that may be called now: after each attempt in vain one waits twice as long."""
         return [one for one in self._known.values()
