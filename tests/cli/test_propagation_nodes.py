@@ -60,6 +60,8 @@ def test_a_network_of_processes_answers_as_simulate_does(holdfast, tmp_path):
     assert (found["nodes"], found["seed"], found["reached"]) == (6, 1, 6)
     assert found["t50_s"] > 0
     assert len(list((tmp_path / "run").iterdir())) == 6
+    (run,) = answer(holdfast("propagation", "analyse", tmp_path / "run", "--json"))["runs"]
+    assert run["summary"] == found, "what nodes wrote down is what the run said"
 
 
 def test_beside_the_simulator_it_says_how_far_apart_they_are(holdfast):

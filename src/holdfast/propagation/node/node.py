@@ -132,7 +132,7 @@ class Node:
                 raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.listens = self._server.sockets[0].getsockname()[:2]
             self.neighbours.book.is_ours(self.listens)
-        self._journal.note(journal.Started, {})
+        self._journal.note(journal.Started, {"seed": self._journal.seed})
         self._book_at = now + BOOK_S
         self._telling = Telling(self.identity.id, self._now())
         self.carrier.begin(self._now())

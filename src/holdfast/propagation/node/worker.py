@@ -78,7 +78,7 @@ def _become(data: bytes, fd: int) -> None:
 async def _live(plan: Plan, pair: socket.socket) -> None:
     identity = Identity.revealed(plan.keys)
     accounts = {bytes.fromhex(sender): Account(balance, 0) for sender, balance in plan.balances.items()}
-    journal = Journal(Path(plan.journal) if plan.journal else None, identity.id)
+    journal = Journal(Path(plan.journal) if plan.journal else None, identity.id, seed=plan.seed)
     node = Node(
         Settings(network=plan.network, links=Links(outbound=plan.outbound, inbound=plan.inbound),
                  makers=tuple(bytes.fromhex(maker) for maker in plan.makers), make_every_s=plan.make_every_s,

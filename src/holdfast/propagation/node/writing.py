@@ -21,10 +21,11 @@ LINES_MAX: Final = 1000
 
 
 class Journal:
-    """path: None: nothing is written down. node: whose. clock: seconds since 1970."""
+    """path: None: nothing is written down. node: whose. clock: seconds since 1970. seed: of the run that it is part of;
+    0: of none."""
 
-    def __init__(self, path: Path | None, node: str, clock: Callable[[], float] = time.time) -> None:
-        self._node, self._clock = node, clock
+    def __init__(self, path: Path | None, node: str, clock: Callable[[], float] = time.time, *, seed: int = 0) -> None:
+        self._node, self._clock, self.seed = node, clock, seed
         self._lines: list[bytes] = []
         self._file = None if path is None else path.open("ab")
 
