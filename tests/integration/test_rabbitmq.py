@@ -16,6 +16,7 @@ from holdfast.brokers.rabbitmq import RabbitSettings
 from holdfast.errors import ConfigurationError, NotAuthorized, PublishError, ServerUnreachable
 from holdfast.testing import wait_until_async
 from holdfast.testing.ports import free_port
+from holdfast.testing.rabbitmq import RabbitServer
 from tests.support.rabbit import GROUP, SOON_S, full, lying, running, service, stranger
 
 
@@ -210,6 +211,28 @@ def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowle
         assert max(calls.values()) <= 3, "copies piled up"  # one may have been on its way when the door was shut
 
     arun(claim())
+
+
+@pytest.mark.timeout(120)
+def test_what_is_held_for_too_long_is_revoked_and_comes_back(stream, arun):
+    """RabbitMQ closes a channel that does not acknowledge; the others' work on it comes back as well."""
+    async def claim(server):
+        it, begun = service(server.url), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def bill(order: dict) -> None:
+            begun.append(order["n"])
+            if len(begun) == 1:
+                await asyncio.sleep(600)
+
+        async with running(it):
+            await it.hf.publish(stream, {"n": 1})
+            await it.until(lambda: len(begun) == 2 and not it.state().pending, "it came back and was done")
+        [lost] = it.heard("incarnation_lost")
+        assert lost.dropped == 1
+
+    with RabbitServer(consumer_timeout_ms=2_000) as server:
+        arun(claim(server))
 
 
 def test_a_queue_that_somebody_deleted_is_made_again(rabbitmq, stream, arun):
