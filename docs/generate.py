@@ -171,6 +171,7 @@ SETTINGS = (
     ("A Holdfast", "app", "Holdfast", "`Holdfast(url, …)`"),
     ("A stream's consumer", "streams.settings", "StreamSettings",
      "`Holdfast(settings=StreamSettings(…))` for all consumers, `@hf.consumer(…, settings=…)` for one."),
+    ("RabbitMQ", "brokers.rabbitmq", "RabbitSettings", '`Holdfast("amqp://…", broker=RabbitSettings(…))`'),
     ("Limits", "consume.limits_file", "Limits",
      ("`@hf.consumer(…, concurrency=50, timeout_s=None)`: each field is a keyword of its own. Or from a file, see "
       "[Change limits while it runs](../how-to/limits-file.md).")),

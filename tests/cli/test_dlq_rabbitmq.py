@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
 from holdfast import Reject
 from holdfast.testing import wait_until
+from holdfast.testing.ports import free_port
 from tests.cli.conftest import COMMAND, environment
 from tests.cli.test_dlq import ids
 from tests.support.dying import bury
@@ -106,6 +109,15 @@ def test_what_there_is_not_is_one_clear_sentence(rabbit, dead):
     assert "--redirect-url" in said.err
 
 
+def _status(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
 def test_run_says_at_the_start_what_the_broker_cannot(rabbitmq, stream, tmp_path):
     (tmp_path / "billing.py").write_text(f"""
 from holdfast import Holdfast
@@ -115,11 +127,14 @@ hf = Holdfast()
 async def bill(order: dict) -> None:
     pass
 """)
+    health = f"127.0.0.1:{free_port()}"
     with (tmp_path / "err").open("wb") as err:
-        process = subprocess.Popen([*COMMAND, "run", "billing:hf", "--url", rabbitmq.url], cwd=tmp_path, stderr=err,
-                                   env=environment(), stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen([*COMMAND, "run", "billing:hf", "--url", rabbitmq.url, "--health", health],
+                                   cwd=tmp_path, stderr=err, env=environment(), stdin=subprocess.DEVNULL,
+                                   start_new_session=True)
     try:
         wait_until(lambda: "consumer_started" in (tmp_path / "err").read_text(), 30, "it runs")
+        wait_until(lambda: _status(f"http://{health}/ready") == 200, 30, "it is ready", errors=(OSError,))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

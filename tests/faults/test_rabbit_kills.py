@@ -20,7 +20,7 @@ from tests.faults.rabbit_crew import RabbitCrew
 from tests.faults.siege import TIMER, Siege
 from tests.faults.test_crash_matrix import covered, written
 
-#: Steps that come when somebody looks after letters, or hands back what runs alone: ``test_rabbit`` walks them.
+#: Steps of whoever looks after letters, or hands back what runs alone: ``test_rabbitmq_settling`` walks them.
 ELSEWHERE = ("rabbit.replay.", "rabbit.rehome.")
 STEPS = tuple(name for name in known_points() if name.startswith("rabbit.") and not name.startswith(ELSEWHERE))
 PLAN = (*STEPS, *STEPS, "handler.before", "handler.after", "decide.before", "decide.after", *[TIMER] * 16)

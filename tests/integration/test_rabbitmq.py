@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 
 import aio_pika
 import pytest
@@ -15,6 +16,7 @@ from holdfast.brokers.rabbitmq import RabbitSettings
 from holdfast.errors import ConfigurationError, NotAuthorized, PublishError, ServerUnreachable
 from holdfast.testing import wait_until_async
 from holdfast.testing.ports import free_port
+from holdfast.testing.rabbitmq import RabbitServer
 from tests.support.rabbit import GROUP, SOON_S, full, lying, running, service, stranger
 
 
@@ -179,6 +181,75 @@ def test_a_retry_that_is_refused_is_delivered_again(rabbitmq, stream, arun, monk
             assert any(event.why == "refused" for event in it.heard("settle_failed"))
 
     monkeypatch.setattr("holdfast.brokers.rabbitmq.source.AGAIN_S", 0.2)
+    arun(claim())
+
+
+def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowledgement(rabbitmq, stream, arun):
+    async def claim():
+        it, calls, go = service(rabbitmq.url), Counter(), asyncio.Event()
+
+        @it.hf.consumer(stream, group=GROUP, retry=Retry(after=0.1, attempts=9))
+        async def bill(order: dict) -> None:
+            await go.wait()
+            calls[order["n"]] += 1
+            if order["n"] >= 10 and calls[order["n"]] == 1:
+                raise ConnectionError("not now")
+
+        async with running(it):
+            await it.hf.publish_many(stream, [{"n": n} for n in range(20)])
+            await it.until(lambda: it.state().pending == 20, "all are in hand")
+            await asyncio.to_thread(rabbitmq.control, "set_vm_memory_high_watermark", "absolute", "1")
+            try:
+                go.set()
+                await it.until(lambda: it.state().pending == 10, "what is done is acknowledged")
+                await it.until(lambda: len(it.heard("settle_failed")) >= 3, "retries were refused several times")
+                assert it.state().pending == 10
+            finally:
+                await asyncio.to_thread(rabbitmq.control, "set_vm_memory_high_watermark", "absolute", "1GB")
+            await it.until(lambda: all(calls[n] >= 2 for n in range(10, 20)) and not it.state().pending, "all are done")
+        assert [calls[n] for n in range(10)] == [1] * 10
+        assert max(calls.values()) <= 3, "copies piled up"  # one may have been on its way when the door was shut
+
+    arun(claim())
+
+
+@pytest.mark.timeout(120)
+def test_what_is_held_for_too_long_is_revoked_and_comes_back(stream, arun):
+    """RabbitMQ closes a channel that does not acknowledge; the others' work on it comes back as well."""
+    async def claim(server):
+        it, begun = service(server.url), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def bill(order: dict) -> None:
+            begun.append(order["n"])
+            if len(begun) == 1:
+                await asyncio.sleep(600)
+
+        async with running(it):
+            await it.hf.publish(stream, {"n": 1})
+            await it.until(lambda: len(begun) == 2 and not it.state().pending, "it came back and was done")
+        [lost] = it.heard("incarnation_lost")
+        assert lost.dropped == 1
+
+    with RabbitServer(consumer_timeout_ms=2_000) as server:
+        arun(claim(server))
+
+
+def test_a_queue_that_somebody_deleted_is_made_again(rabbitmq, stream, arun):
+    async def claim():
+        it, got = service(rabbitmq.url), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def bill(order: dict) -> None:
+            got.append(order["n"])
+
+        async with running(it), stranger(rabbitmq.url) as channel:
+            for lives, name in enumerate((f"{stream}/{GROUP}", dead(stream)), 2):
+                await channel.queue_delete(name)
+                await it.joined(lives)
+                await it.hf.publish(stream, {"n": lives})
+                await it.until(lambda lives=lives: lives in got, "it is consumed again")
+
     arun(claim())
 
 

@@ -174,6 +174,66 @@ def test_a_letter_that_lies_there_twice_goes_once_and_for_good(party, rabbitmq, 
     party(claim)
 
 
+class Died(BaseException):
+    """The process, at a point."""
+
+
+def dying_at(monkeypatch, point):
+    def reached(name):
+        if name == point:
+            raise Died
+
+    monkeypatch.setattr("holdfast._base.points.hook", reached)
+
+
+def test_a_replay_that_dies_half_way_leaves_its_letter_and_a_copy_with_the_same_id(party, monkeypatch, stream):
+    async def claim(party):
+        at, (d,) = await party.holding(1)
+        await at.tray.settle(others=[bury(d, "L")])
+        box = party.bench.broker.letters(stream, "billing")
+        entry = [b"id", b"one", b"body", b"!"]
+        with monkeypatch.context() as patched:
+            dying_at(patched, "rabbit.replay.published")
+            with pytest.raises(Died):
+                async with box.held() as [kept]:
+                    await box.send_back(kept, entry)
+        assert len(await party.bench.letters("billing")) == 1
+        first = (await at.tray.got(2))[-1]
+        async with box.held() as [kept]:
+            await box.send_back(kept, entry)
+        assert await party.bench.letters("billing") == []
+        await party.bench.looks(at)
+        assert len(at.tray.all) == 2, "a copy ran beside the first"
+        await at.tray.settle([first])
+        second = (await at.tray.got(3))[-1]
+        assert first.entry_id == second.entry_id
+        await at.tray.settle([second])
+
+    party(claim)
+
+
+def test_a_hand_back_of_what_runs_alone_that_dies_half_way_leaves_a_copy_with_the_same_id(party, rabbitmq, monkeypatch):
+    async def claim(party):
+        at, (d,) = await party.holding(1)
+        for lives in (2, 3):
+            await cut(rabbitmq)
+            alone = (await at.tray.got(lives))[-1]
+        with monkeypatch.context() as patched:
+            dying_at(patched, "rabbit.rehome.published")
+            with pytest.raises(Died):
+                await alone.origin.settle([], [Settlement(alone, Verb.RELEASE)])
+        await cut(rabbitmq)
+        ids = []
+        for lives in (4, 5):
+            left = (await at.tray.got(lives))[-1]
+            ids.append(left.entry_id)
+            await at.tray.settle([left])
+        assert ids == [d.entry_id] * 2
+        assert await party.bench.pending("billing") == 0
+
+    party(claim)
+
+
 def test_what_others_have_dead_lettered_is_read_as_letters_of_ours(party, rabbitmq, stream):
     async def claim(party):
         await party.join()

@@ -89,6 +89,14 @@ class Link:
         transport = self._connection.transport
         return transport is None or not (self._connection.connected.is_set() and transport.connection.is_opened)
 
+    async def takes(self, within_s: float) -> bool:
+        """Does RabbitMQ take messages from this connection? It reads nothing while its memory or disk is short."""
+        with contextlib.suppress(TimeoutError, *theirs.CONNECTION_EXCEPTIONS):
+            async with asyncio.timeout(within_s):
+                await self._connection.transport.connection.ready()
+                return True
+        return False
+
     async def channel(self, *, confirms: bool) -> Any:
         """A channel of the driver. confirms: what is published on it is confirmed, and what came back raises."""
         with told(f"opening a channel to {self.shown}"):

@@ -23,6 +23,8 @@ from .parcel import Parcel
 
 #: Seconds after which a confirm that did not come will not: RabbitMQ is short of memory or disk, or gone.
 CONFIRM_S = 15.0
+#: Seconds to wait for a server that takes nothing for the moment.
+TAKES_S = 1.0
 _PERSISTENT = 2
 
 
@@ -61,6 +63,9 @@ class Outlet:
 
         Raises ServerUnreachable with ``maybe_done`` when that was not heard of every one: some may be there.
         """
+        if not await (await self.link()).takes(TAKES_S):  # guard: no copies pile up before a door that is shut
+            raise ServerUnreachable("RabbitMQ takes no messages: its memory or its disk is short, as `rabbitmqctl "
+                                    "status` says")
         channel = await self._open_channel()
         answers = await asyncio.gather(*(self._one(channel, p) for p in parcels), return_exceptions=True)
         if Taken.REFUSED in answers and self._channel is channel:

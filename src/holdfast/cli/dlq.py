@@ -77,7 +77,10 @@ _FILES = ("dlq_act", "dlq_desk", "dlq_import", "dlq_jobs", "dlq_map", "dlq_notif
 
 @click.group("dlq", cls=InFiles, files=_FILES)
 def command() -> None:
-    """Look at dead letters, send them back, remove them."""
+    """Look at dead letters, send them back, remove them.
+
+    ls, show, groups, lint, export, replay and discard work at other brokers, too: --url amqp://…, kafka://….
+    """
 
 
 @command.command("ls")

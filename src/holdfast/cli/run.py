@@ -29,7 +29,7 @@ def command(*, app: str, processes: int, reload: bool, uvloop: bool | None, heal
 
     Stopping takes no new work, hands back what has not started, lets running handlers finish within --drain, and
     settles. With several processes a crashed one is replaced; one that crashes at once, again and again, ends the run
-    with 1.
+    with 1. --url may name another broker, amqp:// or kafka://: what that cannot do is said first.
     """
     from .plan import Plan
     from .supervise import supervise

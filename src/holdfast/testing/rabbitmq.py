@@ -83,6 +83,7 @@ class RabbitServer(Daemon):
             "HOME": here, "RABBITMQ_BASE": here, "RABBITMQ_MNESIA_BASE": f"{here}/mnesia",
             "RABBITMQ_LOG_BASE": f"{here}/log", "RABBITMQ_LOGS": "-", "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_CONF_ENV_FILE": f"{here}/none", "RABBITMQ_CONFIG_FILE": f"{here}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{here}/advanced.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{here}/plugins", "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG, "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": HOST, "RABBITMQ_CTL_ERL_ARGS": "+S 1:1", "ERL_CRASH_DUMP_BYTES": "0",
@@ -94,6 +95,9 @@ class RabbitServer(Daemon):
                  "log.console.level = warning", "vm_memory_high_watermark.absolute = 1GB"]
         if self._timeout_ms is not None:
             lines.append(f"consumer_timeout = {self._timeout_ms}")
+        # It looks once a tick, which is a minute unless told otherwise.
+        tick = "" if self._timeout_ms is None else f"{{rabbit, [{{channel_tick_interval, {self._timeout_ms}}}]}}"
+        (self.folder / "advanced.config").write_text(f"[{tick}].\n")
         (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         (self.folder / "plugins").write_text("[].\n")
         return ["/bin/sh", str(SCRIPTS / "rabbitmq-server")]

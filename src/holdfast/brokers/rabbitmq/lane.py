@@ -123,14 +123,16 @@ class Lane:
         refused = [(d, why) for d in acks if (why := self._refusal(d)) is not None]
         refused += [(s.delivery, why) for s in others if (why := self._refusal(s.delivery)) is not None]
         out = {id(d) for d, _ in refused}
-        done = {d.fence.tag for d in acks if id(d) not in out}
         left = [s for s in others if id(s.delivery) not in out]
-        moved, failed = await self._moved([s for s in left if not self._goes_back(s)])
-        refused += failed
-        done |= {s.delivery.fence.tag for s in moved}
         released = [s.delivery.fence.tag for s in left if self._goes_back(s)]
+        moving = [s for s in left if not self._goes_back(s)]
         try:
-            lost = await self._told(done, released)
+            # What needs nothing published first: a server that takes nothing holds up no acknowledgement.
+            lost = await self._told({d.fence.tag for d in acks if id(d) not in out}, released)
+            if moving:
+                moved, failed = await self._moved(moving)
+                refused += failed
+                lost |= await self._told({s.delivery.fence.tag for s in moved}, ())
         finally:
             self.on_settled()
         return refused + [(d, Settled.OTHER) for d in (*acks, *(s.delivery for s in left))
