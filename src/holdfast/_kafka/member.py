@@ -84,7 +84,8 @@ class Member:
 
     def __init__(self, config: Mapping[str, Any], group: str, topics: Sequence[str], listener: Listener, *,
                  start: str = "earliest", assignor: str = "cooperative-sticky") -> None:
-        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000, "fetch.queue.backoff.ms": 20,
+        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000,
+                        "fetch.queue.backoff.ms": 20,
                         "fetch.wait.max.ms": 100, **config, "group.id": group, "enable.auto.commit": False,
                         "enable.auto.offset.store": False, "isolation.level": "read_committed",
                         "auto.offset.reset": start, "partition.assignment.strategy": assignor}
@@ -192,7 +193,7 @@ class Member:
     def _breathe(self) -> None:
         """Pauses all when too much lies unread, and goes on when it is gone; the poll itself never stops."""
         if not self._all_held and self._untaken.value > HIGH:
-            self._all_held = True  # guard: what is not taken up is not read on (test_member)
+            self._all_held = True  # guard: what is not taken up is not read on (test_kafka_member)
             self._pause(set(self._owned) - self._held)
         elif self._all_held and self._untaken.value < LOW:
             self._all_held = False
@@ -312,10 +313,10 @@ class Member:
 
     def _transact(self, producing: Producing, records: Sequence[Record], wanted: Sequence[Point]
                   ) -> tuple[list[ServerError | None], set[Place]]:
-        producer = producing.client
         gone = {p.place for p in wanted if not self.owns(p)}
         if gone:
             return [None] * len(records), gone
+        producer = producing.client
         with translated("beginning a transaction"):
             producer.begin_transaction()
         try:
