@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from holdfast import Fixed, Holdfast, Retry, StreamSettings
 from holdfast.adapters.faststream import HoldfastBroker, given, how
 from holdfast.once import Writes
+from holdfast.testing.points import arm_from_env
 
 URL, WAY, SECONDS = sys.argv[1], sys.argv[2], float(sys.argv[3])
 STREAM, GROUP = "orders", "billing"
@@ -63,4 +64,5 @@ async def bill(order: Order, writes: Annotated[Any, Depends(WRITER)]) -> None:
 
 
 if __name__ == "__main__":
+    arm_from_env()
     asyncio.run(app.run())

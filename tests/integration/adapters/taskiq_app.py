@@ -21,6 +21,7 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 from holdfast import Fixed, Holdfast, Retry, StreamSettings
 from holdfast.adapters.taskiq import HoldfastBroker, given
 from holdfast.once import Writes
+from holdfast.testing.points import arm_from_env
 
 if __name__ == "__main__":
     URL, WAY, SECONDS = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -69,4 +70,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    arm_from_env()
     asyncio.run(main())

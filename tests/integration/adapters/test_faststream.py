@@ -48,9 +48,9 @@ def begun(order):
     return lambda line: line["began"] == order
 
 
-def app(backend, way, seconds=0):
+def app(backend, way, seconds=0, points=""):
     """Returns when its group is there: FastStream's begin with what comes from then on."""
-    worker = Worker.script(APP, backend.url, way, str(seconds))
+    worker = Worker.script(APP, backend.url, way, str(seconds), env={"HOLDFAST_POINTS": points})
     try:
         wait_until(lambda: not worker.alive or grouped(backend), 60, "its group is there")
     except BaseException:
@@ -99,6 +99,33 @@ def test_held_what_a_killed_application_held_is_done_exactly_once(backend):
         wait_until(lambda: "o-2" in billed(backend), 60, "new messages go on")
     assert billed(backend) == ["o-1", "o-2"]
     assert letters(backend) == []
+
+
+@pytest.mark.parametrize("point", ["handler.after", "apply.before", "apply.after"])
+def test_held_wherever_it_dies_around_its_effect_the_effect_is_there_once(backend, point):
+    with app(backend, "held", points=f"{point}:kill") as doomed:
+        publish(backend.url, {"id": "o-1"})
+        assert doomed.wait(60) == -signal.SIGKILL
+    with app(backend, "held"):
+        publish(backend.url, {"id": "o-2"})
+        wait_until(lambda: "o-2" in billed(backend) and not pending(backend), 60, "all is settled")
+    assert sorted(billed(backend)) == ["o-1", "o-2"]
+
+
+def test_held_one_that_was_frozen_and_comes_back_has_no_second_effect(backend):
+    with app(backend, "held", 3) as frozen:
+        publish(backend.url, {"id": "o-1"})
+        frozen.wait_line(begun("o-1"), 60)
+        frozen.stop()
+        with app(backend, "held") as successor:
+            successor.wait_line(begun("o-1"), 60)
+            wait_until(lambda: not pending(backend), 60, "somebody else has done it")
+            frozen.cont()
+            publish(backend.url, {"id": "o-2"}, {"id": "o-3"})
+            wait_until(lambda: {"o-2", "o-3"} <= set(billed(backend)) and not pending(backend), 60, "it goes on")
+            frozen.signal(signal.SIGTERM)
+            assert frozen.wait(60) == 0
+    assert sorted(billed(backend)) == ["o-1", "o-2", "o-3"]
 
 
 def test_held_what_plain_had_left_stuck_is_taken_over_too(backend):

@@ -40,8 +40,8 @@ def environment(url, way, seconds=0):
     return {"PYTHONPATH": path, "APP_URL": url, "APP_WAY": way, "APP_SECONDS": str(seconds)}
 
 
-def app(backend, way, seconds=0):
-    worker = Worker.script(APP, backend.url, way, str(seconds))
+def app(backend, way, seconds=0, points=""):
+    worker = Worker.script(APP, backend.url, way, str(seconds), env={"HOLDFAST_POINTS": points})
     try:
         worker.wait_line(lambda line: line["event"] == "running", 60)
     except BaseException:
@@ -101,6 +101,30 @@ def test_held_what_a_killed_worker_held_is_done_exactly_once_though_nothing_new_
         wait_until(lambda: not pending(backend), 60, "it is settled")
     assert billed(backend) == ["o-1"]
     assert letters(backend) == []
+
+
+@pytest.mark.parametrize("point", ["handler.after", "apply.after"])
+def test_held_wherever_it_dies_around_its_effect_the_effect_is_there_once(backend, point):
+    with app(backend, "held", points=f"{point}:kill") as doomed:
+        kick(backend.url, "held", {"order_id": "o-1"})
+        assert doomed.wait(60) == -signal.SIGKILL
+    with app(backend, "held"):
+        wait_until(lambda: "o-1" in billed(backend) and not pending(backend), 60, "all is settled")
+    assert billed(backend) == ["o-1"]
+
+
+def test_held_one_that_was_frozen_and_comes_back_has_no_second_effect(backend):
+    with app(backend, "held", 3) as frozen:
+        kick(backend.url, "held", {"order_id": "o-1"})
+        frozen.wait_line(begun("o-1"), 60)
+        frozen.stop()
+        with app(backend, "held") as successor:
+            successor.wait_line(begun("o-1"), 60)
+            wait_until(lambda: not pending(backend), 60, "somebody else has done it")
+            frozen.cont()
+            kick(backend.url, "held", {"order_id": "o-2"}, {"order_id": "o-3"})
+            wait_until(lambda: {"o-2", "o-3"} <= set(billed(backend)) and not pending(backend), 60, "it goes on")
+    assert sorted(billed(backend)) == ["o-1", "o-2", "o-3"]
 
 
 def test_held_what_plain_had_left_stuck_is_taken_over_too(backend):
