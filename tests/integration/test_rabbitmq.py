@@ -184,7 +184,8 @@ def test_a_retry_that_is_refused_is_delivered_again(rabbitmq, stream, arun, monk
     arun(claim())
 
 
-def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowledgement(rabbitmq, stream, arun):
+def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowledgement(rabbitmq, stream, arun,
+                                                                                        monkeypatch):
     async def claim():
         it, calls, go = service(rabbitmq.url), Counter(), asyncio.Event()
 
@@ -210,6 +211,7 @@ def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowle
         assert [calls[n] for n in range(10)] == [1] * 10
         assert max(calls.values()) <= 3, "copies piled up"  # one may have been on its way when the door was shut
 
+    monkeypatch.setattr("holdfast._amqp.outlet.CONFIRM_S", 2.0)
     arun(claim())
 
 
