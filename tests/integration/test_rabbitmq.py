@@ -329,6 +329,21 @@ def test_a_wrong_password_and_a_server_that_is_not_there_are_told_apart(rabbitmq
     arun(claim())
 
 
+def test_a_queue_of_the_users_own_that_is_not_there_is_named(rabbitmq, stream, arun):
+    async def claim():
+        it = service(rabbitmq.url, queues={f"{stream}/{GROUP}": f"no-{stream}"})
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def bill(order: dict) -> None:
+            raise AssertionError("nothing runs")
+
+        async with it.hf:
+            with pytest.raises(ConfigurationError, match=f"there is no queue 'no-{stream}'"):
+                await it.hf.run()
+
+    arun(claim())
+
+
 def test_settings_of_another_kind_are_refused():
     with pytest.raises(ConfigurationError, match="prefetch=0"):
         RabbitSettings(prefetch=0)
