@@ -184,7 +184,8 @@ def test_a_retry_that_is_refused_is_delivered_again(rabbitmq, stream, arun, monk
     arun(claim())
 
 
-def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowledgement(rabbitmq, stream, arun):
+def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowledgement(rabbitmq, stream, arun,
+                                                                                        monkeypatch):
     async def claim():
         it, calls, go = service(rabbitmq.url), Counter(), asyncio.Event()
 
@@ -210,6 +211,7 @@ def test_a_server_that_is_short_of_memory_is_waited_for_and_holds_up_no_acknowle
         assert [calls[n] for n in range(10)] == [1] * 10
         assert max(calls.values()) <= 3, "copies piled up"  # one may have been on its way when the door was shut
 
+    monkeypatch.setattr("holdfast._amqp.outlet.CONFIRM_S", 2.0)
     arun(claim())
 
 
@@ -323,6 +325,21 @@ def test_a_wrong_password_and_a_server_that_is_not_there_are_told_apart(rabbitmq
         with pytest.raises(ServerUnreachable) as nobody:
             await service(f"amqp://guest:secret-word@127.0.0.1:{free_port()}/").hf._elsewhere()
         assert "secret-word" not in str(nobody.value)
+
+    arun(claim())
+
+
+def test_a_queue_of_the_users_own_that_is_not_there_is_named(rabbitmq, stream, arun):
+    async def claim():
+        it = service(rabbitmq.url, queues={f"{stream}/{GROUP}": f"no-{stream}"})
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def bill(order: dict) -> None:
+            raise AssertionError("nothing runs")
+
+        async with it.hf:
+            with pytest.raises(ConfigurationError, match=f"there is no queue 'no-{stream}'"):
+                await it.hf.run()
 
     arun(claim())
 

@@ -23,6 +23,8 @@ from .parcel import Parcel
 
 #: Seconds after which a confirm that did not come will not: RabbitMQ is short of memory or disk, or gone.
 CONFIRM_S = 15.0
+#: Messages on their way at a time.
+AT_ONCE = 500
 #: Seconds to wait for a server that takes nothing for the moment.
 TAKES_S = 1.0
 _PERSISTENT = 2
@@ -59,15 +61,27 @@ class Outlet:
             return self._link
 
     async def publish(self, parcels: Sequence[Parcel]) -> list[Taken]:
-        """Publishes all of them at once; answers, for each, what became of it, once RabbitMQ has said so.
+        """Publishes them, ``AT_ONCE`` on their way at a time; answers, for each, what became of it, once RabbitMQ has
+        said so.
 
         Raises ServerUnreachable with ``maybe_done`` when that was not heard of every one: some may be there.
         """
+        found: list[Taken] = []
+        for at in range(0, len(parcels), AT_ONCE):
+            found += await self._some(parcels[at:at + AT_ONCE])
+        return found
+
+    async def _some(self, parcels: Sequence[Parcel]) -> list[Taken]:
         if not await (await self.link()).takes(TAKES_S):  # guard: no copies pile up before a door that is shut
             raise ServerUnreachable("RabbitMQ takes no messages: its memory or its disk is short, as `rabbitmqctl "
                                     "status` says")
         channel = await self._open_channel()
-        answers = await asyncio.gather(*(self._one(channel, p) for p in parcels), return_exceptions=True)
+        try:
+            async with asyncio.timeout(CONFIRM_S):  # one for all: a timer a message would cost as much as sending it
+                answers = await asyncio.gather(*(self._one(channel, p) for p in parcels), return_exceptions=True)
+        except TimeoutError as error:
+            raise ServerUnreachable(f"RabbitMQ has not confirmed {len(parcels)} messages within {CONFIRM_S:g} s",
+                                    maybe_done=True) from error
         if Taken.REFUSED in answers and self._channel is channel:
             # RabbitMQ 3.10 goes on refusing a channel when the queue's limit was lifted. Another one asks anew.
             self._channel = None
@@ -112,10 +126,9 @@ class Outlet:
     async def _sent(self, channel: Any, parcel: Parcel) -> Taken:
         with told(f"publishing to {parcel.exchange or parcel.key!r}"):
             try:
-                async with asyncio.timeout(CONFIRM_S):
-                    await channel.basic_publish(
-                        parcel.body, exchange=parcel.exchange, routing_key=parcel.key, mandatory=True, wait=False,
-                        properties=_properties(parcel))
+                await channel.basic_publish(
+                    parcel.body, exchange=parcel.exchange, routing_key=parcel.key, mandatory=True, wait=False,
+                    properties=_properties(parcel))
             except theirs.PublishError:
                 return Taken.NOWHERE
             except theirs.DeliveryError:

@@ -35,7 +35,7 @@ from ..._base import points
 from ..._base.chance import new_id
 from ..._base.thinned import Thinned
 from ...consume.contract import Delivery, Inbox, Wanted
-from ...errors import ServerError, ServerRefused, ServerUnreachable
+from ...errors import ConfigurationError, ServerError, ServerRefused, ServerUnreachable
 from .lane import Lane
 from .names import Names
 
@@ -111,6 +111,10 @@ class RabbitSource:
             except ServerRefused as error:
                 if error.code != "NOT_FOUND":
                     raise
+                if self._names.queue and not self.incarnation:
+                    raise ConfigurationError(
+                        f"there is no queue {self._names.queue!r} at {self._broker.shown}, which RabbitSettings.queues "
+                        f"names for {self.stream}/{self.group}: declare it first, or leave it out") from error
                 self._broker.forget(self._names)  # somebody deleted a queue: it is made again
                 self._trouble.warn(f"consuming {self.stream}, trying again", error)
             finally:
