@@ -5,7 +5,7 @@ themselves.
 ::
 
     hf = Holdfast("redis://localhost:6379/0")
-    broker = HoldfastBroker(hf, retry=Retry(attempts=5))       # was: RedisBroker("redis://localhost:6379/0")
+    broker = HoldfastBroker(hf, settings={"retry": Retry(attempts=5)})     # was: RedisBroker("redis://…")
     app = FastStream(broker)
 
     @broker.subscriber(stream=StreamSub("orders", group="billing", consumer="any"))
@@ -28,7 +28,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._base.message import OURS
 from ..consume.contract import Delivery
+from ..consume.outcome import Drop
 from ..errors import ConfigurationError, MissingExtra
 from .underway import HOW, Gifts, given, handler_of, how, kinds_of, under
 from .words import Status, meant, standing
@@ -226,7 +228,7 @@ class _Singles:
     async def __call__(self, delivery: Delivery, gifts: Gifts) -> None:
         raw = _Noted(DefaultStreamMessage(
             type="stream", channel=self._subscriber.stream_sub.name, message_ids=[delivery.entry_id],
-            data=dict(delivery.message.map)))
+            data=_fields(delivery)))
         await _processed(self._subscriber, raw, gifts)
 
 
@@ -240,8 +242,13 @@ class _Batches:
     async def __call__(self, deliveries: Sequence[Delivery], gifts: Gifts) -> None:
         raw = _Noted(BatchStreamMessage(
             type="bstream", channel=self._subscriber.stream_sub.name, message_ids=[d.entry_id for d in deliveries],
-            data=[dict(d.message.map) for d in deliveries]))
+            data=[_fields(d) for d in deliveries]))
         await _processed(self._subscriber, raw, gifts)
+
+
+def _fields(delivery: Delivery) -> dict[bytes, bytes]:
+    """The entry as its publisher wrote it: what a replay noted in it is ours."""
+    return {name: value for name, value in delivery.message.map.items() if not name.startswith(OURS)}
 
 
 async def _processed(subscriber: Held, raw: _Noted, gifts: Gifts) -> None:
@@ -253,7 +260,7 @@ async def _processed(subscriber: Held, raw: _Noted, gifts: Gifts) -> None:
         raise
     except BaseException as error:
         if subscriber.ack_policy is AckPolicy.ACK and raw.status == "ack":
-            return  # its user wants errors acknowledged, and has said so
+            raise Drop(reason=f"{type(error).__name__}, which AckPolicy.ACK acknowledges") from None
         if (wanted := meant(error)) is error:
             raise
         if wanted is not None:

@@ -73,8 +73,11 @@ class _Job:
         self.executed = False
 
     def ack(self) -> None:
-        """Taskiq says that it is through with it, or in MANUAL mode the task itself does."""
+        """Taskiq says that it is through with it, or in MANUAL mode the task itself does. One that was not even begun
+        taskiq could not read, and it acknowledges what it cannot read."""
         self.acked = True
+        if self.callback is None:  # guard: what taskiq passes over is not done
+            self.end(DecodeError("taskiq could not read this message, or did not know its task any more"))
 
     def end(self, outcome: BaseException | None) -> None:
         """Answers once; whoever waited may be gone."""
@@ -207,8 +210,9 @@ class HoldfastBroker(AsyncBroker):
         fields = delivery.message.map
         data = fields.get(_THEIRS) if b"body" not in fields else None
         try:
-            message = self.formatter.loads(data if data is not None else delivery.message.body)
-            message.parse_labels()
+            raw = data if data is not None else delivery.message.body
+            self.formatter.loads(raw).parse_labels()
+            message = self.formatter.loads(raw)  # anew: labels that were parsed once are not parsed twice
         except Exception as error:  # noqa: BLE001 - a formatter is anybody's, and whatever it says, it cannot read this
             raise DecodeError(f"this is no message of taskiq's ({type(error).__name__})") from None
         if self.find_task(message.task_name) is None:  # guard: a task unknown here waits for a worker that knows it

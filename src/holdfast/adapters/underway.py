@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
+from .._base.message import Message
 from ..assembly import provided
 from ..consume.contract import Delivery
 from ..errors import ConfigurationError
@@ -35,10 +36,11 @@ _gifts: ContextVar[Gifts | None] = ContextVar("holdfast_given", default=None)
 
 
 def given(wanted: type[T]) -> Callable[[], T]:
-    """A dependency that answers what the attempt's effect provides: ``Depends(given(AsyncSession))``.
+    """A dependency that answers what belongs to the attempt under way: ``Depends(given(AsyncSession))``.
 
-    wanted: ``AsyncSession`` with ``once="sql"``, ``Writes`` with ``"redis"``, ``IdempotencyKey`` with ``"outside"``.
-    The dependency raises ConfigurationError outside of a handler, and where the mode provides no such thing.
+    wanted: ``AsyncSession`` with ``once="sql"``, ``Writes`` with ``"redis"``, ``IdempotencyKey`` with ``"outside"``;
+    and always ``Delivery`` (its ``attempt``, from 1) and ``Message``, but for batches. The dependency raises
+    ConfigurationError outside of a handler, and where the mode provides no such thing.
     """
 
     def provide() -> T:
@@ -102,7 +104,8 @@ def handler_of(run: Run, kinds: Sequence[type], *, name: tuple[str, str], batch:
     names = {f"given_{number}": kind for number, kind in enumerate(kinds)}
 
     async def handle(delivery: Any, **found: Any) -> Any:
-        return await run(delivery, {names[each]: gift for each, gift in found.items()})
+        own: dict[type, Any] = {} if batch else {Delivery: delivery, Message: delivery.message}
+        return await run(delivery, {**own, **{names[each]: gift for each, gift in found.items()}})
 
     shown = [inspect.Parameter("delivery", inspect.Parameter.POSITIONAL_OR_KEYWORD,
                                annotation=list[Delivery] if batch else Delivery)]

@@ -18,7 +18,10 @@ from holdfast import Fixed, Holdfast, Retry, StreamSettings
 from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
 from holdfast._sql.tables import Tables, create_all
 from holdfast.adapters.faststream import HoldfastBroker, given, how
+from holdfast.consume.contract import Delivery
+from holdfast.deadletters import Order, Replayer, open_shelf
 from holdfast.errors import ConfigurationError
+from holdfast.once import Writes
 from holdfast.testing.waiting import wait_until_async
 
 pytestmark = pytest.mark.kinds("valkey")
@@ -103,12 +106,36 @@ def test_who_acknowledges_by_hand_and_does_not_has_not_done_it(backend, stream, 
     assert reasons(backend, stream) == []
 
 
+def test_a_handler_may_ask_for_its_attempt_and_a_replay_is_read_as_it_was_published(backend, stream, arun):
+    broker, seen = held(backend), []
+
+    @broker.subscriber(stream=sub(stream))
+    async def handle(body: dict, delivery: Annotated[Delivery, Depends(given(Delivery))]) -> None:
+        seen.append((body, delivery.attempt))
+        if len(seen) < 3:
+            raise LookupError("not yet")
+
+    async def live():
+        async with running(broker):
+            # As a publisher that knows neither of us: fields, and no body.
+            backend.admin.xadd(stream, {"n": "1"})
+            await settled(backend, stream, lambda: reasons(backend, stream))
+            shelf = await open_shelf(await broker.hf.open(), stream, "g")
+            async for letter in shelf.letters():
+                await Replayer(shelf).one(letter.id, Order(by="ana"))
+            await settled(backend, stream, lambda: len(seen) == 3)
+
+    arun(live())
+    assert seen == [({"n": "1"}, 1), ({"n": "1"}, 2), ({"n": "1"}, 1)]
+
+
 def test_an_error_that_its_user_wants_acknowledged_is(backend, stream, arun):
-    broker, calls = held(backend), []
+    broker, calls = held(backend, once="redis"), []
 
     @broker.subscriber(stream=sub(stream), ack_policy=AckPolicy.ACK)
-    async def handle(body: dict) -> None:
+    async def handle(body: dict, writes: Annotated[Writes, Depends(given(Writes))]) -> None:
         calls.append(body)
+        writes.rpush(f"{stream}-half", "done")
         raise LookupError("never mind")
 
     async def live():
@@ -119,6 +146,7 @@ def test_an_error_that_its_user_wants_acknowledged_is(backend, stream, arun):
     arun(live())
     assert len(calls) == 1
     assert reasons(backend, stream) == []
+    assert not backend.admin.exists(f"{stream}-half"), "and what it had begun is not half there"
 
 
 def test_a_batch_comes_whole_and_its_members_one_by_one_when_it_fails(backend, stream, arun):

@@ -268,6 +268,47 @@ def test_labels_say_when_and_in_which_order(backend, stream, arun):
     assert calls == [2, 1]
 
 
+def test_labels_of_every_kind_reach_the_task_as_they_were_sent(backend, stream, arun):
+    broker, seen = held(backend, stream), []
+    labels = {"n": 7, "part": 0.5, "yes": True, "raw": b"\x00\xff", "text": "7"}
+
+    @broker.task("labelled", **labels)
+    async def labelled(context: Own) -> None:
+        seen.append(context.message.labels)
+
+    async def live():
+        async with running(broker):
+            await labelled.kiq()
+            await settled(backend, stream, lambda: seen)
+
+    arun(live())
+    assert seen == [labels]
+
+
+def test_what_taskiq_itself_cannot_read_after_all_is_a_dead_letter(backend, stream, arun):
+    broker = held(backend, stream)
+    real, reads = broker.formatter.loads, []
+
+    def reads_twice_and_no_more(message):
+        reads.append(message)
+        if len(reads) > 2:
+            raise ValueError("another release of it could")
+        return real(message)
+
+    broker.formatter.loads = reads_twice_and_no_more
+
+    @broker.task("any")
+    async def any_task() -> None: ...
+
+    async def live():
+        async with running(broker):
+            await any_task.kiq()
+            await settled(backend, stream, lambda: dead(backend, stream))
+
+    arun(live())
+    assert reasons(backend, stream) == ["decode_error"]
+
+
 def test_what_was_not_begun_when_taskiq_stops_is_handed_back_without_an_attempt(backend, stream, arun):
     once = Retry(attempts=1)
     broker, calls = held(backend, stream, retry=once), []
