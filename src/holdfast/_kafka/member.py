@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One member of a consumer group: a thread that polls, whatever handlers do, and steps that commit.
+
+::
+
+    poll thread      poll ─▶ records ─▶ Listener.records          never stops while the member lives: when there is
+                      │                                            enough, partitions are paused and polling goes on
+                      └─ rebalance ─▶ assigned · revoked · lost    in this thread, before the group goes on
+    any other one    commit, transact                              under a lock that a lost partition waits for
+
+**Nothing is committed for a lost partition.** Brokers check a member's generation and not whether the partition is its
+own. So who loses one takes the lock first: a commit that is under way then carries the old generation, which is
+refused, and one that comes later finds the partition gone (``owned``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from .._base import points
+from ..errors import ServerError, ServerUnreachable
+from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, translated
+
+__all__ = ["Listener", "Member", "Place", "Point"]
+
+#: Topic and partition.
+Place = tuple[str, int]
+#: Records taken over in one go.
+BATCH: Final = 500
+#: Records handed over and not taken up yet, from which on reading pauses, and below which it goes on.
+HIGH, LOW = 2_000, 500
+_POLL_S: Final = 0.1
+_ASK_S: Final = 5.0
+#: Seconds within which a request is answered or counts as not.
+_SOCKET_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An offset to be committed, or as it was committed. ``epoch``: of the partition's ownership here."""
+
+    place: Place
+    offset: int
+    metadata: str | None = None
+    epoch: int = 0
+
+
+class Listener(Protocol):
+    """Who is told, in the poll thread."""
+
+    def assigned(self, points: Sequence[Point]) -> None:
+        """These partitions are ours, from these offsets on; ``metadata`` is what was committed with them."""
+        ...
+
+    def revoked(self, places: Sequence[Place]) -> None:
+        """They go to others once this returns; commits for them are taken until then."""
+        ...
+
+    def lost(self, places: Sequence[Place]) -> None:
+        """They are others' already."""
+        ...
+
+    def records(self, records: Sequence[Record]) -> None: ...
+
+    def failed(self, error: ServerError) -> None:
+        """Something that passes by itself, or does not (``retry_may_help``)."""
+        ...
+
+
+class Member:
+    """A member of ``group``, reading ``topics``. ``start``: where a partition without an offset begins."""
+
+    def __init__(self, config: Mapping[str, Any], group: str, topics: Sequence[str], listener: Listener, *,
+                 start: str = "earliest", assignor: str = "cooperative-sticky") -> None:
+        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000,
+                        "fetch.wait.max.ms": 100, **config, "group.id": group, "enable.auto.commit": False,
+                        "enable.auto.offset.store": False, "isolation.level": "read_committed",
+                        "auto.offset.reset": start, "partition.assignment.strategy": assignor}
+        self._topics = list(topics)
+        self._listener = listener
+        self._start = start
+        self._stepwise = assignor == "cooperative-sticky"
+        self._consumer: Any = None
+        self._thread = threading.Thread(target=self._run, name=f"kafka {group}", daemon=True)
+        self._closing = threading.Event()
+        self._lock = threading.RLock()
+        #: Partitions that are ours, each with the number of the time that it came to us.
+        self._owned: dict[Place, int] = {}
+        self._epoch = 0
+        self._held: set[Place] = set()
+        self._all_held = False
+        self._outstanding = 0
+
+    def start(self) -> None:
+        """Joins the group. Raises ServerError."""
+        with translated("joining a Kafka group"):
+            self._consumer = driver().Consumer(self._config)
+            self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke,
+                                     on_lost=self._on_lost)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leaves the group and ends the thread. Its partitions are revoked in passing."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # -- polling ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._poll()
+        except ServerError as error:
+            self._listener.failed(error)
+        finally:
+            self._consumer.close()
+
+    def _poll(self) -> None:
+        try:
+            first = self._consumer.poll(_POLL_S)
+            found = [] if first is None else [first, *self._consumer.consume(BATCH - 1, 0)]
+        except driver().KafkaException as error:
+            self._listener.failed(as_ours(error.args[0], "reading from Kafka"))
+            self._closing.wait(_POLL_S)
+            return
+        records = []
+        for message in found:
+            if message.error() is not None:
+                self._listener.failed(as_ours(message.error(), "reading from Kafka"))
+            elif (message.topic(), message.partition()) in self._owned:
+                records.append(_record(message))
+        if records:
+            with self._lock:
+                self._outstanding += len(records)
+            self._listener.records(records)
+        self._breathe()
+
+    def taken(self, count: int) -> None:
+        """So many of the records that were handed over are taken up, or dropped."""
+        with self._lock:
+            self._outstanding -= count
+
+    def _breathe(self) -> None:
+        """Pauses all when too much lies unread, and goes on when it is gone; the poll itself never stops."""
+        with self._lock:
+            if not self._all_held and self._outstanding > HIGH:
+                self._all_held = True  # guard: what is not taken up is not read on (test_kafka_member)
+                self._pause(set(self._owned) - self._held)
+            elif self._all_held and self._outstanding < LOW:
+                self._all_held = False
+                self._resume(set(self._owned) - self._held)
+
+    def hold(self, places: set[Place]) -> None:
+        """These partitions pause, whatever others do; all others go on. From any thread."""
+        with self._lock:
+            wanted = places & self._owned.keys()
+            more, fewer = wanted - self._held, self._held - wanted
+            self._held = wanted
+            if not self._all_held:
+                self._pause(more)
+                self._resume(fewer & self._owned.keys())
+
+    def _pause(self, places: set[Place]) -> None:
+        if places:
+            with translated("pausing partitions"):
+                self._consumer.pause(_partitions(places))
+
+    def _resume(self, places: set[Place]) -> None:
+        if places:
+            with translated("resuming partitions"):
+                self._consumer.resume(_partitions(places))
+
+    # -- the group ----------------------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        found = self._committed(consumer, partitions) if partitions else []
+        with self._lock:
+            self._epoch += 1
+            taken = [Point(p.place, p.offset, p.metadata, self._epoch) for p in found]
+            self._owned.update((p.place, self._epoch) for p in taken)
+        starts = [driver().TopicPartition(p.place[0], p.place[1], p.offset) for p in taken]
+        (consumer.incremental_assign if self._stepwise else consumer.assign)(starts)
+        with self._lock:
+            if self._all_held:
+                self._pause({p.place for p in taken})
+        self._listener.assigned(taken)
+
+    def _committed(self, consumer: Any, partitions: Sequence[Any]) -> list[Point]:
+        """Where to begin. Asked until there is an answer: a guess would lose messages, or bring all of them again."""
+        while not self._closing.is_set():
+            try:
+                return [self._begin(consumer, p) for p in consumer.committed(list(partitions), timeout=_ASK_S)]
+            except driver().KafkaException as error:
+                self._listener.failed(as_ours(error.args[0], "asking for the group's offsets"))
+                self._closing.wait(_POLL_S)
+        return []
+
+    def _begin(self, consumer: Any, partition: Any) -> Point:
+        if partition.error is not None:
+            raise driver().KafkaException(partition.error)
+        place, offset = (partition.topic, partition.partition), partition.offset
+        if offset < 0:
+            low, high = consumer.get_watermark_offsets(partition, timeout=_ASK_S)
+            offset = low if self._start == "earliest" else high
+        return Point(place, offset, partition.metadata)
+
+    def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        places = [(p.topic, p.partition) for p in partitions]
+        self._listener.revoked(places)
+        self._given_up(places)
+        if self._stepwise:
+            consumer.incremental_unassign(partitions)
+        else:
+            consumer.unassign()
+
+    def _on_lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        places = [(p.topic, p.partition) for p in partitions]
+        self._given_up(places)
+        self._listener.lost(places)
+        if self._stepwise:
+            consumer.incremental_unassign(partitions)
+        else:
+            consumer.unassign()
+
+    def _given_up(self, places: Sequence[Place]) -> None:
+        with self._lock:  # guard: no commit under way for what is lost (see above)
+            for place in places:
+                self._owned.pop(place, None)
+                self._held.discard(place)
+
+    # -- committing ---------------------------------------------------------------------------------------------------
+
+    def owns(self, point: Point) -> bool:
+        """Is it ours still, without a break?"""
+        return self._owned.get(point.place) == point.epoch
+
+    def commit(self, wanted: Sequence[Point]) -> set[Place]:
+        """Commits offsets; answers those of partitions that are not ours any more. Raises ServerError: none of the
+        others is known to be committed."""
+        with self._lock:
+            mine = [p for p in wanted if self.owns(p)]  # guard: nothing is committed for a lost partition
+            if mine:
+                with translated("committing offsets"):
+                    found = self._consumer.commit(offsets=[_offset(p) for p in mine], asynchronous=False)
+                for partition in found or ():
+                    if partition.error is not None:
+                        raise as_ours(partition.error, "committing offsets")
+        return {p.place for p in wanted} - {p.place for p in mine}
+
+    def transact(self, producing: Producing, records: Sequence[Record], wanted: Sequence[Point]
+                 ) -> tuple[list[ServerError | None], set[Place]]:
+        """Writes ``records`` and commits offsets, both or neither.
+
+        Answers what each record was refused for (then nothing at all was done), and partitions that are not ours any
+        more (then nothing was done either). Raises ServerError when it is unknown, or when another process has fenced
+        this one (``retry_may_help`` is False).
+        """
+        producer = producing.client
+        with self._lock:
+            gone = {p.place for p in wanted if not self.owns(p)}
+            if gone:
+                return [None] * len(records), gone
+            with translated("beginning a transaction"):
+                producer.begin_transaction()
+            try:
+                refused = written(producing, records)
+                if any(refused):
+                    with translated("aborting a transaction"):
+                        producer.abort_transaction(_SOCKET_S)
+                    return refused, set()
+                points.reached("kafka.offsets.before")
+                with translated("sending offsets to a transaction"):
+                    producer.send_offsets_to_transaction([_offset(p) for p in wanted],
+                                                         self._consumer.consumer_group_metadata(), _SOCKET_S)
+                points.reached("kafka.commit.before")
+                with translated("committing a transaction"):
+                    producer.commit_transaction(_SOCKET_S)
+            except ServerError as error:
+                _abort(producer, error)
+                raise
+        return refused, set()
+
+
+def written(producing: Producing, records: Sequence[Record]) -> list[ServerError | None]:
+    """Writes records and waits; answers what each was refused for. Raises ServerUnreachable when one is unknown."""
+    refused: list[ServerError | None] = [None] * len(records)
+    answered: list[int] = []
+    done = threading.Event()
+
+    def told(number: int, error: ServerError | None) -> None:
+        refused[number] = error
+        answered.append(number)  # from several threads: a count would lose some
+        if len(answered) == len(records):
+            done.set()
+
+    for number, record in enumerate(records):
+        try:
+            producing.produce(record, lambda error, message, number=number: told(
+                number, None if error is None else as_ours(error, f"writing to {message.topic()}")))
+        except ServerError as error:
+            told(number, error)
+    if records and not done.wait(DELIVER_S + _SOCKET_S):
+        raise ServerUnreachable("writing to Kafka: no answer", maybe_done=True)
+    unknown = next((error for error in refused if isinstance(error, ServerUnreachable)), None)
+    if unknown is not None:
+        raise unknown
+    return refused
+
+
+def _abort(producer: Any, error: ServerError) -> None:
+    """After an error; where the producer is fenced there is nothing left to abort."""
+    try:
+        producer.abort_transaction(_SOCKET_S)
+    except driver().KafkaException as again:
+        error.__cause__ = error.__cause__ or again
+
+
+def _record(message: Any) -> Record:
+    kind, at_ms = message.timestamp()
+    return Record(message.topic(), message.key(), message.value(), message.headers() or [], message.partition(),
+                  message.offset(), at_ms if kind else 0)
+
+
+def _partitions(places: set[Place]) -> list[Any]:
+    return [driver().TopicPartition(*place) for place in places]
+
+
+def _offset(point: Point) -> Any:
+    return driver().TopicPartition(point.place[0], point.place[1], point.offset, point.metadata or "")
+
+

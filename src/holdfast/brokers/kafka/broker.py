@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka, as the façade sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..._base import events as ev
+from ..._kafka.admin import ensure_topics
+from ..._kafka.driver import Producing, Record
+from ..._kafka.member import Member
+from ..._kafka.urls import parse_url
+from ...consume.contract import Abilities, Source, Wanted
+from ...errors import ConfigurationError, InDoubt, PublishError, ServerError
+from ..world import World
+from .record import parts_of
+from .settings import KafkaSettings, Topics
+from .source import KafkaSource, Plant
+
+__all__ = ["ABILITIES", "STEPWISE", "KafkaBroker", "open_broker"]
+
+#: With transactions.
+ABILITIES: Final = Abilities(atomic_settle=True, native_delay=True, ordering="key", delivery_counter=False,
+                             history=True, effects=False, later=False)
+#: Without.
+STEPWISE: Final = replace(ABILITIES, atomic_settle=False)
+_LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def open_broker(url: str, world: World, settings: KafkaSettings | None = None) -> KafkaBroker:
+    """The broker at ``url`` (see ``_kafka.urls``). Nothing is sent yet. Raises ConfigurationError, MissingExtra."""
+    if settings is not None and not isinstance(settings, KafkaSettings):
+        raise ConfigurationError(f"broker={type(settings).__name__}: kafka:// takes KafkaSettings")
+    return KafkaBroker(url, world, settings or KafkaSettings())
+
+
+class KafkaBroker:
+    """Fulfils ``consume.contract.Broker``."""
+
+    name = "Kafka"
+
+    def __init__(self, url: str, world: World, settings: KafkaSettings) -> None:
+        parsed = parse_url(url)
+        self._config, self.shown = parsed.config, parsed.shown
+        self._world, self._settings = world, settings
+        self.transactions = settings.transactions and parsed.transactions
+        self.abilities = ABILITIES if self.transactions else STEPWISE
+        self._producing: Producing | None = None
+
+    async def open(self) -> None:
+        """Makes the producer; the cluster is asked when there is something to ask."""
+        if self._producing is None:
+            self._producing = Producing(self._config)
+
+    async def close(self) -> None:
+        """Waits for what is on its way."""
+        producing, self._producing = self._producing, None
+        if producing is not None:
+            await asyncio.to_thread(producing.close)
+
+    async def publish(self, stream: str, entries: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """Returns partition-offset of each once all replicas in sync have it. Raises PublishError: what of ``entries``
+        is not named in it is written."""
+        if self._producing is None:
+            raise ConfigurationError("the broker is not open")
+        began = self._world.clock.now()
+        told = await self._producing.send([Record(stream, *parts_of(entry)) for entry in entries])
+        found: list[bytes] = []
+        for answer in told:
+            if isinstance(answer, ServerError):
+                raise self._unpublished(stream, answer) from answer
+            found.append(b"%d-%d" % answer)
+        self._world.events.emit(ev.Published(
+            stream=stream, count=len(entries), bytes=sum(len(part) for entry in entries for part in entry),
+            seconds=self._world.clock.now() - began))
+        return found
+
+    def _unpublished(self, stream: str, error: ServerError) -> PublishError:
+        self._world.events.emit(ev.PublishFailed(stream=stream, error=type(error).__name__,
+                                                 in_doubt=error.retry_may_help))
+        kind = InDoubt if error.retry_may_help else PublishError
+        return kind(f"publishing to {stream}: {error}")
+
+    def sources(self, wanted: Wanted) -> Sequence[Source]:
+        """One source: the group's partitions are dealt to it by the group."""
+        s = self._settings
+        topics = Topics(wanted.stream, wanted.group, s.levels_s, wanted.letter_prefix)
+        incarnation = _incarnation(self._world)
+
+        def open_member(listener: Any) -> Member:
+            config = {**self._config, "session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
+                      "heartbeat.interval.ms": max(1, min(3_000, s.session_ms // 4))}
+            return Member(config, wanted.group, [topics.stream, *topics.retries], listener, start=s.start,
+                          assignor=s.assignor)
+
+        def open_producing() -> Producing:
+            if not self.transactions:
+                return Producing(self._config, linger_ms=0)
+            name = s.transactional_id or incarnation
+            made = Producing(self._config, transactional_id=f"{topics.stream}.{topics.group}.{name}",
+                             transaction_s=s.transaction_s)
+            made.begin_life()
+            return made
+
+        async def prepare() -> None:
+            await asyncio.to_thread(ensure_topics, self._config, topics.stream, [*topics.retries, topics.dead],
+                                    partitions=wanted.partitions, replicas=s.replicas)
+
+        return [KafkaSource(Plant(
+            world=self._world, settings=s, topics=topics, incarnation=incarnation, open_member=open_member,
+            open_producing=open_producing, prepare=prepare, transactions=self.transactions))]
+
+
+def _incarnation(world: World) -> str:
+    """A name that no other start will have: host, pid, 50 random bits."""
+    bits = world.chance.getrandbits(50)
+    tail = "".join(_LETTERS[(bits >> (5 * i)) & 31] for i in range(10))
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', socket.gethostname())[:40]}-{os.getpid()}-hf{tail}"

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of a Kafka consumer, with what each costs in both directions; and the names of the topics it makes. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..._base.letter import DEFAULT_PREFIX
+from ...errors import ConfigurationError
+from .progress import AHEAD_MAX
+
+__all__ = ["KafkaSettings", "Topics"]
+
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How a consumer of a Kafka group reads, settles, waits and leaves.
+
+    session_ms: after this long without a heartbeat the group gives a member's partitions to others. Heartbeats come
+        from a thread of librdkafka, whatever handlers do.
+    poll_ms: after this long without a poll a member counts as hung. The poll is ours and goes on however long handlers
+        take, so this bounds a process that stands still, not a handler.
+    ahead: how far a partition is read ahead of its oldest unfinished message. More lets others pass a slow one, and
+        holds their payloads in memory.
+    levels_s: bounds between the retry topics. A retry waits with those that wait about as long, so that one of a minute
+        does not lie behind one of an hour. Each level is a topic more, and everybody reads all.
+    revoke_s: how long handlers may still take when their partition goes to another member. The whole group waits for
+        it; what is not done by then is abandoned and comes again there.
+    transactions: retries and dead letters are written together with the offsets. Without: one after the other, and a
+        crash between them makes a message come twice.
+    transactional_id: stable over restarts, one a process: a second process of that name fences the first, and what the
+        first left open is aborted at once and not after transaction_s. Empty: a name of this process alone.
+    transaction_s: how long a transaction may take. Readers of its topics wait that long for one whose process died.
+    start: where a group without offsets begins: ``earliest`` or ``latest``.
+    replicas: of topics that are made here, when they are not there yet; -1: as the cluster says.
+    assignor: how the group deals partitions. ``cooperative-sticky``: only what moves stands still.
+    """
+
+    session_ms: int = 45_000
+    poll_ms: int = 300_000
+    ahead: int = 2_000
+    levels_s: tuple[float, ...] = (10, 600)
+    revoke_s: float = 10.0
+    transactions: bool = True
+    transactional_id: str = ""
+    transaction_s: float = 10.0
+    start: Literal["earliest", "latest"] = "earliest"
+    replicas: int = -1
+    assignor: Literal["cooperative-sticky", "range", "roundrobin"] = "cooperative-sticky"
+
+    def __post_init__(self) -> None:
+        if self.session_ms <= 0 or self.poll_ms < self.session_ms:
+            raise ConfigurationError("session_ms is above 0, and poll_ms at least as much: Kafka asks for it")
+        if not 1 <= self.ahead <= AHEAD_MAX:
+            raise ConfigurationError(f"ahead is 1 to {AHEAD_MAX}, not {self.ahead}: what ended ahead has to fit an "
+                                     f"offset's metadata")
+        if list(self.levels_s) != sorted(set(self.levels_s)) or any(level <= 0 for level in self.levels_s):
+            raise ConfigurationError("levels_s are seconds above 0, each more than the one before")
+        if self.revoke_s <= 0 or self.revoke_s * 1000 >= self.poll_ms:
+            raise ConfigurationError("revoke_s is above 0 and below poll_ms: who waits longer is put out of the group")
+        if self.transaction_s < 1:
+            raise ConfigurationError("transaction_s is 1 or more")
+
+
+@dataclass(frozen=True)
+class Topics:
+    """A group's topics beside the one it consumes: retries by how long they wait, and the dead letters."""
+
+    stream: str
+    group: str
+    levels_s: tuple[float, ...]
+    letter_prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        for name in (self.stream, *self.retries, self.dead):
+            if not _TOPIC.fullmatch(name):
+                raise ConfigurationError(f"{name!r} is no name of a Kafka topic: stream and group are of a-z, A-Z, "
+                                         f"0-9, '.', '_' and '-', at most 249 characters together with what we append")
+
+    @property
+    def retries(self) -> tuple[str, ...]:
+        """``orders.billing.retry.10s``, …, the last one without a bound."""
+        names = [f"{level:g}s" for level in self.levels_s] + ["long"]
+        return tuple(f"{self.stream}.{self.group}.retry.{name}" for name in names)
+
+    @property
+    def dead(self) -> str:
+        """``orders.billing.dead``."""
+        return f"{self.stream}.{self.group}.dead"
+
+    def retry_for(self, wait_s: float) -> str:
+        """Where a retry waits that is due in so long."""
+        level = sum(wait_s > bound for bound in self.levels_s)
+        return self.retries[level]
