@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One member of a consumer group: a thread that polls, whatever handlers do, and steps that commit.
+"""One member of a consumer group: one thread that polls, whatever handlers do, and does all else that concerns it.
 
 ::
 
-    poll thread      poll ─▶ records ─▶ Listener.records          never stops while the member lives: when there is
-                      │                                            enough, partitions are paused and polling goes on
-                      └─ rebalance ─▶ assigned · revoked · lost    in this thread, before the group goes on
-    any other one    commit, transact                              under a lock that a lost partition waits for
+    any thread   commit, transact, hold ──▶ jobs ─┐
+    poll thread  ┌─ jobs ◀────────────────────────┘      a call from beside would wait for the poll to return
+                 ├─ poll ─▶ records ─▶ Listener.records   never stops while the member lives: when there is enough,
+                 │                                        partitions are paused and polling goes on
+                 └─ rebalance ─▶ assigned · revoked · lost, before the group goes on; jobs are done meanwhile
 
 **Nothing is committed for a lost partition.** Brokers check a member's generation and not whether the partition is its
-own. So who loses one takes the lock first: a commit that is under way then carries the old generation, which is
-refused, and one that comes later finds the partition gone (``owned``).
+own. Losing one and committing happen in one thread, so a job finds it gone (``owned``).
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from .._base import points
 from ..errors import ServerError, ServerUnreachable
@@ -26,13 +29,16 @@ from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, transl
 
 __all__ = ["Listener", "Member", "Place", "Point"]
 
+T = TypeVar("T")
 #: Topic and partition.
 Place = tuple[str, int]
 #: Records taken over in one go.
 BATCH: Final = 500
 #: Records handed over and not taken up yet, from which on reading pauses, and below which it goes on.
 HIGH, LOW = 2_000, 500
+#: Seconds of one poll: as long as nothing is in flight, and else. Jobs wait for its end.
 _POLL_S: Final = 0.1
+_BUSY_S: Final = 0.002
 _ASK_S: Final = 5.0
 #: Seconds within which a request is answered or counts as not.
 _SOCKET_S: Final = 10.0
@@ -55,8 +61,8 @@ class Listener(Protocol):
         """These partitions are ours, from these offsets on; ``metadata`` is what was committed with them."""
         ...
 
-    def revoked(self, places: Sequence[Place]) -> None:
-        """They go to others once this returns; commits for them are taken until then."""
+    def revoked(self, places: Sequence[Place]) -> concurrent.futures.Future[None] | None:
+        """They go to others once the answer is there; commits for them are taken until then."""
         ...
 
     def lost(self, places: Sequence[Place]) -> None:
@@ -86,13 +92,17 @@ class Member:
         self._consumer: Any = None
         self._thread = threading.Thread(target=self._run, name=f"kafka {group}", daemon=True)
         self._closing = threading.Event()
-        self._lock = threading.RLock()
+        self._ended = False
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         #: Partitions that are ours, each with the number of the time that it came to us.
         self._owned: dict[Place, int] = {}
         self._epoch = 0
         self._held: set[Place] = set()
+        self._wanted: set[Place] = set()
         self._all_held = False
-        self._outstanding = 0
+        self._untaken = Count()
+        #: Something is in flight here, so there will be jobs soon: polls are short then.
+        self.busy = False
 
     def start(self) -> None:
         """Joins the group. Raises ServerError."""
@@ -113,15 +123,43 @@ class Member:
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
+                self._work_off()
                 self._poll()
         except ServerError as error:
             self._listener.failed(error)
         finally:
+            self._ended = True
+            self._work_off()
             self._consumer.close()
+
+    def _work_off(self, within_s: float = 0.0) -> None:
+        """Does what was asked for meanwhile; waits so long for the first of it."""
+        with suppress(queue.Empty):
+            if within_s:
+                self._jobs.get(timeout=within_s)()
+            while True:
+                self._jobs.get_nowait()()
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        """Has it done by the poll thread, and waits for what came of it. Raises what it raised."""
+        told: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def job() -> None:
+            try:
+                told.set_result(call())
+            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+                told.set_exception(error)
+
+        if self._ended:
+            raise ServerUnreachable("this member has left its group")
+        self._jobs.put(job)
+        if self._ended:  # it ended in between, and has perhaps not seen the job
+            self._work_off()
+        return told.result()
 
     def _poll(self) -> None:
         try:
-            first = self._consumer.poll(_POLL_S)
+            first = self._consumer.poll(_BUSY_S if self.busy else _POLL_S)
             found = [] if first is None else [first, *self._consumer.consume(BATCH - 1, 0)]
         except driver().KafkaException as error:
             self._listener.failed(as_ours(error.args[0], "reading from Kafka"))
@@ -134,59 +172,59 @@ class Member:
             elif (message.topic(), message.partition()) in self._owned:
                 records.append(_record(message))
         if records:
-            with self._lock:
-                self._outstanding += len(records)
+            self._untaken.add(len(records))
+            self.busy = True
             self._listener.records(records)
         self._breathe()
 
     def taken(self, count: int) -> None:
-        """So many of the records that were handed over are taken up, or dropped."""
-        with self._lock:
-            self._outstanding -= count
+        """So many of the records that were handed over are taken up."""
+        self._untaken.add(-count)
 
     def _breathe(self) -> None:
         """Pauses all when too much lies unread, and goes on when it is gone; the poll itself never stops."""
-        with self._lock:
-            if not self._all_held and self._outstanding > HIGH:
-                self._all_held = True  # guard: what is not taken up is not read on (test_kafka_member)
-                self._pause(set(self._owned) - self._held)
-            elif self._all_held and self._outstanding < LOW:
-                self._all_held = False
-                self._resume(set(self._owned) - self._held)
+        if not self._all_held and self._untaken.value > HIGH:
+            self._all_held = True  # guard: what is not taken up is not read on (test_member)
+            self._pause(set(self._owned) - self._held)
+        elif self._all_held and self._untaken.value < LOW:
+            self._all_held = False
+            self._resume(set(self._owned) - self._held)
 
     def hold(self, places: set[Place]) -> None:
-        """These partitions pause, whatever others do; all others go on. From any thread."""
-        with self._lock:
-            wanted = places & self._owned.keys()
-            more, fewer = wanted - self._held, self._held - wanted
-            self._held = wanted
-            if not self._all_held:
-                self._pause(more)
-                self._resume(fewer & self._owned.keys())
+        """These partitions pause, whatever others do; all others go on. Does not wait for it."""
+        if places != self._wanted:
+            self._wanted = places
+            self._jobs.put(lambda: self._hold(places))
+
+    def _hold(self, places: set[Place]) -> None:
+        wanted = places & self._owned.keys()
+        more, fewer = wanted - self._held, (self._held - wanted) & self._owned.keys()
+        self._held = wanted
+        if not self._all_held:
+            self._pause(more)
+            self._resume(fewer)
 
     def _pause(self, places: set[Place]) -> None:
         if places:
-            with translated("pausing partitions"):
+            with suppress(driver().KafkaException):  # it was taken from us in between
                 self._consumer.pause(_partitions(places))
 
     def _resume(self, places: set[Place]) -> None:
         if places:
-            with translated("resuming partitions"):
+            with suppress(driver().KafkaException):
                 self._consumer.resume(_partitions(places))
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         found = self._committed(consumer, partitions) if partitions else []
-        with self._lock:
-            self._epoch += 1
-            taken = [Point(p.place, p.offset, p.metadata, self._epoch) for p in found]
-            self._owned.update((p.place, self._epoch) for p in taken)
+        self._epoch += 1
+        taken = [Point(p.place, p.offset, p.metadata, self._epoch) for p in found]
+        self._owned.update((p.place, self._epoch) for p in taken)
         starts = [driver().TopicPartition(p.place[0], p.place[1], p.offset) for p in taken]
         (consumer.incremental_assign if self._stepwise else consumer.assign)(starts)
-        with self._lock:
-            if self._all_held:
-                self._pause({p.place for p in taken})
+        if self._all_held:
+            self._pause({p.place for p in taken})
         self._listener.assigned(taken)
 
     def _committed(self, consumer: Any, partitions: Sequence[Any]) -> list[Point]:
@@ -210,7 +248,9 @@ class Member:
 
     def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
         places = [(p.topic, p.partition) for p in partitions]
-        self._listener.revoked(places)
+        ended = self._listener.revoked(places)
+        while ended is not None and not ended.done():
+            self._work_off(_BUSY_S)  # what is in flight ends, and is committed, meanwhile
         self._given_up(places)
         if self._stepwise:
             consumer.incremental_unassign(partitions)
@@ -227,10 +267,9 @@ class Member:
             consumer.unassign()
 
     def _given_up(self, places: Sequence[Place]) -> None:
-        with self._lock:  # guard: no commit under way for what is lost (see above)
-            for place in places:
-                self._owned.pop(place, None)
-                self._held.discard(place)
+        for place in places:
+            self._owned.pop(place, None)
+            self._held.discard(place)
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -241,14 +280,16 @@ class Member:
     def commit(self, wanted: Sequence[Point]) -> set[Place]:
         """Commits offsets; answers those of partitions that are not ours any more. Raises ServerError: none of the
         others is known to be committed."""
-        with self._lock:
-            mine = [p for p in wanted if self.owns(p)]  # guard: nothing is committed for a lost partition
-            if mine:
-                with translated("committing offsets"):
-                    found = self._consumer.commit(offsets=[_offset(p) for p in mine], asynchronous=False)
-                for partition in found or ():
-                    if partition.error is not None:
-                        raise as_ours(partition.error, "committing offsets")
+        return self._asked(lambda: self._commit(wanted))
+
+    def _commit(self, wanted: Sequence[Point]) -> set[Place]:
+        mine = [p for p in wanted if self.owns(p)]  # guard: nothing is committed for a lost partition
+        if mine:
+            with translated("committing offsets"):
+                found = self._consumer.commit(offsets=[_offset(p) for p in mine], asynchronous=False)
+            for partition in found or ():
+                if partition.error is not None:
+                    raise as_ours(partition.error, "committing offsets")
         return {p.place for p in wanted} - {p.place for p in mine}
 
     def transact(self, producing: Producing, records: Sequence[Record], wanted: Sequence[Point]
@@ -259,30 +300,46 @@ class Member:
         more (then nothing was done either). Raises ServerError when it is unknown, or when another process has fenced
         this one (``retry_may_help`` is False).
         """
+        return self._asked(lambda: self._transact(producing, records, wanted))
+
+    def _transact(self, producing: Producing, records: Sequence[Record], wanted: Sequence[Point]
+                  ) -> tuple[list[ServerError | None], set[Place]]:
         producer = producing.client
-        with self._lock:
-            gone = {p.place for p in wanted if not self.owns(p)}
-            if gone:
-                return [None] * len(records), gone
-            with translated("beginning a transaction"):
-                producer.begin_transaction()
-            try:
-                refused = written(producing, records)
-                if any(refused):
-                    with translated("aborting a transaction"):
-                        producer.abort_transaction(_SOCKET_S)
-                    return refused, set()
-                points.reached("kafka.offsets.before")
-                with translated("sending offsets to a transaction"):
-                    producer.send_offsets_to_transaction([_offset(p) for p in wanted],
-                                                         self._consumer.consumer_group_metadata(), _SOCKET_S)
-                points.reached("kafka.commit.before")
-                with translated("committing a transaction"):
-                    producer.commit_transaction(_SOCKET_S)
-            except ServerError as error:
-                _abort(producer, error)
-                raise
+        gone = {p.place for p in wanted if not self.owns(p)}
+        if gone:
+            return [None] * len(records), gone
+        with translated("beginning a transaction"):
+            producer.begin_transaction()
+        try:
+            refused = written(producing, records)
+            if any(refused):
+                with translated("aborting a transaction"):
+                    producer.abort_transaction(_SOCKET_S)
+                return refused, set()
+            points.reached("kafka.offsets.before")
+            with translated("sending offsets to a transaction"):
+                producer.send_offsets_to_transaction([_offset(p) for p in wanted],
+                                                     self._consumer.consumer_group_metadata(), _SOCKET_S)
+            points.reached("kafka.commit.before")
+            with translated("committing a transaction"):
+                producer.commit_transaction(_SOCKET_S)
+        except ServerError as error:
+            _abort(producer, error)
+            raise
         return refused, set()
+
+
+class Count:
+    """A number that several threads add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.value = 0
+
+    def add(self, more: int) -> None:
+        """Adds."""
+        with self._lock:
+            self.value += more
 
 
 def written(producing: Producing, records: Sequence[Record]) -> list[ServerError | None]:

@@ -195,10 +195,8 @@ class KafkaSource:
             return
         ours = {place: lane for place, lane in self._lanes.items() if lane.epoch}
         held = {place for place, lane in ours.items() if self._stopping or lane.ahead_of_itself}
-        try:
-            self._member.hold(held)
-        except ServerError as error:  # it was taken from us in between
-            self._told.warn(f"pausing partitions of {self.stream}", error)
+        self._member.hold(held)
+        self._member.busy = any(lane.pending for lane in ours.values())
 
     # -- told by the poll thread ----------------------------------------------------------------------------------------
 
@@ -218,12 +216,11 @@ class KafkaSource:
         """Fulfils ``Listener``."""
         self._in_loop(self._fail, error)
 
-    def revoked(self, places: Sequence[Place]) -> None:
-        """Fulfils ``Listener``: waits until what is in flight has ended."""
-        if self._loop is None or self._closed.is_set():
-            return
-        with contextlib.suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has ended: so have they
-            asyncio.run_coroutine_threadsafe(self._revoke(places), self._loop).result(self._settings.revoke_s + 5)
+    def revoked(self, places: Sequence[Place]) -> concurrent.futures.Future[None] | None:
+        """Fulfils ``Listener``: answers when what is in flight has ended."""
+        if self._loop is None or self._closed.is_set() or self._loop.is_closed():
+            return None
+        return asyncio.run_coroutine_threadsafe(self._revoke(places), self._loop)
 
     def _in_loop(self, call: Callable[..., None], *args: object) -> None:
         if self._loop is not None:
