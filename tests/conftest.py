@@ -7,6 +7,7 @@
 ``postgres``    a running PostgreSQL, and ``mariadb``: each test has a database of its own there
 ``etcd``        a running etcd, ``zookeeper`` and ``rabbitmq``: each test has names of its own there, and hurts one of
                 its own
+``kafka``       librdkafka's mock cluster, in this process
 ``arun``        runs a coroutine, within a minute
 ``rng, seed``   chance that ``--seed`` repeats
 ``data_dir``    the folder of sample data
@@ -28,6 +29,7 @@ from typing import Any, TypeVar
 import hypothesis  # before _settle: it asks the collector who refers to what, and that knows no more of it
 import pytest
 
+from holdfast._kafka.mock import MockCluster
 from holdfast.testing.binaries import ServerMissing
 from holdfast.testing.etcd import EtcdServer
 from holdfast.testing.rabbitmq import RabbitServer
@@ -211,6 +213,13 @@ def zookeeper() -> Iterator[ZooKeeperServer]:
     with a pause of the machine, and its calls would wait for a third of that."""
     with ZooKeeperServer(ttl_s_max=60.0) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[MockCluster]:
+    """librdkafka's mock cluster, in this process."""
+    with MockCluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

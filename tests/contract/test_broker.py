@@ -15,13 +15,14 @@ import pytest
 from holdfast.consume.contract import Note, Settled, Settlement, Verb
 from holdfast.testing import wait_until_async
 from tests.contract.benches import LONG_MS, SHORT_MS, SOON_S, Party, bury, memory_bench, stream_bench
+from tests.contract.kafka_bench import kafka_bench
 from tests.contract.rabbit_bench import rabbit_bench
 from tests.support.backend import KINDS
 
 Claim = Callable[[Party], Awaitable[None]]
 needs = pytest.mark.needs
 #: Brokers of other kinds: the fixture that runs the server, and what makes a bench of it.
-OTHERS = {"rabbitmq": rabbit_bench}
+OTHERS = {"rabbitmq": lambda server, stream: rabbit_bench(server.url, stream), "kafka": kafka_bench}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,8 +37,8 @@ def broker(request, arun, stream):
     """Runs a claim against a fresh broker of one kind."""
     opened = (lambda: memory_bench(stream)) if request.param == "memory" else None
     if request.param in OTHERS:
-        url = request.getfixturevalue(request.param).url
-        opened = lambda: OTHERS[request.param](url, stream)  # noqa: E731
+        server = request.getfixturevalue(request.param)
+        opened = lambda: OTHERS[request.param](server, stream)  # noqa: E731
     elif opened is None:
         url = request.getfixturevalue("_pool").get(request.param).url
         opened = lambda: stream_bench(url, stream)  # noqa: E731

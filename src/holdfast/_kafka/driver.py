@@ -130,6 +130,25 @@ class Producing:
                 _set(future, error)
         return list(await asyncio.gather(*told))
 
+    async def send_together(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Writes them in one transaction; answers partition and offset of each. Raises ServerError: none is there."""
+        client = self.client
+        with translated("beginning a transaction"):
+            client.begin_transaction()
+        found: list[tuple[int, int]] = []
+        try:
+            for answer in await self.send(records):
+                if isinstance(answer, ServerError):
+                    raise answer
+                found.append(answer)
+            with translated("committing a transaction"):
+                await asyncio.to_thread(client.commit_transaction, DELIVER_S)
+        except ServerError:
+            with contextlib.suppress(driver().KafkaException):
+                await asyncio.to_thread(client.abort_transaction, DELIVER_S)
+            raise
+        return found
+
     def produce(self, record: Record, told: Any) -> None:
         """Hands it to the driver. Raises ServerError when it is not even taken."""
         with translated(f"writing to {record.topic}"):

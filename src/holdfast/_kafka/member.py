@@ -27,7 +27,7 @@ from .._base import points
 from ..errors import ServerError, ServerUnreachable
 from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, translated
 
-__all__ = ["Listener", "Member", "Place", "Point"]
+__all__ = ["Listener", "Member", "Place", "Point", "record_of", "written"]
 
 T = TypeVar("T")
 #: Topic and partition.
@@ -170,7 +170,7 @@ class Member:
             if message.error() is not None:
                 self._listener.failed(as_ours(message.error(), "reading from Kafka"))
             elif (message.topic(), message.partition()) in self._owned:
-                records.append(_record(message))
+                records.append(record_of(message))
         if records:
             self._untaken.add(len(records))
             self.busy = True
@@ -376,7 +376,8 @@ def _abort(producer: Any, error: ServerError) -> None:
         error.__cause__ = error.__cause__ or again
 
 
-def _record(message: Any) -> Record:
+def record_of(message: Any) -> Record:
+    """A message of the driver as a record."""
     kind, at_ms = message.timestamp()
     return Record(message.topic(), message.key(), message.value(), message.headers() or [], message.partition(),
                   message.offset(), at_ms if kind else 0)

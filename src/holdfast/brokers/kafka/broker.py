@@ -13,12 +13,16 @@ from typing import Any, Final
 
 from ..._base import events as ev
 from ..._kafka.admin import ensure_topics
+from ..._base.letter import DEFAULT_PREFIX
 from ..._kafka.driver import Producing, Record
+from ..._kafka.look import positions
 from ..._kafka.member import Member
 from ..._kafka.urls import parse_url
 from ...consume.contract import Abilities, Source, Wanted
 from ...errors import ConfigurationError, InDoubt, PublishError, ServerError
 from ..world import World
+from .lag import Lag, lags
+from .letters import DeadTopic
 from .record import parts_of
 from .settings import KafkaSettings, Topics
 from .source import KafkaSource, Plant
@@ -47,7 +51,7 @@ class KafkaBroker:
 
     def __init__(self, url: str, world: World, settings: KafkaSettings) -> None:
         parsed = parse_url(url)
-        self._config, self.shown = parsed.config, parsed.shown
+        self.config, self.shown = parsed.config, parsed.shown
         self._world, self._settings = world, settings
         self.transactions = settings.transactions and parsed.transactions
         self.abilities = ABILITIES if self.transactions else STEPWISE
@@ -56,7 +60,7 @@ class KafkaBroker:
     async def open(self) -> None:
         """Makes the producer; the cluster is asked when there is something to ask."""
         if self._producing is None:
-            self._producing = Producing(self._config)
+            self._producing = Producing(self.config)
 
     async def close(self) -> None:
         """Waits for what is on its way."""
@@ -67,19 +71,45 @@ class KafkaBroker:
     async def publish(self, stream: str, entries: Sequence[Sequence[bytes]]) -> list[bytes]:
         """Returns partition-offset of each once all replicas in sync have it. Raises PublishError: what of ``entries``
         is not named in it is written."""
-        if self._producing is None:
-            raise ConfigurationError("the broker is not open")
         began = self._world.clock.now()
-        told = await self._producing.send([Record(stream, *parts_of(entry)) for entry in entries])
-        found: list[bytes] = []
-        for answer in told:
-            if isinstance(answer, ServerError):
-                raise self._unpublished(stream, answer) from answer
-            found.append(b"%d-%d" % answer)
+        try:
+            found = await self.write([Record(stream, *parts_of(entry)) for entry in entries])
+        except ServerError as error:
+            raise self._unpublished(stream, error) from error
         self._world.events.emit(ev.Published(
             stream=stream, count=len(entries), bytes=sum(len(part) for entry in entries for part in entry),
             seconds=self._world.clock.now() - began))
+        return [b"%d-%d" % where for where in found]
+
+    async def write(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Partition and offset of each, once all are there. Raises ServerError: of the others some may be there."""
+        if self._producing is None:
+            raise ConfigurationError("the broker is not open")
+        found = []
+        for answer in await self._producing.send(records):
+            if isinstance(answer, ServerError):
+                raise answer
+            found.append(answer)
         return found
+
+    async def write_together(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """The same in one transaction: all are there, or none."""
+        name = f"letters.{_incarnation(self._world)}"
+        producing = await asyncio.to_thread(Producing, self.config, transactional_id=name)
+        try:
+            await asyncio.to_thread(producing.begin_life)
+            return await producing.send_together(records)
+        finally:
+            await asyncio.to_thread(producing.close)
+
+    def letters(self, stream: str, group: str, prefix: str = DEFAULT_PREFIX) -> DeadTopic:
+        """The dead letters of a group."""
+        return DeadTopic(self, Topics(stream, group, self._settings.levels_s, prefix))
+
+    async def lag(self, stream: str, group: str) -> list[Lag]:
+        """How far a group is behind, by partition of all that it reads, and each one's share of the whole."""
+        topics = Topics(stream, group, self._settings.levels_s)
+        return lags(await asyncio.to_thread(positions, self.config, group, topics.read))
 
     def _unpublished(self, stream: str, error: ServerError) -> PublishError:
         self._world.events.emit(ev.PublishFailed(stream=stream, error=type(error).__name__,
@@ -94,22 +124,22 @@ class KafkaBroker:
         incarnation = _incarnation(self._world)
 
         def open_member(listener: Any) -> Member:
-            config = {**self._config, "session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
+            config = {**self.config, "session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
                       "heartbeat.interval.ms": max(1, min(3_000, s.session_ms // 4))}
-            return Member(config, wanted.group, [topics.stream, *topics.retries], listener, start=s.start,
+            return Member(config, wanted.group, topics.read, listener, start=s.start,
                           assignor=s.assignor)
 
         def open_producing() -> Producing:
             if not self.transactions:
-                return Producing(self._config, linger_ms=0)
+                return Producing(self.config, linger_ms=0)
             name = s.transactional_id or incarnation
-            made = Producing(self._config, transactional_id=f"{topics.stream}.{topics.group}.{name}",
+            made = Producing(self.config, transactional_id=f"{topics.stream}.{topics.group}.{name}",
                              transaction_s=s.transaction_s)
             made.begin_life()
             return made
 
         async def prepare() -> None:
-            await asyncio.to_thread(ensure_topics, self._config, topics.stream, [*topics.retries, topics.dead],
+            await asyncio.to_thread(ensure_topics, self.config, topics.stream, [*topics.read[1:], topics.dead],
                                     partitions=wanted.partitions, replicas=s.replicas)
 
         return [KafkaSource(Plant(

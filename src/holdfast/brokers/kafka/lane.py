@@ -59,7 +59,6 @@ class _Held:
 
     message: Message
     note: Note | None
-    key: bytes | None
     turn: int = 0
     out: bool = False
 
@@ -68,13 +67,12 @@ class Lane:
     """Fulfils ``consume.contract.Origin``. Used from one event loop. ``in_place``: retries wait here, not in a topic:
     what follows with the same key has to wait for them."""
 
-    is_replay = False
-
     def __init__(self, topics: Topics, place: Place, incarnation: str, committer: Committer, clock: Clock) -> None:
         self.stream, self.group = topics.stream, topics.group
         self.line = f"{place[0]}/{place[1]}"
         self.place = place
-        self.is_retry = place[0] != topics.stream
+        self._is_first = place[0] == topics.stream
+        self.is_replay = place[0] == topics.replay
         self.in_place = False
         self.progress = Progress(0, None, 1)
         self.epoch = 0
@@ -123,14 +121,18 @@ class Lane:
         """A record was read."""
         if not self.progress.arrived(record.offset):
             return
-        fields = fields_of(record.key, record.value, record.headers, record.at_ms)
+        prefix = self._topics.letter_prefix if self.is_replay else ""
+        fields = fields_of(record.key, record.value, record.headers, record.at_ms, prefix)
         source, due, note = b"%d-%d" % (record.partition, record.offset), 0, None
-        if self.is_retry:
-            fields, beside = _apart(fields)
+        raw: list[bytes] | None = None
+        if not self._is_first:
+            raw, beside = _apart(fields)
             source = beside.get(F_SOURCE, source)
             due = int(beside[F_DUE]) if beside.get(F_DUE, b"").isdigit() else 0
             note = _note_of(beside.get(F_NOTE, b""))
-        self._held[record.offset] = _Held(Message(self.stream, source, fields), note, record.key)
+            fields = _without(raw, prefix.encode()) if self.is_replay else raw
+        message = Message(self.stream, source, fields, raw if self.is_replay else None)
+        self._held[record.offset] = _Held(message, note)
         self._wait(record.offset, due)
 
     def _wait(self, offset: int, due_ms: int) -> None:
@@ -273,14 +275,15 @@ class Lane:
     def _retry(self, s: Settlement) -> Record:
         """What is written to a retry topic: the message, its note, its first place and its time."""
         message = s.delivery.message
-        fields = list(message.fields)
+        fields = list(message.raw or message.fields)
         if F_ID not in fields[::2] and F_IDENTITY not in fields[::2]:
             fields += (F_IDENTITY, message.raw_id)  # guard: it stays the message that it was (tests/contract)
         fields += (F_DUE, b"%d" % (self._clock.wall_ms() + s.due_in_ms), F_SOURCE, s.delivery.entry_id)
         if s.note is not None:
             fields += (F_NOTE, msgspec.json.encode(s.note))
-        key, value, headers = parts_of(fields)
-        return Record(self._topics.retry_for(s.due_in_ms / 1000), key, value, headers)
+        if self.is_replay:  # its lineage goes with it, and so it waits where that is understood
+            return Record(self._topics.replay, *parts_of(fields, self._topics.letter_prefix))
+        return Record(self._topics.retry_for(s.due_in_ms / 1000), *parts_of(fields))
 
     def _letter(self, s: Settlement) -> Record:
         key, value, headers = parts_of(s.letter, self._topics.letter_prefix)
@@ -307,6 +310,12 @@ def _apart(fields: list[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
         else:
             own += (name, value)
     return own, beside
+
+
+def _without(fields: list[bytes], prefix: bytes) -> list[bytes]:
+    """The message alone, without the lineage that a replay wrote beside it."""
+    return [part for name, value in zip(fields[::2], fields[1::2], strict=True) if not name.startswith(prefix)
+            for part in (name, value)]
 
 
 def _note_of(raw: bytes) -> Note | None:

@@ -177,6 +177,11 @@ class Progress:
         return self._next - self.base
 
     @property
+    def ended_ahead(self) -> int:
+        """How many have ended ahead of the base."""
+        return sum(offset >= self.base for offset in self._done)
+
+    @property
     def open(self) -> int:
         """How many are read and not finished."""
         return len(self._open)

@@ -77,7 +77,7 @@ class Topics:
     letter_prefix: str = DEFAULT_PREFIX
 
     def __post_init__(self) -> None:
-        for name in (self.stream, *self.retries, self.dead):
+        for name in (*self.read, self.dead):
             if not _TOPIC.fullmatch(name):
                 raise ConfigurationError(f"{name!r} is no name of a Kafka topic: stream and group are of a-z, A-Z, "
                                          f"0-9, '.', '_' and '-', at most 249 characters together with what we append")
@@ -87,6 +87,16 @@ class Topics:
         """``orders.billing.retry.10s``, …, the last one without a bound."""
         names = [f"{level:g}s" for level in self.levels_s] + ["long"]
         return tuple(f"{self.stream}.{self.group}.retry.{name}" for name in names)
+
+    @property
+    def replay(self) -> str:
+        """``orders.billing.replay``: what was sent back from the dead letters, for this group alone."""
+        return f"{self.stream}.{self.group}.replay"
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All that the group reads."""
+        return self.stream, *self.retries, self.replay
 
     @property
     def dead(self) -> str:
