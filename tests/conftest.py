@@ -215,9 +215,9 @@ def zookeeper() -> Iterator[ZooKeeperServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def kafka() -> Iterator[MockCluster]:
-    """librdkafka's mock cluster, in this process."""
+    """librdkafka's mock cluster, in this process: a fresh one, since a group that was there before is slow to come."""
     with MockCluster() as cluster:
         yield cluster
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from holdfast._redis.open import open_server
 from holdfast.consume.contract import Abilities, Delivery, Origin, Settled, Settlement, Source, Verb
 from holdfast.consume.letters import Letters
 from holdfast.consume.memory import MemoryBroker
+from holdfast.errors import ServerUnreachable
 from holdfast.streams.open import ABILITIES, open_sources
 from holdfast.streams.scene import Scene
 from holdfast.streams.settings import StreamSettings
@@ -97,9 +99,23 @@ class Tray:
     async def settle(self, acks: Sequence[Delivery] = (), others: Sequence[Settlement] = ()) -> list[Settled]:
         """Settles, and answers for each what became of it, acknowledgements first."""
         everything = [*acks, *(s.delivery for s in others)]
-        refused = {id(d): answer for d, answer in await everything[0].origin.settle(list(acks), list(others))}
+        refused = {id(d): answer for d, answer in await self._asked(everything[0].origin, list(acks), list(others))}
         self.let_go(everything)
         return [refused.get(id(d), Settled.OK) for d in everything]
+
+
+    @staticmethod
+    async def _asked(origin: Origin, acks: list[Delivery], others: list[Settlement]
+                     ) -> Sequence[tuple[Delivery, Settled]]:
+        """As the settler asks: what is unknown is asked again with the same."""
+        until = time.monotonic() + SOON_S
+        while True:
+            try:
+                return await origin.settle(acks, others)
+            except ServerUnreachable:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.05)
 
 
 @dataclass

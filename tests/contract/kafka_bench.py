@@ -35,6 +35,8 @@ def world() -> World:
 class KafkaBench:
     """``brokers.kafka``, on a mock cluster."""
 
+    dealt = True
+
     def __init__(self, broker: KafkaBroker, cluster: MockCluster, stream: str, partitions: int) -> None:
         self.broker, self.cluster, self.stream, self.partitions = broker, cluster, stream, partitions
         self.abilities = broker.abilities
