@@ -124,8 +124,8 @@ class KafkaBroker:
         incarnation = _incarnation(self._world)
 
         def open_member(listener: Any) -> Member:
-            config = {**self.config, "session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
-                      "heartbeat.interval.ms": max(1, min(3_000, s.session_ms // 4))}
+            config = {"session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
+                      "heartbeat.interval.ms": max(1, min(3_000, s.session_ms // 4)), **self.config}
             return Member(config, wanted.group, topics.read, listener, start=s.start,
                           assignor=s.assignor)
 
