@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..._base import points
 from ..._kafka.driver import Record
 from ..._kafka.member import Place, Point
-from ...errors import ServerError
+from ...errors import ServerError, ServerRefused
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Committer", "Log", "Stepped"]
 
 T = TypeVar("T")
+#: Another process has begun its life under our transactional id: nothing that we write is taken any more.
+FENCED: Final = ("_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
 
 
 class Log(Protocol):
@@ -73,8 +75,10 @@ class _Job:
 class Committer:
     """Writes down for all partitions of one member."""
 
-    def __init__(self, log: Log, *, transactions: bool) -> None:
+    def __init__(self, log: Log, *, transactions: bool, on_fenced: Callable[[ServerError], None] = lambda _: None
+                 ) -> None:
         self._log = log
+        self._on_fenced = on_fenced
         self._transactions = transactions
         self._jobs: list[_Job] = []
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +115,8 @@ class Committer:
                 job.progress.unfinish(job.finished)
                 if not job.answer.done():
                     job.answer.set_exception(error)
+            if isinstance(error, ServerRefused) and error.code in FENCED:
+                self._on_fenced(error)
             return
         for job in jobs:
             if not job.answer.done():

@@ -90,7 +90,7 @@ class KafkaSource:
         self._told = Thinned(plant.world.clock)
         self._turn = 0
 
-    # -- life -----------------------------------------------------------------------------------------------------------
+    # -- life ---------------------------------------------------------------------------------------------------------
 
     async def run(self, inbox: Inbox) -> None:
         """Joins the group and delivers until ``close``. Raises ServerError that no retry would mend."""
@@ -100,7 +100,8 @@ class KafkaSource:
             return
         self._producing = await asyncio.to_thread(self._plant.open_producing)
         self._member = self._plant.open_member(self)
-        self._committer = Committer(_Log(self._member, self._producing), transactions=self._plant.transactions)
+        self._committer = Committer(_Log(self._member, self._producing), transactions=self._plant.transactions,
+                                    on_fenced=self._fail)
         inbox.enter()
         self._member.start()
         self._world.events.emit(ev.ConsumerStarted(stream=self.stream, group=self.group,
@@ -123,7 +124,7 @@ class KafkaSource:
         dues = [due for lane in self._lanes.values() if (due := lane.due_ms) is not None and lane.ready]
         if dues and not self._stopping:
             wait_s = min(wait_s, max(0.001, (min(dues) - self._world.clock.wall_ms()) / 1000))
-        waits = [asyncio.ensure_future(self._wake.wait())]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
         if not self._stopping and inbox.room() <= 0 and any(lane.waiting for lane in self._lanes.values()):
             waits.append(asyncio.ensure_future(inbox.wait_room()))
         try:
@@ -171,7 +172,7 @@ class KafkaSource:
         if self._producing is not None:
             await asyncio.to_thread(self._producing.close)
 
-    # -- delivering -------------------------------------------------------------------------------------------------------
+    # -- delivering ---------------------------------------------------------------------------------------------------
 
     def _deliver(self, inbox: Inbox) -> None:
         """Lanes take turns, so that one that is full holds back no other."""
@@ -198,7 +199,7 @@ class KafkaSource:
         self._member.hold(held)
         self._member.busy = any(lane.pending for lane in ours.values())
 
-    # -- told by the poll thread ----------------------------------------------------------------------------------------
+    # -- told by the poll thread --------------------------------------------------------------------------------------
 
     def records(self, records: Sequence[Record]) -> None:
         """Fulfils ``Listener``."""
