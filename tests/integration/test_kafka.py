@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka behind the façade, on librdkafka's mock cluster: slow handlers, a group dealt anew under load, letters that are
+refused, poison, what is sent back, and what transactions amount to there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import confluent_kafka as ck
+import pytest
+
+from holdfast import Holdfast, Reject, Retry
+from holdfast._base import events as ev
+from holdfast._kafka.mock import MockCluster
+from holdfast.brokers.kafka import KafkaSettings
+from holdfast.brokers.kafka.broker import ABILITIES, STEPWISE
+from holdfast.brokers.kafka.settings import Topics
+from holdfast.deadletters.boxed import open_box, replayer_of
+from holdfast.deadletters.replay import Order
+from holdfast.errors import ConfigurationError, PublishError, ServerUnreachable
+from holdfast.testing import wait_until_async
+
+GROUP = "billing"
+SOON_S = 20.0
+#: Sessions as short as a busy machine allows.
+#: The mock cluster puts out of the group who has not joined anew within the session less a second.
+QUICK = KafkaSettings(session_ms=3_000, revoke_s=1.0)
+AUTHORIZATION_FAILED = 29
+
+
+@dataclass
+class Service:
+    """A Holdfast on the mock cluster, and what it has said."""
+
+    cluster: MockCluster
+    settings: KafkaSettings = QUICK
+    query: str = ""
+    said: list[ev.Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.hf = Holdfast(self.cluster.url + self.query, broker=self.settings)
+        self.hf.events.subscribe(self.said.append)
+
+    def told(self, kind: type[ev.Event]) -> list[ev.Event]:
+        return [event for event in self.said if isinstance(event, kind)]
+
+    @asynccontextmanager
+    async def running(self):
+        async with self.hf:
+            task = asyncio.create_task(self.hf.run(drain_s=5.0))
+            try:
+                yield self
+            finally:
+                self.hf.stop()
+                await task
+
+
+def topics(cluster: MockCluster, stream: str, partitions: int) -> Topics:
+    """Makes a group's topics."""
+    named = Topics(stream, GROUP, QUICK.levels_s)
+    for topic in (*named.read, named.dead):
+        cluster.create(topic, partitions)
+    return named
+
+
+async def until(claim, what: str) -> None:
+    await wait_until_async(claim, SOON_S, what)
+
+
+async def drained(it: Service, stream: str) -> None:
+    """Returns when the group is behind nowhere."""
+    broker = it.hf._other_broker()
+    async with asyncio.timeout(SOON_S):
+        while sum(lag.behind for lag in await broker.lag(stream, GROUP)):
+            await asyncio.sleep(0.05)
+
+
+async def letters(cluster: MockCluster, stream: str) -> list[str]:
+    async with open_box(cluster.url, stream, GROUP, own_prefix="hf") as box:
+        return [letter.message_id async for letter in box.letters()]
+
+
+# -- beginning -------------------------------------------------------------------------------------------------------
+
+
+def test_topics_that_are_missing_are_made_and_one_that_nobody_made_is_named(kafka, stream, arun):
+    async def claim():
+        it, got = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            got.append(order)
+
+        async with it.running():  # this cluster makes what is asked for
+            await it.hf.publish(stream, {"n": 1})
+            await until(lambda: got, "the message")
+
+    arun(claim())
+
+
+def test_what_it_cannot_is_said_and_refused(kafka, stream):
+    hf = Holdfast(kafka.url)
+    assert any("several steps" in sentence for sentence in hf.cannot())
+    assert not any("several steps" in sentence for sentence in Holdfast("kafka://nowhere").cannot())
+    assert (STEPWISE.atomic_settle, ABILITIES.atomic_settle) == (False, True)
+    with pytest.raises(ConfigurationError, match="takes KafkaSettings"):
+        Holdfast(kafka.url, broker=3).cannot()
+
+
+def test_a_message_that_the_cluster_refuses_is_not_published(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 1)
+        kafka.refuse(stream, AUTHORIZATION_FAILED)
+        async with Service(kafka).hf as hf:
+            with pytest.raises(PublishError, match="give the user that right"):
+                await hf.publish(stream, {"n": 1})
+
+    arun(claim())
+
+
+# -- handlers that take long -----------------------------------------------------------------------------------------
+
+
+def test_a_handler_may_take_longer_than_the_poll_interval(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, runs = Service(kafka, KafkaSettings(session_ms=2_000, poll_ms=2_000, revoke_s=0.5)), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            runs.append(order["n"])
+            await asyncio.sleep(4.0 if order["n"] == 0 else 0)
+
+        async with it.running():
+            for n in range(3):
+                await it.hf.publish(stream, {"n": n})
+            await drained(it, stream)
+        assert Counter(runs) == {0: 1, 1: 1, 2: 1}
+        assert not it.told(ev.IncarnationLost)
+
+    arun(claim())
+
+
+def test_one_that_is_slow_holds_back_no_other_and_those_do_not_come_again(kafka, stream, arun):
+    """What has ended ahead of it is in the offset's metadata."""
+    async def claim():
+        topics(kafka, stream, 1)
+        runs: Counter[int] = Counter()
+        release = asyncio.Event()
+
+        def consuming() -> Service:
+            it = Service(kafka)
+
+            @it.hf.consumer(stream, group=GROUP)
+            async def handle(order: dict) -> None:
+                runs[order["n"]] += 1
+                if order["n"] == 0:
+                    await release.wait()
+
+            return it
+
+        first = consuming()
+        async with first.running():
+            await first.hf.publish_many(stream, [{"n": n} for n in range(50)])
+            await until(lambda: len(runs) == 50, "all of them have begun")
+            broker = first.hf._other_broker()
+            async with asyncio.timeout(SOON_S):
+                while sum(lag.behind for lag in await broker.lag(stream, GROUP)) != 1:
+                    await asyncio.sleep(0.05)
+            first.hf.worker.request_stop()
+            task = asyncio.create_task(asyncio.sleep(0))
+            await task
+        release.set()
+        second = consuming()
+        async with second.running():
+            await drained(second, stream)
+        assert {n: count for n, count in runs.items() if count > 1} == {0: 2}
+
+    arun(claim())
+
+
+def test_messages_of_a_key_keep_their_order_through_failures(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 2)
+        it, done, failed = Service(kafka), [], set()
+
+        @it.hf.consumer(stream, group=GROUP, ordered=True, retry=Retry(after=0.05, attempts=5))
+        async def handle(order: dict) -> None:
+            if order["n"] % 3 == 0 and order["n"] not in failed:
+                failed.add(order["n"])
+                raise ConnectionError
+            done.append((order["key"], order["n"]))
+
+        async with it.running():
+            for n in range(24):
+                await it.hf.publish(stream, {"key": f"k{n % 3}", "n": n}, key=f"k{n % 3}")
+            await drained(it, stream)
+        for key in ("k0", "k1", "k2"):
+            of_key = [n for k, n in done if k == key]
+            assert of_key == sorted(of_key)
+        assert len(done) == 24
+
+    arun(claim())
+
+
+# -- the group dealt anew --------------------------------------------------------------------------------------------
+
+
+def test_a_group_that_is_dealt_anew_under_load_loses_nothing(kafka, stream, arun):
+    """Two join and one leaves while messages come. What was in flight ends, or comes again where it went."""
+    async def claim():
+        topics(kafka, stream, 4)
+        runs: Counter[int] = Counter()
+
+        def consuming() -> Service:
+            it = Service(kafka)
+
+            @it.hf.consumer(stream, group=GROUP, concurrency=8)
+            async def handle(order: dict) -> None:
+                await asyncio.sleep(0.02)
+                runs[order["n"]] += 1
+
+            return it
+
+        async def load(it: Service) -> int:
+            for n in range(200):
+                await it.hf.publish(stream, {"n": n}, key=str(n))
+                await asyncio.sleep(0.02)
+            return 200
+
+        first, second, third = consuming(), consuming(), consuming()
+        async with first.running():
+            loading = asyncio.create_task(load(first))
+            await until(lambda: len(runs) > 20, "work is under way")
+            async with second.running():
+                await until(lambda: second.hf.worker and second.hf.worker.sources
+                            and second.hf.worker.sources[0].inspect().partitions, "the second one has partitions")
+                async with third.running():
+                    await asyncio.sleep(1.0)
+            count = await loading
+            await drained(first, stream)
+        assert set(runs) == set(range(count))
+        twice = sum(runs.values()) - count
+        print(f"{twice} of {count} ran twice")
+        assert twice < count  # what had ended while this cluster refused commits comes again: a broker takes them
+
+    arun(claim())
+
+
+def test_what_does_not_end_in_time_is_abandoned_and_nothing_of_it_is_settled(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, settled = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=0.3)), []
+        began = asyncio.Event()
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            began.set()
+            await asyncio.sleep(30)
+
+        async with it.running():
+            await it.hf.publish(stream, {"n": 1})
+            await asyncio.wait_for(began.wait(), SOON_S)
+            source = it.hf.worker.sources[0]
+            await source._revoke([(stream, 0)])
+            assert [event.cause for event in it.told(ev.IncarnationLost)] == ["rebalance"]
+            settled += [event for event in it.told(ev.Settled) if event.acked]
+            broker = it.hf._other_broker()
+            assert sum(lag.behind for lag in await broker.lag(stream, GROUP)) == 1
+        assert not settled
+
+    arun(claim())
+
+
+# -- letters ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_letter_that_is_refused_leaves_its_message_pending_and_says_so(kafka, stream, arun):
+    async def claim():
+        named = topics(kafka, stream, 1)
+        it = Service(kafka)
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            raise Reject("of no use")
+
+        async with it.running():
+            await until(lambda: it.told(ev.ConsumerStarted), "it has begun")
+            kafka.refuse(named.dead, AUTHORIZATION_FAILED)
+            await it.hf.publish(stream, {"n": 1}, id="m1")
+            await until(lambda: it.told(ev.BuryFailed), "the refusal is told")
+            broker = it.hf._other_broker()
+            assert sum(lag.behind for lag in await broker.lag(stream, GROUP)) == 1
+            kafka.refuse(named.dead, 0)
+            await until(lambda: sum(event.buried for event in it.told(ev.Settled)), "it is buried in the end")
+        assert await letters(kafka, stream) == ["m1"]
+
+    arun(claim())
+
+
+def test_a_letter_is_sent_back_to_its_group_with_its_history_and_is_gone(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 2)
+        it, mended, got = Service(kafka), [], []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            if not mended:
+                raise Reject("not yet")
+            got.append(order["n"])
+
+        async with it.running():
+            await it.hf.publish(stream, {"n": 7}, id="m7", key="k", headers={"lang": "nl"})
+            await until(lambda: sum(event.buried for event in it.told(ev.Settled)), "it is dead")
+            mended.append(True)
+            async with open_box(kafka.url, stream, GROUP, own_prefix="hf") as box:
+                [letter] = [letter async for letter in box.letters()]
+                assert (letter.message_id, letter.reason, letter.source_stream, letter.key) == (
+                    "m7", "rejected", stream, "k")
+                assert letter.source_id.count("-") == 1
+                sent = await replayer_of(box).one(letter.id, Order(by="me"))
+                assert sent.outcome == "replayed"
+            await until(lambda: got == [7], "it is handled")
+            assert await letters(kafka, stream) == []
+            await drained(it, stream)
+
+    arun(claim())
+
+
+# -- poison ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_partition_taken_over_twice_runs_its_first_messages_alone_and_marks_them(kafka, stream, arun):
+    """As after two deaths: what a message is charged with is in the offset's metadata, and buries it in the end."""
+    async def claim():
+        topics(kafka, stream, 1)
+        it, runs = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            runs.append(order["n"])
+
+        async with it.hf as hf:
+            await hf.publish_many(stream, [{"n": n} for n in range(3)])
+            member = ck.Consumer({"bootstrap.servers": kafka.address, "group.id": GROUP, "log_level": 0})
+            mark = '{"t":1,"u":100,"r":0,"n":{"0":[0,2]}}'
+            member.commit(offsets=[ck.TopicPartition(stream, 0, 0, mark)], asynchronous=False)
+            member.close()
+        async with it.running():
+            await drained(it, stream)
+        assert sorted(runs) == [1, 2]
+        [buried] = it.told(ev.Buried)
+        assert (buried.reason, buried.entry_id) == ("crash_loop", "0-0")
+
+    arun(claim())
+
+
+# -- transactions ----------------------------------------------------------------------------------------------------
+
+
+def test_with_transactions_the_mock_cluster_answers_and_stores_no_offsets_of_them(kafka, stream, arun):
+    """Measured, so that we hear of it when it changes: then the crash matrix can run with transactions there."""
+    async def claim():
+        named = topics(kafka, stream, 1)
+        it = Service(kafka)
+        it.hf = Holdfast(f"kafka://{kafka.address}", broker=QUICK)
+        it.hf.events.subscribe(it.said.append)
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            raise Reject("of no use")
+
+        async with it.running():
+            await it.hf.publish(stream, {"n": 1}, id="m1")
+            await until(lambda: sum(event.buried for event in it.told(ev.Settled)), "it is buried")
+            broker = it.hf._other_broker()
+            behind = {lag.topic: lag.behind for lag in await broker.lag(stream, GROUP)}
+        assert await letters(kafka, stream) == ["m1"]
+        assert behind[stream] == 1
+        assert named.dead not in behind
+
+    arun(claim())
+
+
+def test_where_nobody_answers_the_start_says_so(stream, arun):
+    async def claim():
+        hf = Holdfast("kafka://127.0.0.1:1?transactions=off")
+
+        @hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            pytest.fail("there is nothing to handle")
+
+        with pytest.raises(ServerUnreachable, match="asking for topics"):
+            await hf.run()
+        await hf.close()
+
+    arun(claim())
