@@ -41,7 +41,7 @@ COMMANDS = (["console"], ["demo"], ["doctor"], ["gossip", "agent"], ["gossip", "
             ["dlq", "job", "pause"], ["dlq", "job", "resume"], ["dlq", "job", "cancel"], ["dlq", "queue"],
             ["dlq", "assign"], ["dlq", "comment"], ["dlq", "throw-away"], ["dlq", "undo"], ["dlq", "view"],
             ["dlq", "edit"], ["dlq", "erase"], ["lab", "gossip"], ["lab", "ids"], ["lab", "locks"], ["lab", "once"],
-            ["lab", "parsers"], ["lab", "secrets"], ["lab", "takeover"], ["lab", "workers"], ["lock", "ls"],
+            ["lab", "parsers"], ["lab", "recovery"], ["lab", "secrets"], ["lab", "takeover"], ["lab", "workers"], ["lock", "ls"],
             ["lock", "who"],
             ["lock", "queue"], ["lock", "force-unlock"], ["lock", "deadlocks"], ["lock", "history"],
             ["logs", "check"], ["logs", "dlq", "list"], ["logs", "dlq", "group"], ["logs", "dlq", "show"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast lab takeover``: one death and one slow handler for every scheme, with real processes; nothing is left."""
+"""``holdfast lab recovery``: one death and one slow handler for every scheme, with real processes; nothing is left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ran(server, tmp_path_factory):
     server.admin.set("neighbour", "untouched")
     home = tmp_path_factory.mktemp("lab")
     (home / "tmp").mkdir()
-    done = subprocess.run([*COMMAND, "lab", "takeover", "--quick", "--json", "--url", server.url], cwd=home,
+    done = subprocess.run([*COMMAND, "lab", "recovery", "--quick", "--json", "--url", server.url], cwd=home,
                           env=environment(TMPDIR=str(home / "tmp")), capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, (done.stderr + done.stdout).decode()
     return msgspec.json.decode(done.stdout, type=Report), home
@@ -114,6 +114,6 @@ def test_a_message_that_ours_lost_is_1(capsys, monkeypatch):
 
     monkeypatch.setattr(lab, "_taken_over", taken_over)
     with pytest.raises(SystemExit) as ended:
-        main(["lab", "takeover", "--json"], prog_name="holdfast")
+        main(["lab", "recovery", "--json"], prog_name="holdfast")
     assert ended.value.code == 1
     assert msgspec.json.decode(capsys.readouterr().out, type=Report) == lost

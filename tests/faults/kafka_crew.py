@@ -21,7 +21,7 @@ from tests.faults.crew import GROUP, Crew
 from tests.faults.workers.consumer import Work
 
 #: Short, so that dying is cheap; the mock cluster waits for a session less a second besides.
-SESSION_MS = 1_500
+SESSION_MS = 1_200
 PARTITIONS = 3
 #: Seconds for which a look at the group holds.
 LOOK_S = 0.2
@@ -32,7 +32,7 @@ class KafkaBackend:
 
     def __init__(self, cluster: MockCluster) -> None:
         self.cluster = cluster
-        self.url = f"{cluster.url}&session.timeout.ms={SESSION_MS}&heartbeat.interval.ms=300"
+        self.url = f"{cluster.url}&session.timeout.ms={SESSION_MS}&heartbeat.interval.ms=200"
 
 
 @dataclass
@@ -49,7 +49,7 @@ class KafkaCrew(Crew):
         self._looker = self._client(GROUP)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         self._looker.close()
 

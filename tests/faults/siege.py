@@ -34,7 +34,8 @@ ENDING = {"release.before", "release.after", "leave.before", "leave.after", "rab
 REPLAYING = {"replay.before", "replay.after"}
 #: Reached once or seldom in a life: to wait for a second time would be to wait for long.
 SELDOM = {"join.before", "join.after", "partition.taken.after", "partition.given.after", "low.after", "reconcile.after",
-          "read.replayed.after", "later.before", "later.after", "rabbit.join.before", "rabbit.join.after", "kafka.write.before", "kafka.write.after",
+          "read.replayed.after", "later.before", "later.after", "rabbit.join.before", "rabbit.join.after",
+          "kafka.write.before", "kafka.write.after",
           "rabbit.alone.before", "rabbit.alone.published", *ENDING, *REPLAYING}
 REPLAYER = Path(__file__).parent / "workers" / "replayer.py"
 #: A partition is given up when somebody joins while its owner has too many: the siege sees to both.

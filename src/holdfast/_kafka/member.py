@@ -92,7 +92,7 @@ class Member:
         self._consumer: Any = None
         self._thread = threading.Thread(target=self._run, name=f"kafka {group}", daemon=True)
         self._closing = threading.Event()
-        self._ended = False
+        self._ended = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         #: Partitions that are ours, each with the number of the time that it came to us.
         self._owned: dict[Place, int] = {}
@@ -128,7 +128,7 @@ class Member:
         except ServerError as error:
             self._listener.failed(error)
         finally:
-            self._ended = True
+            self._ended.set()
             self._work_off()
             self._consumer.close()
 
@@ -150,10 +150,10 @@ class Member:
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
                 told.set_exception(error)
 
-        if self._ended:
+        if self._ended.is_set():
             raise ServerUnreachable("this member has left its group")
         self._jobs.put(job)
-        if self._ended:  # it ended in between, and has perhaps not seen the job
+        if self._ended.is_set():  # it ended in between, and has perhaps not seen the job
             self._work_off()
         return told.result()
 

@@ -20,7 +20,7 @@ import ctypes
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ..errors import ConfigurationError, ServerUnreachable
 from .driver import driver
@@ -56,7 +56,7 @@ class MockCluster:
         self._lib.rd_kafka_conf_set(conf, b"log_level", b"0", said, len(said))
         self._client = ctypes.c_void_p(self._lib.rd_kafka_new(_PRODUCER, conf, said, ctypes.c_size_t(len(said))))
         self._cluster = ctypes.c_void_p(self._lib.rd_kafka_mock_cluster_new(self._client, 1))
-        if not self._cluster:
+        if self._cluster.value is None:
             raise ServerUnreachable("librdkafka's mock cluster did not start")
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, ctypes.c_int32(join_ms))
         self.address: str = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
@@ -79,11 +79,11 @@ class MockCluster:
     def close(self) -> None:
         """Ends it, and with it all that it held."""
         cluster, self._cluster = self._cluster, ctypes.c_void_p()
-        if cluster:
+        if cluster.value is not None:
             self._lib.rd_kafka_mock_cluster_destroy(cluster)
             self._lib.rd_kafka_destroy(self._client)
 
-    def __enter__(self) -> MockCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

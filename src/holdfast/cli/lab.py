@@ -48,12 +48,12 @@ def once(*, quick: bool, seed: int, as_json: bool) -> int:
     return int(failed(report))
 
 
-@command.command("takeover")
+@command.command("recovery")
 @click.option("--quick", is_flag=True, help="a first look, in some thirty seconds: one death, and short leases")
 @click.option("--seed", type=int, default=1, show_default=True, help="of who is killed")
 @json_option
 @server_options()
-def takeover(*, quick: bool, seed: int, as_json: bool) -> int:
+def recovery(*, quick: bool, seed: int, as_json: bool) -> int:
     """Kill workers, and see how their work comes back: leases, idle time, a Kafka group's rebalance.
 
     Runs on the given server, under names of its own that begin with PREFIX:lab-, and removes them. The rebalance runs
@@ -69,6 +69,11 @@ def takeover(*, quick: bool, seed: int, as_json: bool) -> int:
     from ..labs.takeover import failed
 
     return int(failed(report))
+
+
+#: Its former name.
+command.add_command(click.Command("takeover", callback=recovery.callback, params=recovery.params, hidden=True,
+                                  help="The former name of `lab recovery`."))
 
 
 @command.command("locks")

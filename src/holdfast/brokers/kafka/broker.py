@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..._base import events as ev
-from ..._kafka.admin import ensure_topics
 from ..._base.letter import DEFAULT_PREFIX
+from ..._kafka.admin import ensure_topics
 from ..._kafka.driver import Producing, Record
 from ..._kafka.look import positions
 from ..._kafka.member import Member

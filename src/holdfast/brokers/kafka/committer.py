@@ -157,7 +157,7 @@ class Committer:
                 return self._judge(ours, gone)
             records = [record for _, _, record in wanted]
             points.reached("kafka.write.before")
-            refused, gone = await self._blocking(lambda: self._log.transact(records, marks))
+            refused, gone = await self._blocking(self._log.transact, records, marks)
             if not gone and not any(refused):
                 points.reached("kafka.commit.after")
                 return None

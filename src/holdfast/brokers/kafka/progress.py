@@ -31,7 +31,7 @@ import msgspec
 from ..._base.typed import json_decoder
 from ...errors import SchemaTooNew
 
-__all__ = ["AHEAD_MAX", "Mark", "Progress", "Trace"]
+__all__ = ["AHEAD_MAX", "ROOM", "Mark", "Progress", "Trace", "read_mark"]
 
 #: Offsets a partition may be read ahead at most: more would not fit the metadata.
 AHEAD_MAX: Final = 16_000
@@ -80,7 +80,7 @@ def read_mark(metadata: str | None) -> Mark | None:
     except msgspec.MsgspecError:
         return None
     if mark.v > _VERSION:
-        raise SchemaTooNew()
+        raise SchemaTooNew
     return mark
 
 

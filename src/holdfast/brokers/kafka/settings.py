@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers of a Kafka consumer, with what each costs in both directions; and the names of the topics it makes. Pure.
-"""
+"""The numbers of a Kafka consumer, with what each costs in both directions, and the names of its topics. Pure."""
 
 from __future__ import annotations
 
