@@ -17,6 +17,7 @@ measured of it (2.16, November 2026), and what follows:
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -92,3 +93,14 @@ class MockCluster:
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
+
+
+def main() -> None:
+    """A mock cluster in a process of its own: says its address, and ends with its standard input."""
+    with MockCluster() as cluster:
+        print(cluster.address, flush=True)  # noqa: T201 - it is what the process is for
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
