@@ -18,6 +18,7 @@ from __future__ import annotations
 import concurrent.futures
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ Place = tuple[str, int]
 #: Records taken over in one go.
 BATCH: Final = 500
 #: Records handed over and not taken up yet, from which on reading pauses, and below which it goes on.
-HIGH, LOW = 2_000, 500
+HIGH, LOW = 5_000, 500
 #: Seconds of one poll: as long as nothing is in flight, and else. Jobs wait for its end.
 _POLL_S: Final = 0.1
 _BUSY_S: Final = 0.002
+#: Seconds for which nothing is polled at most, while enough lies there: for so long a rebalance may have to wait.
+_LEFT_S: Final = 0.5
 _ASK_S: Final = 5.0
 #: Seconds within which a request is answered or counts as not.
 _SOCKET_S: Final = 10.0
@@ -81,7 +84,7 @@ class Member:
 
     def __init__(self, config: Mapping[str, Any], group: str, topics: Sequence[str], listener: Listener, *,
                  start: str = "earliest", assignor: str = "cooperative-sticky") -> None:
-        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000,
+        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000, "fetch.queue.backoff.ms": 20,
                         "fetch.wait.max.ms": 100, **config, "group.id": group, "enable.auto.commit": False,
                         "enable.auto.offset.store": False, "isolation.level": "read_committed",
                         "auto.offset.reset": start, "partition.assignment.strategy": assignor}
@@ -103,6 +106,8 @@ class Member:
         self._untaken = Count()
         #: Something is in flight here, so there will be jobs soon: polls are short then.
         self.busy = False
+        #: Enough lies there for now. A pause throws away what the driver has fetched, so first it is only not polled.
+        self.full = False
 
     def start(self) -> None:
         """Joins the group. Raises ServerError."""
@@ -123,6 +128,9 @@ class Member:
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
+                until = time.monotonic() + _LEFT_S
+                while self.full and not self._closing.is_set() and time.monotonic() < until:
+                    self._work_off(_BUSY_S)
                 self._work_off()
                 self._poll()
         except ServerError as error:

@@ -39,6 +39,8 @@ _LOOK_S: Final = 1.0
 #: Between two questions whether what is in flight has ended.
 _ENDING_S: Final = 0.01
 _AGAIN_S: Final = 0.2
+#: Messages that wait for room, from which on no more are asked for.
+_ENOUGH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ class KafkaSource:
         ours = {place: lane for place, lane in self._lanes.items() if lane.epoch}
         held = {place for place, lane in ours.items() if self._stopping or lane.ahead_of_itself}
         self._member.hold(held)
+        self._member.full = sum(lane.waiting for lane in ours.values()) > _ENOUGH
         self._member.busy = any(lane.pending for lane in ours.values())
 
     # -- told by the poll thread --------------------------------------------------------------------------------------
