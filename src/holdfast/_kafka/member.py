@@ -192,7 +192,7 @@ class Member:
     def _breathe(self) -> None:
         """Pauses all when too much lies unread, and goes on when it is gone; the poll itself never stops."""
         if not self._all_held and self._untaken.value > HIGH:
-            self._all_held = True  # guard: what is not taken up is not read on (test_member)
+            self._all_held = True  # guard: what is not taken up is not read on (test_kafka_member)
             self._pause(set(self._owned) - self._held)
         elif self._all_held and self._untaken.value < LOW:
             self._all_held = False
@@ -312,10 +312,10 @@ class Member:
 
     def _transact(self, producing: Producing, records: Sequence[Record], wanted: Sequence[Point]
                   ) -> tuple[list[ServerError | None], set[Place]]:
-        producer = producing.client
         gone = {p.place for p in wanted if not self.owns(p)}
         if gone:
             return [None] * len(records), gone
+        producer = producing.client
         with translated("beginning a transaction"):
             producer.begin_transaction()
         try:

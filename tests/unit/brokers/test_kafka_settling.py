@@ -174,3 +174,39 @@ def test_in_place_a_retry_keeps_its_offset_and_its_attempts_outlive_the_process(
         await scene.committer.close()
 
     arun(run())
+
+
+@both
+def test_a_former_delivery_settles_nothing(transactions, arun):
+    async def run():
+        scene = Scene(KafkaLog(), transactions=transactions)
+        former = scene.hands[0]
+        await scene.lane.settle([], [Settlement(former, Verb.RELEASE)])
+        [now] = scene.lane.deliveries(1)
+        assert await scene.lane.settle([former], []) == [(former, Settled.OTHER)]
+        assert scene.places()[0] == ["pending"]
+        assert await scene.lane.settle([now], []) == []
+        assert scene.places()[0] == []
+        await scene.committer.close()
+
+    arun(run())
+
+
+def test_a_message_of_somebody_else_stays_the_one_it_was(arun):
+    async def run():
+        scene = Scene(KafkaLog(), transactions=True)
+        scene.lane.arrived(Record("orders", b"k", b"9", [("lang", b"nl")], 0, COUNT, 1_700_000_000_000))
+        [theirs] = scene.lane.deliveries(1)
+        await scene.lane.settle([], [Settlement(theirs, Verb.PARK, due_in_ms=20_000, note=Note(attempts=1))])
+        [retry] = scene.log.records
+        assert retry.topic == "orders.billing.retry.600s"
+        other = Lane(TOPICS, (retry.topic, 0), "me", scene.committer, SystemClock())
+        other.take(Point((retry.topic, 0), 0, None, 1), 100, in_place=False)
+        other.arrived(Record(retry.topic, retry.key, retry.value, [
+            (name, b"1" if name == "hf:due" else value) for name, value in retry.headers], 0, 0, 1_800_000_000_000))
+        [back] = other.deliveries(1)
+        assert (back.message.id, back.entry_id, back.attempts) == (theirs.message.id, theirs.entry_id, 1)
+        assert (back.message.key, back.message.headers, back.message.at_ms) == ("k", {"lang": "nl"}, 1_700_000_000_000)
+        await scene.committer.close()
+
+    arun(run())

@@ -277,7 +277,7 @@ class Lane:
         message = s.delivery.message
         fields = list(message.raw or message.fields)
         if F_ID not in fields[::2] and F_IDENTITY not in fields[::2]:
-            fields += (F_IDENTITY, message.raw_id)  # guard: it stays the message that it was (tests/contract)
+            fields += (F_IDENTITY, message.raw_id)  # it stays the message that it was
         fields += (F_DUE, b"%d" % (self._clock.wall_ms() + s.due_in_ms), F_SOURCE, s.delivery.entry_id)
         if s.note is not None:
             fields += (F_NOTE, msgspec.json.encode(s.note))
