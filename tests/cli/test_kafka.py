@@ -69,6 +69,7 @@ def test_a_service_runs_its_letters_are_listed_and_move_to_redis(cluster, backen
     assert "Kafka: it does not count deliveries" in (tmp_path / "said").read_text()
     rows = listed(tmp_path, url)
     assert {row["message_id"] for row in rows} == {"m0", "m1", "m2"}
+    assert json.loads(holdfast(tmp_path, "dlq", "ls", "orders", "--url", url, "--json").stdout) == rows
     assert all(row.keys() == set(_SHOWN) for row in rows)
     assert {row["reason"] for row in rows} == {"rejected"}
     moved = holdfast(tmp_path, "dlq", "replay", "orders", "--group", "billing", "--url", url, rows[0]["id"],

@@ -27,6 +27,7 @@ STAND_INS = {
     "http://localhost:2379": "HOLDFAST_DOCS_ETCD",
     "localhost:2181": "HOLDFAST_DOCS_ZOOKEEPER",
     "amqp://guest:guest@localhost/": "HOLDFAST_DOCS_AMQP",
+    "kafka://localhost:9092": "HOLDFAST_DOCS_KAFKA",
 }
 
 

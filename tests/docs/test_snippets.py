@@ -59,6 +59,8 @@ def elsewhere(page, request):
         found["HOLDFAST_DOCS_ZOOKEEPER"] = request.getfixturevalue("zookeeper").hosts
     if "amqp://guest:guest@localhost/" in code:
         found["HOLDFAST_DOCS_AMQP"] = request.getfixturevalue("rabbitmq").url
+    if "kafka://localhost:9092" in code:
+        found["HOLDFAST_DOCS_KAFKA"] = request.getfixturevalue("kafka").url
     return found
 
 

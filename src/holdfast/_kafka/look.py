@@ -11,7 +11,7 @@ from ..errors import ServerUnreachable
 from .driver import QUIET, Record, as_ours, driver, translated
 from .member import Point, record_of
 
-__all__ = ["partitions_of", "positions", "read_through"]
+__all__ = ["partitions_of", "positions", "read_through", "topics_at"]
 
 _ASK_S: Final = 10.0
 #: Seconds without a record or an end after which a partition counts as unreachable.
@@ -29,6 +29,16 @@ def partitions_of(config: Mapping[str, Any], topic: str) -> int:
     consumer = _observer(config)
     try:
         return _count(consumer, topic)
+    finally:
+        consumer.close()
+
+
+def topics_at(config: Mapping[str, Any]) -> list[str]:
+    """Names of all topics that this user may see. Raises ServerError."""
+    consumer = _observer(config)
+    try:
+        with translated("asking for topics"):
+            return sorted(consumer.list_topics(timeout=_ASK_S).topics)
     finally:
         consumer.close()
 

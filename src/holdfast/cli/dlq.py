@@ -85,7 +85,7 @@ def command() -> None:
 
 @command.command("ls")
 @click.argument("stream")
-@click.option("--group", help="the group whose letters they are  [default: of all groups, on Redis]")
+@click.option("--group", help="the group whose letters they are  [default: of all groups, on Redis and Kafka]")
 @letter_option
 @choosing
 @click.option("--newest", is_flag=True, help="newest first")
@@ -110,16 +110,19 @@ async def _listed(stream: str, group: str, choice: Choice, newest: bool, limit: 
 
 
 async def _listed_of_all(stream: str, choice: Choice, newest: bool, limit: int | None) -> list[LetterInfo]:
-    """Of each group that the stream has. Another broker does not say which those are."""
+    """Of each group that the stream has."""
     from .._base.letter import DEFAULT_PREFIX
     from ..brokers import scheme_of
     from ..deadletters import open_shelf
+    from ..deadletters.boxed import groups_at
     from ..errors import ConfigurationError
     from ..streams.inspect import physical_streams, stream_state
 
     said, found = settings(), []
-    if said.url is not None and (scheme := scheme_of(said.url)):
-        raise ConfigurationError(f"{scheme}:// does not say which groups stream {stream!r} has: name one with --group")
+    if said.url is not None and scheme_of(said.url):
+        for group in await groups_at(said.url, stream, own_prefix=said.own_prefix):
+            found += await _listed(stream, group, choice, newest, limit)
+        return sorted(found, key=lambda letter: (letter.dead_ms, letter.entry_id), reverse=newest)[:limit]
     async with opened() as server:
         states = [await stream_state(server, name) for name in await physical_streams(server, stream)]
         groups = sorted({one.group for state in states if state is not None for one in state.groups})

@@ -19,7 +19,7 @@ from .._base import events as ev
 from .._base.chance import system_chance
 from .._base.clock import SystemClock
 from .._base.letter import DEFAULT_PREFIX
-from ..brokers import World, broker_for
+from ..brokers import World, broker_for, scheme_of
 from ..brokers.letters import Box, Kept
 from ..errors import ConfigurationError, LetterNotFound
 from .letters import Choice, LetterInfo, letter_info
@@ -140,8 +140,22 @@ async def open_box(url: str, stream: str, group: str, *, own_prefix: str, prefix
         await broker.close()
 
 
+async def groups_at(url: str, stream: str, *, own_prefix: str) -> list[str]:
+    """The groups of ``stream`` at the broker of ``url``. Raises ConfigurationError when the broker does not say which
+    those are, or when there is none."""
+    broker: Any = broker_for(url, _world(own_prefix))
+    asked = getattr(broker, "groups", None)
+    if asked is None:
+        raise ConfigurationError(f"{scheme_of(url)}:// does not say which groups stream {stream!r} has: name one with "
+                                 "--group")
+    found: list[str] = await asked(stream)
+    if not found:
+        raise ConfigurationError(f"stream {stream!r} has no group there that has ever run")
+    return found
+
+
 def _world(own_prefix: str) -> World:
     return World(prefix=own_prefix, events=ev.Events(), clock=SystemClock(), chance=system_chance())
 
 
-__all__ = ["BoxReplayer", "BoxShelf", "open_box", "replayer_of"]
+__all__ = ["BoxReplayer", "BoxShelf", "groups_at", "open_box", "replayer_of"]

@@ -54,7 +54,7 @@ _BLOCKED_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _ATTEMPTS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0)
 
 #: Why an incarnation ended (``IncarnationLost``).
-_CAUSES = ("loop_blocked", "paused", "server", "unreachable")
+_CAUSES = ("loop_blocked", "paused", "rebalance", "server", "unreachable")
 _BOOL = ("false", "true")
 #: What knew that an effect was in (``DuplicateSuppressed``), and how guarded calls end (``Guarded``).
 _STRATEGIES = ("redis", "sql", "outside", "lock", "memory")

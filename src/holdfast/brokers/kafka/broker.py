@@ -15,7 +15,7 @@ from ..._base import events as ev
 from ..._base.letter import DEFAULT_PREFIX
 from ..._kafka.admin import ensure_topics
 from ..._kafka.driver import Producing, Record
-from ..._kafka.look import positions
+from ..._kafka.look import positions, topics_at
 from ..._kafka.member import Member
 from ..._kafka.urls import parse_url
 from ...consume.contract import Abilities, Source, Wanted
@@ -105,6 +105,14 @@ class KafkaBroker:
     def letters(self, stream: str, group: str, prefix: str = DEFAULT_PREFIX) -> DeadTopic:
         """The dead letters of a group."""
         return DeadTopic(self, Topics(stream, group, self._settings.levels_s, prefix))
+
+    async def groups(self, stream: str) -> list[str]:
+        """The groups that have run on ``stream``, by the topics that they have made. A group of ``orders.eu`` looks like
+        one of ``orders`` that is called ``eu.…``."""
+        found = await asyncio.to_thread(topics_at, self.config)
+        start, end = f"{stream}.", ".dead"
+        return sorted(name[len(start):-len(end)] for name in found
+                      if name.startswith(start) and name.endswith(end) and len(name) > len(start + end))
 
     async def lag(self, stream: str, group: str) -> list[Lag]:
         """How far a group is behind, by partition of all that it reads, and each one's share of the whole."""
