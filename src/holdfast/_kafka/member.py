@@ -84,7 +84,8 @@ class Member:
 
     def __init__(self, config: Mapping[str, Any], group: str, topics: Sequence[str], listener: Listener, *,
                  start: str = "earliest", assignor: str = "cooperative-sticky") -> None:
-        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000, "fetch.queue.backoff.ms": 20,
+        self._config = {**QUIET, "socket.timeout.ms": int(_SOCKET_S * 1000), "queued.min.messages": 10_000,
+                        "fetch.queue.backoff.ms": 20,
                         "fetch.wait.max.ms": 100, **config, "group.id": group, "enable.auto.commit": False,
                         "enable.auto.offset.store": False, "isolation.level": "read_committed",
                         "auto.offset.reset": start, "partition.assignment.strategy": assignor}

@@ -15,9 +15,9 @@ gone is a dead letter (``rejected``); a store that does not answer is a retry.
 
 **Orphans.** Nobody knows when the last group is done with a payload, and a publisher may die between storing and
 publishing. So payloads are removed by age: ``clean`` removes what is older than ``kept_s``, but for tickets that are
-named as still in use (``tickets_in`` of the dead letters, for example). kept_s has to be longer than a message can be on
-its way: retention of the stream, longest retry, retention of letters. With sealed payloads, seal first and check in what
-was sealed: ``check_in(**box.seal(order, id="o-7"))``, and ``middleware=[claims, box]``.
+named as still in use (``tickets_in`` of the dead letters, for example). kept_s has to be longer than a message can be
+on its way: retention of the stream, longest retry, retention of letters. With sealed payloads, seal first and check in
+what was sealed: ``check_in(**box.seal(order, id="o-7"))``, and ``middleware=[claims, box]``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any, Final, Protocol
 from .._base import durable
 from .._base.clock import Clock, SystemClock
 from .._base.codec import encode, type_version
-from .._base.message import F_BODY, HEADER
+from .._base.message import HEADER
 from ..errors import DecodeError
 from .contract import Delivery
 from .middleware import Endpoint

@@ -63,8 +63,8 @@ class SealedPayloads:
             raise ConfigurationError("sealing needs a key: SealedPayloads({'2026-11': Secret(…)})")
         for name, key in keys.items():
             if len(key.reveal()) != KEY_BYTES:
-                raise ConfigurationError(f"key {name!r} has {len(key.reveal())} bytes: it takes {KEY_BYTES}, for example "
-                                         f"of secrets.token_bytes({KEY_BYTES})")
+                raise ConfigurationError(f"key {name!r} has {len(key.reveal())} bytes: it takes {KEY_BYTES}, for "
+                                         f"example of secrets.token_bytes({KEY_BYTES})")
         self._keys = dict(keys)
         self._current = list(keys)[-1]
         self._required = required

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claim check: large payloads lie in a store, are checked against their tickets, and are removed when nobody needs them.
+"""Claim check: large payloads lie in a store, are checked by their tickets, and are removed when nobody needs them.
 
 One set of claims for a folder and for Redis.
 """

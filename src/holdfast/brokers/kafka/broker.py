@@ -107,8 +107,10 @@ class KafkaBroker:
         return DeadTopic(self, Topics(stream, group, self._settings.levels_s, prefix))
 
     async def groups(self, stream: str) -> list[str]:
-        """The groups that have run on ``stream``, by the topics that they have made. A group of ``orders.eu`` looks like
-        one of ``orders`` that is called ``eu.…``."""
+        """The groups that have run on ``stream``, by the topics that they have made.
+
+        A group of ``orders.eu`` looks like one of ``orders`` that is called ``eu.…``.
+        """
         found = await asyncio.to_thread(topics_at, self.config)
         start, end = f"{stream}.", ".dead"
         return sorted(name[len(start):-len(end)] for name in found
