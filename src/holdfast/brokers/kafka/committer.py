@@ -114,12 +114,13 @@ class Committer:
         try:
             await (self._together(jobs) if self._transactions else self._one_after_the_other(jobs))
         except Exception as error:  # noqa: BLE001 - whoever waits hears of it: a settlement nobody answers waits for ever
+            told = error if isinstance(error, ServerError) else ServerRefused(f"committing: {error!r}", code="STEP")
             for job in jobs:
                 job.progress.unfinish(job.finished)
                 if not job.answer.done():
-                    job.answer.set_exception(error)
-            if isinstance(error, ServerRefused) and error.code in FENCED:
-                self._on_fenced(error)
+                    job.answer.set_exception(told)
+            if isinstance(told, ServerRefused) and told.code in FENCED:
+                self._on_fenced(told)
             return
         for job in jobs:
             if not job.answer.done():
