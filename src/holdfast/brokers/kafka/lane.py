@@ -250,7 +250,7 @@ class Lane:
             stepped = await self._committer.step(self, [d.fence.offset for d in plan.ended], writes)
         except ServerError as error:
             if not error.retry_may_help and not isinstance(error, NotAuthorized):  # it is not asked again
-                for delivery in asked:  # guard: what cannot be settled comes back, and is in nobody's hands for ever
+                for delivery in asked:  # guard: it comes back, or it would be in nobody's hands
                     self._came_back(Settlement(delivery, Verb.RELEASE, due_in_ms=AGAIN_MS))
             raise
         if stepped.lost:
