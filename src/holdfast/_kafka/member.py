@@ -34,7 +34,7 @@ T = TypeVar("T")
 #: Topic and partition.
 Place = tuple[str, int]
 #: Records taken over in one go.
-BATCH: Final = 500
+BATCH: Final = 200
 #: Records handed over and not taken up yet, from which on reading pauses, and below which it goes on.
 HIGH, LOW = 5_000, 500
 #: Seconds of one poll: as long as nothing is in flight, and else. Jobs wait for its end.
