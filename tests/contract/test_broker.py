@@ -317,7 +317,7 @@ def test_closing_hands_back_what_nobody_holds_and_counts_no_attempt(broker):
 def test_closing_leaves_the_work_of_others_alone(broker):
     async def claim(party):
         if getattr(party.bench, "dealt", False):
-            pytest.skip("not supported: partitions are dealt anew when somebody comes or goes (test_kafka_rebalance)")
+            pytest.skip("not supported: partitions are dealt anew when somebody comes or goes (integration/test_kafka)")
         at, (d,) = await party.holding(1)
         leaving = await party.join()
         await party.bench.looks(leaving)

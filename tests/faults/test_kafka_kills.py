@@ -10,6 +10,7 @@ counted and named, and there are no more of them than such kills can have made.
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from holdfast.testing.points import known_points
 from tests.faults.kafka_crew import KafkaBackend, KafkaCrew
 from tests.faults.siege import TIMER, Siege
 from tests.faults.test_crash_matrix import covered, written
+from tests.faults.workers.consumer import Work
 
 #: Steps of a transaction, of what starts alone, and of who sends letters back: ``test_kafka`` walks those.
 ELSEWHERE = ("kafka.offsets.", "kafka.commit.before", "kafka.started.", "kafka.replay.")
@@ -57,3 +59,22 @@ def test_after_forty_kills_each_message_is_done_or_dead_and_copies_are_counted(k
         assert sum(twice.values()) <= most
     covered(siege, PLAN)
     assert sum(siege.kills.values()) >= 40
+
+
+@pytest.mark.timeout(120)
+def test_a_message_that_kills_its_process_is_found_and_takes_no_other_along(kafka, stream, tmp_path: Path):
+    backend = KafkaBackend(kafka)
+    with KafkaCrew(backend, stream, tmp_path, how={"concurrency": 4}) as crew:
+        poison, *_ = crew.publish([Work(n=0, kind="poison"), *(Work(n=n) for n in range(1, 20))])
+        deaths, worker = 0, crew.start()
+        until = time.monotonic() + 100
+        while not crew.drained():
+            assert time.monotonic() < until, f"{crew.backlog()} are left after {deaths} deaths"
+            if not worker.alive:
+                deaths, worker = deaths + 1, crew.start()
+            time.sleep(0.1)
+        letters = {letter[b"x-dlq-original-message-id"].decode(): letter for letter in crew.letters()}
+        assert letters.keys() == {poison}
+        assert letters[poison][b"x-dlq-failure-reason"] == b"crash_loop"
+        assert crew.noted().keys() == set(range(1, 20))
+    assert deaths == 5  # two that are counted for the partition, and three that are charged to the message

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from .._base import points
-from ..errors import ServerError, ServerUnreachable
+from ..errors import ServerError, ServerRefused, ServerUnreachable
 from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, translated
 
 __all__ = ["Listener", "Member", "Place", "Point", "record_of", "written"]
@@ -34,7 +34,7 @@ T = TypeVar("T")
 #: Topic and partition.
 Place = tuple[str, int]
 #: Records taken over in one go.
-BATCH: Final = 500
+BATCH: Final = 200
 #: Records handed over and not taken up yet, from which on reading pauses, and below which it goes on.
 HIGH, LOW = 5_000, 500
 #: Seconds of one poll: as long as nothing is in flight, and else. Jobs wait for its end.
@@ -134,8 +134,9 @@ class Member:
                     self._work_off(_BUSY_S)
                 self._work_off()
                 self._poll()
-        except ServerError as error:
-            self._listener.failed(error)
+        except Exception as error:  # noqa: BLE001 - whoever runs this member hears of it, and ends
+            self._listener.failed(error if isinstance(error, ServerError) else ServerRefused(
+                f"the thread of a Kafka group's member has ended: {error!r}", code="THREAD"))
         finally:
             self._ended.set()
             self._work_off()
@@ -177,7 +178,7 @@ class Member:
         records = []
         for message in found:
             if message.error() is not None:
-                self._listener.failed(as_ours(message.error(), "reading from Kafka"))
+                self._listener.failed(_while_reading(message.error()))
             elif (message.topic(), message.partition()) in self._owned:
                 records.append(record_of(message))
         if records:
@@ -375,6 +376,14 @@ def written(producing: Producing, records: Sequence[Record]) -> list[ServerError
     if unknown is not None:
         raise unknown
     return refused
+
+
+def _while_reading(error: Any) -> ServerError:
+    """A topic that is not known yet, or a poll that came too late, passes: the driver looks again, and joins again."""
+    found = as_ours(error, "reading from Kafka")
+    if error.name() in ("UNKNOWN_TOPIC_OR_PART", "_MAX_POLL_EXCEEDED"):
+        return ServerUnreachable(str(found))
+    return found
 
 
 def _abort(producer: Any, error: ServerError) -> None:

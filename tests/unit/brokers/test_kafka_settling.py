@@ -158,6 +158,7 @@ def test_a_fenced_producer_settles_nothing_and_says_so(arun):
             await scene.settle([None, Verb.BURY])
         assert set(map(tuple, scene.places().values())) == {("pending",)}
         assert len(scene.fenced) == 1
+        assert scene.lane.parked == 2  # they come back, to whoever may settle them
         await scene.committer.close()
 
     arun(run())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from ..._base import points
 from ..._kafka.driver import Record
 from ..._kafka.member import Place, Point
-from ...errors import ServerError, ServerRefused
+from ...errors import ServerError, ServerRefused, ServerUnreachable
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -82,6 +82,7 @@ class Committer:
         self._transactions = transactions
         self._jobs: list[_Job] = []
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka commit")
         #: Without transactions: what was written while its offset could not be committed, so that it is not written
         #: again.
@@ -93,6 +94,8 @@ class Committer:
 
         Raises ServerError: it is unknown, and nothing here has changed.
         """
+        if self._closed:
+            raise ServerUnreachable("this source has left its group")
         job = _Job(lane, lane.epoch, ended, list(writes), clean, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._task is None:
@@ -110,13 +113,14 @@ class Committer:
     async def _all(self, jobs: list[_Job]) -> None:
         try:
             await (self._together(jobs) if self._transactions else self._one_after_the_other(jobs))
-        except ServerError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits hears of it: a settlement nobody answers waits for ever
+            told = error if isinstance(error, ServerError) else ServerRefused(f"committing: {error!r}", code="STEP")
             for job in jobs:
                 job.progress.unfinish(job.finished)
                 if not job.answer.done():
-                    job.answer.set_exception(error)
-            if isinstance(error, ServerRefused) and error.code in FENCED:
-                self._on_fenced(error)
+                    job.answer.set_exception(told)
+            if isinstance(told, ServerRefused) and told.code in FENCED:
+                self._on_fenced(told)
             return
         for job in jobs:
             if not job.answer.done():
@@ -179,7 +183,8 @@ class Committer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     async def close(self) -> None:
-        """Waits for what is under way."""
+        """Waits for what is under way; takes no more."""
+        self._closed = True
         while self._task is not None:
             await asyncio.wait([self._task])
         self._thread.shutdown()

@@ -24,6 +24,7 @@ from ..._base.typed import from_json
 from ..._kafka.driver import Record
 from ..._kafka.member import Place, Point
 from ...consume.contract import Delivery, Inbox, Note, Settled, Settlement, Verb
+from ...errors import NotAuthorized, ServerError
 from .progress import Progress
 from .record import fields_of, parts_of
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fence", "Lane"]
 
+#: A message whose settlement was refused altogether is delivered again after so many ms.
+AGAIN_MS: Final = 5_000
 #: Fields of a retry, beside the message: when it is due (wall ms), and the place it was first read at.
 F_DUE: Final = b"hf:due"
 F_SOURCE: Final = b"hf:source"
@@ -242,9 +245,16 @@ class Lane:
         if not (plan.ended or plan.writes or any(noted)):
             return
         writes = [(s.delivery.fence.offset, record) for s, record in plan.writes]
-        stepped = await self._committer.step(self, [d.fence.offset for d in plan.ended], writes)
+        asked = [*plan.ended, *(s.delivery for s, _ in plan.writes)]
+        try:
+            stepped = await self._committer.step(self, [d.fence.offset for d in plan.ended], writes)
+        except ServerError as error:
+            if not error.retry_may_help and not isinstance(error, NotAuthorized):  # it is not asked again
+                for delivery in asked:  # guard: it comes back, or it would be in nobody's hands
+                    self._came_back(Settlement(delivery, Verb.RELEASE, due_in_ms=AGAIN_MS))
+            raise
         if stepped.lost:
-            plan.answers += [(d, Settled.EPOCH) for d in (*plan.ended, *(s.delivery for s, _ in plan.writes))]
+            plan.answers += [(d, Settled.EPOCH) for d in asked]
             return
         for delivery in plan.ended:
             self._held.pop(delivery.fence.offset, None)

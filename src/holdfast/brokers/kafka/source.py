@@ -118,6 +118,9 @@ class KafkaSource:
                 await self._rest(inbox)
         finally:
             inbox.leave()
+            if not self._closed.is_set():  # it failed: what is in flight will be found by whoever is next
+                self._drop(list(self._lanes), "lost")
+                self._closed.set()
             await self._end()
 
     async def _rest(self, inbox: Inbox) -> None:
