@@ -152,6 +152,10 @@ class FileClaims:
             yield name
 
 
+#: What a pattern of Redis takes for something else.
+_GLOB: Final = re.compile(r"[][*?\\^-]")
+
+
 class RedisClaims:
     """In Redis, a key a payload. client: a ``redis.asyncio`` client; keys begin with ``prefix``."""
 
@@ -169,5 +173,6 @@ class RedisClaims:
         await self._client.delete(self._prefix + ticket)
 
     async def tickets(self) -> AsyncIterator[str]:
-        async for key in self._client.scan_iter(match=f"{self._prefix}*", count=500):
+        pattern = _GLOB.sub(r"\\\g<0>", self._prefix) + "*"
+        async for key in self._client.scan_iter(match=pattern, count=500):
             yield os.fsdecode(key)[len(self._prefix):]
