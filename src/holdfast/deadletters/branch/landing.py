@@ -7,8 +7,8 @@
                   1                              2                 3
 
 A crash after 1 or 2 leaves the letter at the broker as well; it is read again, and known by its id in both places. So
-it is never nowhere, and one case. What the shelf's server loses in a crash of its own (``everysec`` loses up to a second)
-lies at the desk still: ``restore`` puts back what has no case yet.
+it is never nowhere, and one case. What the shelf's server loses in a crash of its own (``everysec`` loses up to a
+second) lies at the desk still: ``restore`` puts back what has no case yet.
 
 Several instances may read one group. RabbitMQ lets one at a time; Kafka lets all, and they meet in step 2.
 """

@@ -15,7 +15,8 @@ from .payload import Payload
 class Facts:
     """One dead letter, as rules see it.
 
-    stream: as its users name it; broker: where it died, without credentials, empty for the desk's own server. service, producer, handler, code, said: what the letter says of who consumed and who
+    stream: as its users name it; broker: where it died, without credentials, empty for the desk's own server.
+    service, producer, handler, code, said: what the letter says of who consumed and who
     published it, which handler failed, the application's own code for a refusal, and the category its consumer gave it.
     chain: types from the error to its innermost cause. replays: of this message, by anybody; tries: of them, those that
     a service did by itself. fresh: its fingerprint is new.
