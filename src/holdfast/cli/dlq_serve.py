@@ -88,8 +88,10 @@ def serve(*, streams: tuple[str, ...], groups: tuple[str, ...], every: bool, rul
 
     It takes the letters of these groups in at the desk, judges them, sends back what may be sent back, and says what
     needs a person. With --also it does so for RabbitMQ and Kafka, too: their letters land at the server of --url, in
-    streams called like orders@amqp://host:5672/, and what is sent back goes to the group they died in, there. Run as many as you like on one desk: each takes over what another leaves. SQLite serves instances of
-    one machine, PostgreSQL those of many. A server or a database that is away is waited for.
+    streams called like orders@amqp://host:5672/, and what is sent back goes to the group they died in, there.
+
+    Run as many as you like on one desk: each takes over what another leaves. SQLite serves instances of one machine,
+    PostgreSQL those of many. A server or a database that is away is waited for.
     """
     if bool(streams) is every and (every or not also):
         raise click.UsageError("name streams, or say --all")
