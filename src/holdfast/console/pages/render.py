@@ -11,6 +11,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...deadletters.branch import broker_of, stream_of
 from ...deadletters.desk import ENDS
 from ..flashes import Note
 from ..gate import LIVE
@@ -36,6 +37,7 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,  # guard: shown as text
                               undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               auto_reload=False)
+    made.filters.update(stream_of=stream_of, broker_of=broker_of)
     made.filters.update(lasting=words.lasting, number=words.number, size=words.size, plain=words.plain,
                         short=words.short, stamp=words.stamp, told=words.told)
     made.globals.update(when=words.when, ago=words.ago, counted=words.counted, places=PLACES, ends=ENDS)

@@ -19,7 +19,7 @@ from ..._base.letter_text import utf8
 from ..._base.message import F_ID, Message
 from ...errors import ConfigurationError
 
-__all__ = ["Origin", "broker_of", "id_at_desk", "parted", "renamed", "stream_of"]
+__all__ = ["Origin", "broker_of", "id_at_desk", "named", "parted", "renamed", "stream_of"]
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "kafka": 9092}
 _NAME: Final = re.compile(r"(?P<stream>.+)@(?P<broker>(?:amqps?|kafka)://[^@\s]+)")
@@ -41,7 +41,7 @@ class Origin:
     @property
     def name(self) -> str:
         """Its stream at the desk."""
-        return f"{self.stream}@{shown(self.url)}"
+        return named(self.stream, self.url)
 
 
 def shown(url: str) -> str:
@@ -50,12 +50,17 @@ def shown(url: str) -> str:
     scheme, there, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme not in _PORTS or not there:
-        raise ConfigurationError("letters come from amqp://, amqps:// or kafka:// URLs besides the server's own")
+        raise ConfigurationError("another broker's URL begins with amqp://, amqps:// or kafka://")
     place = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]  # guard: no credentials in names
     hosts, _, path = place.partition("/")
     named = sorted(_with_port(host, scheme) for host in hosts.split(","))
     host = unquote(path).strip("/")
     return f"{scheme}://{','.join(named)}{'' if scheme == 'kafka' else '/' + host}"
+
+
+def named(stream: str, url: str) -> str:
+    """A stream at another broker, as the desk names it. Raises ConfigurationError."""
+    return f"{stream}@{shown(url)}"
 
 
 def _with_port(host: str, scheme: str) -> str:

@@ -141,7 +141,7 @@ def test_only_what_the_broker_has_confirmed_is_marked_as_carried(arun):
         if b"m1" in entry:
             raise ConfigurationError("there is no queue")
 
-    replays, post = posted(arun, publish, None, None, Note(links=["a"]))
+    replays, _ = posted(arun, publish, None, None, Note(links=["a"]))
     assert sorted(replays.parked) == [(Verb.PARK, b"0-0", CARRIED), (Verb.PARK, b"1-0", ""),
                                       (Verb.PARK, b"2-0", CARRIED)]
     assert replays.acks == []
