@@ -37,9 +37,9 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,  # guard: shown as text
                               undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               auto_reload=False)
-    made.filters.update(stream_of=stream_of, broker_of=broker_of)
     made.filters.update(lasting=words.lasting, number=words.number, size=words.size, plain=words.plain,
-                        short=words.short, stamp=words.stamp, told=words.told)
+                        short=words.short, stamp=words.stamp, told=words.told,
+                        stream_of=stream_of, broker_of=broker_of)
     made.globals.update(when=words.when, ago=words.ago, counted=words.counted, places=PLACES, ends=ENDS)
     return made
 
