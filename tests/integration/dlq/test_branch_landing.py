@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import pytest
+
+from holdfast._base.clock import SystemClock
 from holdfast._redis.keys import GroupKeys
 from holdfast._redis.open import open_server
 from holdfast.brokers.letters import Kept
@@ -17,6 +20,13 @@ from holdfast.deadletters.service.cases import case_of
 from tests.support.letter_service import GROUP, sqlite
 
 BODY = b"\x00\xffodd"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def desk_url(request, tmp_path):
+    if request.param == "sqlite":
+        return sqlite(tmp_path)
+    return request.getfixturevalue("postgres").database()
 
 
 class Box:
@@ -37,13 +47,13 @@ class Box:
         self.lying.remove(kept)
 
 
-def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(backend, stream, tmp_path, rng, arun):
+def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(backend, stream, desk_url, rng, arun):
     async def main():
         origin, box = Origin("amqp://h", stream, GROUP), Box()
-        server, desk = await open_server(backend.url), await Desk(sqlite(tmp_path)).open()
+        server, desk = await open_server(backend.url), await Desk(desk_url).open()
         shelf = Shelf(server, origin.name, GROUP)
-        landing, keys = Landing(origin, box, shelf, desk, rng), GroupKeys("hf", origin.name, GROUP)
-        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, rng)
+        landing, keys = Landing(origin, box, shelf, desk, chance=rng, clock=SystemClock()), GroupKeys("hf", origin.name, GROUP)
+        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, chance=rng, clock=SystemClock())
         try:
             assert (await landing.sweep(), box.lying) == (1, [])
             assert await landing.restore() == 0, "it is there"

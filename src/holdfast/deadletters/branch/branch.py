@@ -47,7 +47,7 @@ class Branch:
         self._broker = cast("Any", broker_for(origin.url, world))
         self._box: Box = self._broker.letters(origin.stream, origin.group, s.letter_prefix)
         shelf = Shelf(server, origin.name, origin.group, prefix=s.letter_prefix)
-        self.landing = Landing(origin, self._box, shelf, hand.desk, hand.chance)
+        self.landing = Landing(origin, self._box, shelf, hand.desk, chance=hand.chance, clock=hand.clock)
         self.post = Post(self._published, hand.clock, watch_s=s.watch_s)
         self._scene = Scene(server, heart, hand.events, hand.clock, hand.chance, Letters(hand.clock))
         self._keys = GroupKeys(server.prefix, origin.name, origin.group)
@@ -79,8 +79,8 @@ class Branch:
                     await self.landing.restore()
                 done = await self.landing.sweep()
                 self._why["landing"] = ""
-            except (HoldfastError, TimeoutError) as error:
-                self._why["landing"] = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever a driver says, it is tried again, and said
+                self._why["landing"] = str(error) if isinstance(error, HoldfastError) else type(error).__name__
                 self._trouble.warn(f"letters of {self.origin.name}/{self.origin.group} do not land", error)
             if not done:
                 await self._pause(self._hand.settings.land_s * (0.8 + 0.4 * self._hand.chance.random()))

@@ -23,9 +23,11 @@ import msgspec
 
 from ..._base import points
 from ..._base.chance import Chance
+from ..._base.clock import Clock
 from ..._base.letter_build import Letter
+from ..._base.thinned import Thinned
 from ...brokers.letters import Kept
-from ...errors import ServerRefused
+from ...errors import ServerRefused, ServerUnreachable
 from ..desk import Desk, keep
 from ..desk.arrived import ARRIVED, uncased
 from ..export import exported, fields_of
@@ -47,30 +49,45 @@ LOT: Final = 100
 class Landing:
     """Of one group. shelf: of its stream at the desk's server."""
 
-    def __init__(self, origin: Origin, box: Box, shelf: Shelf, desk: Desk, chance: Chance) -> None:
+    def __init__(self, origin: Origin, box: Box, shelf: Shelf, desk: Desk, *, chance: Chance, clock: Clock) -> None:
+        self._trouble = Thinned(clock)
         self._origin, self._box, self._shelf, self._desk, self._chance = origin, box, shelf, desk, chance
         self._mark: object = None
 
     async def sweep(self) -> int:
-        """Takes over what lies there, at most ``MOST``; gives how many.
+        """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
 
         Raises ConfigurationError: there is no such group; ServerError: the broker, the server or the desk is away.
         """
         mark = await self._box.mark()
         if mark is not None and mark == self._mark:
             return 0
+        landed = 0
         try:
             async with self._box.held(MOST) as found:
                 for lot in _lots(found):
-                    await self._land(lot)
+                    landed += await self._land(lot)
         except ServerRefused as error:
             if error.code != "RESOURCE_LOCKED":
                 raise
             return 0  # another instance is at it, or a person looks
         self._mark = mark if not found else None
-        return len(found)
+        return landed
 
-    async def _land(self, lot: Sequence[Kept]) -> None:
+    async def _land(self, lot: Sequence[Kept]) -> int:
+        try:
+            await self._landed(lot)
+        except (ServerUnreachable, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a database or a server says to one letter, the others go on
+            if len(lot) > 1:
+                return sum([await self._land([kept]) for kept in lot])
+            self._trouble.warn(f"a letter of {self._origin.name}/{self._origin.group} stays where it is",
+                               f"{lot[0].place}: {type(error).__name__}")
+            return 0
+        return len(lot)
+
+    async def _landed(self, lot: Sequence[Kept]) -> None:
         letters = [self._letter(kept) for kept in lot]
         points.reached("branch.land.before")
         await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for letter in letters))

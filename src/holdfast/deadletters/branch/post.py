@@ -69,10 +69,10 @@ class Post(Holding):
                 away.append(delivery)
                 self.why_not = f"the broker does not answer: {answer}"
                 self._trouble.warn("carrying messages back", answer)
-            elif isinstance(answer, HoldfastError):
+            elif isinstance(answer, Exception):  # of one message, whatever a driver says: the others go on
                 refused.append(delivery)
-                self.refused = str(answer)
-                self._trouble.warn("carrying messages back", answer)
+                self.refused = str(answer) if isinstance(answer, HoldfastError) else type(answer).__name__
+                self._trouble.warn("carrying messages back", self.refused)
             else:
                 raise answer
         await self._settled([], [

@@ -53,6 +53,8 @@ def there(monkeypatch):
     found = {"desk": [], "shelf": [], "broken": ""}
 
     async def keep(desk, letter_id, what, body):
+        if body.endswith(b"odd"):
+            raise ValueError("no database takes it")
         if found["broken"] == "desk":
             raise ServerUnreachable("the desk is away")
         found["desk"].append(letter_id)
@@ -71,7 +73,7 @@ def there(monkeypatch):
 
 
 def landing_of(box, rng):
-    return Landing(ORIGIN, box, Shelf(), None, rng)
+    return Landing(ORIGIN, box, Shelf(), None, chance=rng, clock=SystemClock())
 
 
 @pytest.mark.parametrize("broken", ["desk", "shelf"])
@@ -95,6 +97,14 @@ def test_a_broker_where_nothing_has_changed_is_not_read_again(there, rng, arun):
     box._mark = "another"
     box.lying.append(letter(1))
     assert arun(mine.sweep()) == 1
+
+
+def test_one_letter_that_nothing_can_be_done_with_stays_and_keeps_nobody_up(there, rng, arun, monkeypatch):
+    box, mine = Box([letter(n) for n in range(4)]), landing
+    monkeypatch.setattr(mine.Landing, "_packed", lambda self, one: b"odd" if b"m2" in one.fields else b"{}")
+    assert arun(landing_of(box, rng).sweep()) == 3
+    assert [kept.place for kept in box.lying] == ["1000-2"]
+    assert arun(landing_of(box, rng).sweep()) == 0, "and is not tried without a pause"
 
 
 def test_letters_that_somebody_else_reads_are_left_to_him(there, rng, arun):
@@ -140,10 +150,12 @@ def test_only_what_the_broker_has_confirmed_is_marked_as_carried(arun):
     async def publish(entry):
         if b"m1" in entry:
             raise ConfigurationError("there is no queue")
+        if b"m3" in entry:
+            raise ValueError("a driver that is at a loss")
 
-    replays, _ = posted(arun, publish, None, None, Note(links=["a"]))
+    replays, _ = posted(arun, publish, None, None, Note(links=["a"]), None)
     assert sorted(replays.parked) == [(Verb.PARK, b"0-0", CARRIED), (Verb.PARK, b"1-0", ""),
-                                      (Verb.PARK, b"2-0", CARRIED)]
+                                      (Verb.PARK, b"2-0", CARRIED), (Verb.PARK, b"3-0", "")]
     assert replays.acks == []
 
 
