@@ -73,6 +73,7 @@ PURE = [
     "consume/outcome.py",
     "consume/policy.py",
     "consume/signature.py",
+    "deadletters/branch/origin.py",
     "deadletters/handling/amounts.py",
     "deadletters/handling/breaker.py",
     "deadletters/handling/builtin.py",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -467,3 +468,23 @@ def test_a_form_that_is_none_is_refused(at):
         assert (await at.whats()) in ([], [("taken_in", "console")])
 
     at(main, count=1)
+
+
+# -- letters of other brokers ---------------------------------------------------------------------------------------
+
+
+def test_a_letter_of_another_broker_says_where_it_died_and_is_dealt_with_as_any(at):
+    name = "returns@amqp://rabbit:5672/shop"
+
+    async def main(at):
+        who = await at.signed_in("bea")
+        await who.open("/letters/list")
+        assert "returns / billing at amqp://rabbit:5672/shop" in who.page.words
+        await who.open(f"/letters/{letter_id(0)}")
+        assert "returns at amqp://rabbit:5672/shop" in who.page.words
+        await who.press("Discard")
+        assert (await at.case()).state == "discarded"
+        await who.open(f"/letters?stream={quote(name, safe='')}")
+        assert who.status == 200
+
+    at(main, named=name)

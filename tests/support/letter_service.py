@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from typing import Any, Self
 from holdfast import Holdfast, Reject, Retry
 from holdfast._base import events as ev
 from holdfast._redis.open import open_server
+from holdfast.deadletters.branch import Origin
 from holdfast.deadletters.desk import Desk
 from holdfast.deadletters.handling import Rules, rule_set
 from holdfast.deadletters.service import Service, ServiceSettings, Wanted
@@ -85,7 +86,7 @@ def _error(kind: str) -> Exception:
 @asynccontextmanager
 async def serving(backend: Any, stream: str, desk_url: str, rules: dict[str, Any] | Rules | None = None, *,
                   name: str = "desk-1", told: Told | None = None, mender: Any = None, wanted: Wanted | None = None,
-                  **numbers: Any) -> AsyncIterator[tuple[Service, Desk, Told]]:
+                  also: Sequence[Origin] = (), **numbers: Any) -> AsyncIterator[tuple[Service, Desk, Told]]:
     """One instance at work, with its desk and what it told."""
     told = told or Told()
     events = ev.Events(told)
@@ -96,7 +97,7 @@ async def serving(backend: Any, stream: str, desk_url: str, rules: dict[str, Any
         if found is not None:
             rules.current = rule_set(found)
     service = Service(server, desk, wanted or Wanted((stream,), (GROUP,)), rules, events=events, teller=told,
-                      mender=mender, settings=ServiceSettings(**{**QUICK, **numbers}), name=name)
+                      mender=mender, settings=ServiceSettings(**{**QUICK, **numbers}), name=name, also=also)
     task = asyncio.create_task(service.run())
     try:
         yield service, desk, told

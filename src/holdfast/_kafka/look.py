@@ -11,7 +11,7 @@ from ..errors import ServerUnreachable
 from .driver import QUIET, Record, as_ours, driver, translated
 from .member import Point, record_of
 
-__all__ = ["partitions_of", "positions", "read_through", "topics_at"]
+__all__ = ["ends_of", "partitions_of", "positions", "read_through", "topics_at"]
 
 _ASK_S: Final = 10.0
 #: Seconds without a record or an end after which a partition counts as unreachable.
@@ -29,6 +29,18 @@ def partitions_of(config: Mapping[str, Any], topic: str) -> int:
     consumer = _observer(config)
     try:
         return _count(consumer, topic)
+    finally:
+        consumer.close()
+
+
+def ends_of(config: Mapping[str, Any], topic: str) -> list[int]:
+    """The next offset of each partition; none where there is no topic. Raises ServerError."""
+    consumer = _observer(config)
+    try:
+        count = _count(consumer, topic)
+        with translated(f"asking where {topic} ends"):
+            return [consumer.get_watermark_offsets(driver().TopicPartition(topic, number), timeout=_ASK_S)[1]
+                    for number in range(count)]
     finally:
         consumer.close()
 

@@ -28,8 +28,18 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 class Box(Protocol):
     """The dead letters of one group."""
 
-    def held(self) -> AbstractAsyncContextManager[Sequence[Kept]]:
-        """All of them, the oldest first, each once; nobody else reads them while the block lasts."""
+    def held(self, most: int | None = None) -> AbstractAsyncContextManager[Sequence[Kept]]:
+        """All of them, or ``most`` at most; the oldest first, each once; nobody else reads them while the block
+        lasts."""
+        ...
+
+    async def mark(self) -> object:
+        """What is the same again while nothing was added or removed, asked cheaply; None: that is not known."""
+        ...
+
+    async def post(self, entry: Sequence[bytes]) -> bytes:
+        """Puts ``entry`` where its group alone takes it, and leaves letters as they are. Returns when the broker has it
+        for good. Answers its id."""
         ...
 
     async def send_back(self, kept: Kept, entry: Sequence[bytes]) -> bytes:

@@ -35,13 +35,19 @@ STATES = ("new", "classified", "scheduled", "working", "manual", "replayed", "re
 @desk_option
 @server_options()
 def cases(*, open_: bool | None, states: tuple[str, ...], limit: int, as_json: bool, **chosen: Any) -> None:
-    """List dead letters in hand, the latest first, with what is done about them."""
+    """List dead letters in hand, the latest first, with what is done about them.
+
+    Those of another broker (`dlq serve --also`) are of a stream that is called like orders@amqp://host:5672/.
+    """
+    import msgspec
+
     from .. import _sql  # noqa: F401 - names the extra where it is missing
+    from ..deadletters.branch import broker_of
     from ..deadletters.desk import Filter
 
     found = run(_cases(Filter(states=states or None, open=open_ or None, **chosen), limit))  # type: ignore[arg-type]
     if as_json:
-        return print_json(found)
+        return print_json([{**msgspec.structs.asdict(case), "broker": broker_of(case.logical)} for case in found])
     print_table(["letter", "stream", "group", "state", "category", "severity", "rule", "action", "tries", "error"],
                 [[c.letter_id, c.logical, c.group, c.state, c.category, c.severity, c.rule, c.action, c.tries,
                   c.error_type] for c in found])

@@ -12,7 +12,7 @@ import click
 from .context import desk_option, letter_option, run, server_options, settings, sql_option
 from .desk import opened_desk
 from .dlq import choice_of, choosing, letters_of, shelf
-from .dlq_act import effects, who
+from .dlq_act import effects, redirected, who
 from .output import json_option, print_fields, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..deadletters.desk import Actor, Desk
     from ..deadletters.jobs import Job, Plan
 
+_REDIRECT_URL = click.option("--redirect-url", metavar="URL", default="",
+                             help="where that stream is, if it is at another broker: amqp://…, kafka://…")
 _BY = click.option("--by", help="who does it  [default: the user]")
 
 
@@ -48,6 +50,7 @@ def _actor(by: str | None) -> Actor:
 @click.option("--order", type=click.Choice(("settled", "sent")), default="settled", show_default=True,
               help="a key's next letter goes when the one before was handled, or right behind it")
 @click.option("--redirect", "redirect_to", metavar="STREAM", default="", help="send to this stream instead")
+@_REDIRECT_URL
 @click.option("--no-wait", is_flag=True, help="done when all are sent, whatever becomes of them")
 @click.option("--force", is_flag=True, help="also old letters and those that came back too often")
 @click.option("--approval", is_flag=True, help="wait until a second person approves it")
@@ -58,7 +61,7 @@ def _actor(by: str | None) -> Actor:
 @sql_option
 @server_options()
 def start(*, stream: str, group: str, every: bool, approval: bool, limit: int | None, by: str | None, as_json: bool,
-          no_wait: bool, rate_per_s: float | None, **more: Any) -> int:
+          no_wait: bool, rate_per_s: float | None, redirect_to: str, redirect_url: str, **more: Any) -> int:
     """Make a job of the letters that are chosen now, and run it here.
 
     Ctrl-C pauses it, `dlq job resume` goes on. Answers 1 when it stopped, or a letter was not replayed or died again.
@@ -67,21 +70,25 @@ def start(*, stream: str, group: str, every: bool, approval: bool, limit: int | 
         "fingerprint", "message_id", "key", "since_ms", "error_type", "reason")}
     if not every and all(value is None for value in chosen.values()):
         raise click.UsageError("choose letters by filters, or say --all")
+    if redirect_url and not redirect_to:
+        raise click.UsageError("--redirect-url says where the stream of --redirect is: name that, too")
     actor = _actor(by)
+    from ..deadletters.branch.origin import named
     from ..deadletters.jobs import Plan
 
+    to = named(redirect_to, redirect_url) if redirect_url else redirect_to
     try:
-        plan = Plan(rate_per_s=rate_per_s or 0.0, wait=not no_wait, **more)
+        plan = Plan(rate_per_s=rate_per_s or 0.0, wait=not no_wait, redirect_to=to, **more)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     asked = " ".join(f"{name}={value}" for name, value in chosen.items() if value is not None and name != "key")
     found = run(_started(stream, group, choice_of(chosen), plan, actor, approval=approval, limit=limit,
-                         asked=asked or ("key" if chosen["key"] else "all")))
+                         asked=asked or ("key" if chosen["key"] else "all"), redirect_url=redirect_url))
     return _report(found, as_json=as_json)
 
 
 async def _started(stream: str, group: str, choice: Choice, plan: Plan, actor: Actor, *, approval: bool,
-                   limit: int | None, asked: str) -> Job:
+                   limit: int | None, asked: str, redirect_url: str) -> Job:
     from ..deadletters.jobs import make
 
     async with opened_desk() as desk, shelf(stream, group) as found:
@@ -91,16 +98,19 @@ async def _started(stream: str, group: str, choice: Choice, plan: Plan, actor: A
         if approval:
             say(f"it waits for a second person: holdfast dlq job approve {made.id} --by NAME")
             return made
-        return await _ran(desk, made, actor)
+        return await _ran(desk, made, actor, redirect_url)
 
 
-async def _ran(desk: Desk, made: Job, actor: Actor) -> Job:
+async def _ran(desk: Desk, made: Job, actor: Actor, redirect_url: str) -> Job:
+    from ..deadletters import Order
     from ..deadletters.jobs import Runner
 
     with progress("replaying", made.counts.chosen) as done:
-        async with shelf(made.logical, made.group) as found, effects(found, "") as applied:
+        async with (shelf(made.logical, made.group) as found, effects(found, "") as applied,
+                    redirected(Order(by=actor.name), redirect_url) as going):
             # What lies beside the stream is asked anyway, many at once.
-            runner = Runner(desk, found, actor, applied=applied if settings().sql else None, told=lambda now: done(
+            runner = Runner(desk, found, actor, elsewhere=going.elsewhere,
+                            applied=applied if settings().sql else None, told=lambda now: done(
                 now.counts.chosen - now.counts.waiting - now.counts.working - now.counts.sent))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -117,19 +127,20 @@ async def _ran(desk: Desk, made: Job, actor: Actor) -> Job:
 
 @job.command("resume")
 @click.argument("job_id", metavar="JOB")
+@_REDIRECT_URL
 @_BY
 @json_option
 @desk_option
 @sql_option
 @letter_option
 @server_options()
-def resume(*, job_id: str, by: str | None, as_json: bool) -> int:
+def resume(*, job_id: str, redirect_url: str, by: str | None, as_json: bool) -> int:
     """Run a job here: one that is paused or stopped, was approved, or whose runner died."""
     actor = _actor(by)
-    return _report(run(_resumed(job_id, actor)), as_json=as_json)
+    return _report(run(_resumed(job_id, actor, redirect_url)), as_json=as_json)
 
 
-async def _resumed(job_id: str, actor: Actor) -> Job:
+async def _resumed(job_id: str, actor: Actor, redirect_url: str) -> Job:
     from ..deadletters.jobs import JobRefused, get, move
 
     async with opened_desk() as desk:
@@ -138,7 +149,7 @@ async def _resumed(job_id: str, actor: Actor) -> Job:
             raise JobRefused(f"job {job_id} waits for a second person: `holdfast dlq job approve {job_id}`")
         if found.state != "running":
             found = await move(desk, found, "running", actor, what="resumed")
-        return await _ran(desk, found, actor)
+        return await _ran(desk, found, actor, redirect_url)
 
 
 def _moving(name: str, after: Any, what: str, text: str) -> click.Command:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from .params import ADDRESS, DURATION
 if TYPE_CHECKING:
     from .._base.events import Events
     from ..deadletters.applied import Applied
+    from ..deadletters.branch import Origin
     from ..deadletters.desk import Desk
     from ..deadletters.handling import Mender, Rules, Teller
     from ..deadletters.service import Service, ServiceSettings
@@ -42,6 +43,10 @@ PATIENCE_S = 1.0
 @click.option("--group", "groups", multiple=True, help="letters of this group of each STREAM; several times if need be "
                                                        " [default: of all its groups]")
 @click.option("--all", "every", is_flag=True, help="letters of all streams and groups of the server")
+@click.option("--also", "also", type=(str, str, str), multiple=True, envvar="HOLDFAST_ALSO",
+              metavar="URL STREAM GROUP",
+              help="letters of this group at another broker, too: amqp://…, kafka://…, or secret://name for the URL; "
+                   "several times if need be  [HOLDFAST_ALSO]")
 @click.option("--rules", "rules_file", type=click.Path(dir_okay=False, path_type=Path),
               help="YAML or TOML; changes are taken over while it runs, if they are valid  [default: built-in rules]")
 @click.option("--bind", type=ADDRESS, metavar="HOST:PORT", help="serve /healthz, /readyz and /metrics here")
@@ -61,6 +66,10 @@ PATIENCE_S = 1.0
               help="how often the desk is asked for what is due")
 @click.option("--check", "check_s", type=DURATION, default="1s", show_default=True,
               help="how soon after a replay it is first looked what became of it")
+@click.option("--land", "land_s", type=DURATION, default="2s", show_default=True,
+              help="how often the brokers of --also are looked at for letters")
+@click.option("--watch", "watch_s", type=DURATION, default="30s", show_default=True,
+              help="what was carried back to a broker of --also, and did not die again for so long, counts as handled")
 @click.option("--deed", "deed_s", type=DURATION, default="30s", show_default=True,
               help="after so long another instance looks what became of a letter in this one's hand")
 @click.option("--lease", "lease_s", type=DURATION, default="10s", show_default=True,
@@ -74,20 +83,24 @@ PATIENCE_S = 1.0
 @letter_option
 @server_options()
 def serve(*, streams: tuple[str, ...], groups: tuple[str, ...], every: bool, rules_file: Path | None,
-          bind: Address | None, name: str, **numbers: Any) -> int:
+          also: tuple[tuple[str, str, str], ...], bind: Address | None, name: str, **numbers: Any) -> int:
     """Deal with dead letters by rules, until SIGTERM or Ctrl-C.
 
     It takes the letters of these groups in at the desk, judges them, sends back what may be sent back, and says what
-    needs a person. Run as many as you like on one desk: each takes over what another leaves. SQLite serves instances of
-    one machine, PostgreSQL those of many. A server or a database that is away is waited for.
+    needs a person. With --also it does so for RabbitMQ and Kafka, too: their letters land at the server of --url, in
+    streams called like orders@amqp://host:5672/, and what is sent back goes to the group they died in, there.
+
+    Run as many as you like on one desk: each takes over what another leaves. SQLite serves instances of one machine,
+    PostgreSQL those of many. A server or a database that is away is waited for.
     """
-    if bool(streams) is every:
+    if bool(streams) is every and (every or not also):
         raise click.UsageError("name streams, or say --all")
     from ..deadletters.service import Wanted
     from .work import loop_factory
 
     settings_ = _settings(numbers)
-    work = _serving(Wanted(streams, groups), rules_file, bind, name, settings_)
+    wanted = Wanted(streams, groups, only_also=not streams and not every)
+    work = _serving(wanted, origins_of(also), rules_file, bind, name=name, numbers=settings_)
     with asyncio.Runner(loop_factory=loop_factory(None)) as runner:
         return runner.run(work)
 
@@ -101,7 +114,17 @@ def _settings(numbers: dict[str, Any]) -> ServiceSettings:
                            sweep_ms=max(100, lease_ms // 5), block_ms=max(100, min(3_000, lease_ms // 3)), **numbers)
 
 
-async def _serving(wanted: Any, rules_file: Path | None, bind: Address | None, name: str,
+def origins_of(also: Sequence[tuple[str, str, str]]) -> list[Origin]:
+    """Whose letters at other brokers. Raises ConfigurationError, SecretUnavailable."""
+    from .._base.secret import resolve
+    from ..deadletters.branch import Origin
+    from .context import resolver
+
+    found = [(resolve(url, resolver()), stream, group) for url, stream, group in also]
+    return [Origin(url.reveal() if url else "", stream, group) for url, stream, group in found]
+
+
+async def _serving(wanted: Any, also: Sequence[Origin], rules_file: Path | None, bind: Address | None, *, name: str,
                    numbers: ServiceSettings) -> int:
     from .. import _sql  # noqa: F401 - names the extra where it is missing
     from .._base.events import Events
@@ -127,7 +150,7 @@ async def _serving(wanted: Any, rules_file: Path | None, bind: Address | None, n
         stack.push_async_callback(effects.close)
         tells = await stack.enter_async_context(telling(desk, rules, events, name))
         service = Service(server, desk, wanted, rules, settings=numbers, applied_of=effects.of, events=events,
-                          mender=mends, teller=tells, name=name)
+                          mender=mends, teller=tells, name=name, also=also)
         await life.run(service, drain_s=numbers.drain_s)
     return 0
 

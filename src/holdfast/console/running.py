@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ..deadletters import Shelf
+from ..deadletters.branch import broker_of
 from ..deadletters.desk import Actor, Desk
 from ..deadletters.jobs import Job, JobRefused, Runner, adrift
 from ..deadletters.jobs.closing import close
@@ -72,6 +73,8 @@ class Running:
         desk = await self._console.desk()
         now_ms = await desk.now_ms()
         for job in await adrift(desk):
+            if broker_of(job.plan.redirect_to):  # it is run by whoever has that broker's password
+                continue
             if max(job.changed_ms, job.holder_until_ms) + adrift_ms <= now_ms:  # guard: whoever made it comes first
                 self.begin(job)
 

@@ -18,6 +18,7 @@ from .._base.message import Message
 from .._redis.keys import GroupKeys
 from ..consume.contract import Delivery, Effect, Origin
 from ..errors import LetterError
+from .branch.origin import stream_of
 from .letters import LetterInfo
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def any_of(*asked: Applied) -> Applied:
 async def sql_inbox(url: str, stream: str, group: str, handler: str = "") -> AsyncIterator[Applied]:
     """Asks the inbox in the database at ``url`` for what was applied. ``handler``: for effects that were named apart.
 
+    stream: as the desk names it, also one of another broker.
+
     Raises MissingExtra, ConfigurationError without our tables there, ServerUnreachable without the database.
     """
     from ..once.sql import SqlOnce
@@ -67,7 +70,7 @@ async def sql_inbox(url: str, stream: str, group: str, handler: str = "") -> Asy
     base = SqlOnce(url)
     await base.open()
 
-    once = base.for_consumer(stream, group, handler)
+    once = base.for_consumer(stream_of(stream), group, handler)
 
     async def applied(letter: LetterInfo) -> int | bool:
         return await once.applied_ms(delivery_of(letter)) or False

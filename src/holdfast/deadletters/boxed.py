@@ -2,8 +2,8 @@
 """Letters at another broker, looked at and sent back as those on Redis are.
 
 ``BoxShelf`` is a shelf whose letters a broker keeps, and ``BoxReplayer`` a replayer of it: choosing, the rules, lineage
-and events are the same code. What the dead-letter service has in hand (its desk, jobs, the console) stays with letters
-on Redis: it moves each by one script, and a queue has none. Such letters are brought there by a redirect.
+and events are the same code. The dead-letter service (its desk, jobs, the console) takes such letters over instead,
+onto a shelf of its own server (``branch``): it moves each by one script, and a queue has none.
 
 The letters are held for as long as one looks, so that nobody moves what somebody else is looking at.
 """
@@ -45,7 +45,7 @@ class BoxShelf(Shelf):
     def _not_here(self) -> NoReturn:
         raise ConfigurationError(f"the letters of group {self.group!r} lie at another broker, and this works on "
                                  "letters on Redis: `holdfast dlq replay … --redirect-to STREAM --redirect-url "
-                                 "redis://…` moves messages there")
+                                 "redis://…` moves messages there, and `holdfast dlq serve --also` takes letters in")
 
     async def exists(self) -> bool:
         """It was opened, so it does."""

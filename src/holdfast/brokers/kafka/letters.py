@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ..._base import points
 from ..._base.message import F_ID, F_IDENTITY, Message
 from ..._kafka.driver import Record
-from ..._kafka.look import partitions_of, read_through
+from ..._kafka.look import ends_of, partitions_of, read_through
 from ...errors import ConfigurationError
 from ..letters import Kept, told_apart
 from .lane import H_LETTER
@@ -64,21 +64,23 @@ class DeadTopic:
         self._broker, self._topics = broker, topics
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Sequence[Kept]]:
+    async def held(self, most: int | None = None) -> AsyncIterator[Sequence[Kept]]:
         """See ``Box``; others may look at the same time. Raises ConfigurationError: there is no such group."""
         config, dead = self._broker.config, self._topics.dead
         if not await asyncio.to_thread(partitions_of, config, dead):
             raise ConfigurationError(f"there is no topic {dead!r} at {self._broker.shown}: group "
                                      f"{self._topics.group!r} of {self._topics.stream!r} has never run there")
         records = await asyncio.to_thread(read_through, config, dead)
-        yield standing(records, self._topics.letter_prefix)
+        yield standing(records, self._topics.letter_prefix)[:most]
+
+    async def mark(self) -> object:
+        """See ``Box``: where each partition ends."""
+        found = await asyncio.to_thread(ends_of, self._broker.config, self._topics.dead)
+        return tuple(found) or None
 
     async def send_back(self, kept: Kept, entry: Sequence[bytes]) -> bytes:
         """See ``Box``: to the group's replay topic. Without transactions it is there before its letter goes."""
-        fields = list(entry)
-        if F_ID not in fields[::2] and F_IDENTITY not in fields[::2]:
-            fields += (F_IDENTITY, Message(self._topics.stream, b"0-0", fields).raw_id)
-        out = Record(self._topics.replay, *parts_of(fields, self._topics.letter_prefix))
+        out = self._replay(entry)
         if self._broker.transactions:
             [where, *_] = await self._broker.write_together([out, *self._removals(kept)])
         else:
@@ -86,6 +88,17 @@ class DeadTopic:
             points.reached("kafka.replay.after")
             await self.remove(kept)
         return b"%d-%d" % where
+
+    async def post(self, entry: Sequence[bytes]) -> bytes:
+        """See ``Box``."""
+        [where] = await self._broker.write([self._replay(entry)])
+        return b"%d-%d" % where
+
+    def _replay(self, entry: Sequence[bytes]) -> Record:
+        fields = list(entry)
+        if F_ID not in fields[::2] and F_IDENTITY not in fields[::2]:
+            fields += (F_IDENTITY, Message(self._topics.stream, b"0-0", fields).raw_id)
+        return Record(self._topics.replay, *parts_of(fields, self._topics.letter_prefix))
 
     async def remove(self, kept: Kept) -> None:
         """See ``Box``."""

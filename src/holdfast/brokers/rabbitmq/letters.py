@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -35,6 +36,8 @@ from .names import Names
 if TYPE_CHECKING:
     from .broker import RabbitBroker
 
+#: Messages that AMQP lets a channel hold.
+PREFETCH_MAX = 65_535
 #: Seconds without a further letter after which those that were counted and did not come are somebody else's.
 QUIET_S = 2.0
 
@@ -50,7 +53,7 @@ class DeadQueue:
         self._removed = 0
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Sequence[Kept]]:
+    async def held(self, most: int | None = None) -> AsyncIterator[Sequence[Kept]]:
         """See ``Box``. Raises ConfigurationError when there is no such group, ServerRefused when somebody reads."""
         link = await self._broker.consuming()
         found: list[Arrived] = []
@@ -62,10 +65,10 @@ class DeadQueue:
 
         await self._count(link)
         turn = Intake(self._names.reader, 0, lambda _, __: None)
-        self._intake = intake = Intake(self._names.dead, 0, arrived)
+        self._intake = intake = Intake(self._names.dead, min(most or 0, PREFETCH_MAX), arrived)
         try:
             await self._take_turn(turn, link)
-            count = await self._count(link)
+            count = min(await self._count(link), most or sys.maxsize)
             await intake.open(link, "holdfast-letters")
             while len(found) < count and not intake.over.is_set():
                 came.clear()
@@ -82,6 +85,10 @@ class DeadQueue:
             await intake.close()
             await self._back(link, len(found) - self._removed)
             await turn.close()
+
+    async def mark(self) -> object:
+        """See ``Box``: a queue that is empty is as it was; more is not known of one."""
+        return None if await self._count(await self._broker.consuming()) else "empty"
 
     async def _back(self, link: Link, left: int) -> None:
         """Waits until what was held lies there again: the next reader would see less."""
@@ -124,10 +131,16 @@ class DeadQueue:
     async def send_back(self, kept: Kept, entry: Sequence[bytes]) -> bytes:
         """See ``Box``."""
         points.reached("rabbit.replay.before")
-        await self._publish(parcel_of(entry, exchange="", key=self._names.replay, prefix=self._prefix))
+        await self.post(entry)
         points.reached("rabbit.replay.published")
         await self.remove(kept)
         return OWN + utf8(kept.place)
+
+    async def post(self, entry: Sequence[bytes]) -> bytes:
+        """See ``Box``."""
+        parcel = parcel_of(entry, exchange="", key=self._names.replay, prefix=self._prefix)
+        await self._publish(parcel)
+        return OWN + utf8(str(parcel.properties.get("message_id", "")))
 
     async def remove(self, kept: Kept) -> None:
         """See ``Box``."""

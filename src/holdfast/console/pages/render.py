@@ -11,6 +11,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...deadletters.branch import broker_of, stream_of
 from ...deadletters.desk import ENDS
 from ..flashes import Note
 from ..gate import LIVE
@@ -37,7 +38,8 @@ def environment() -> jinja2.Environment:
                               undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               auto_reload=False)
     made.filters.update(lasting=words.lasting, number=words.number, size=words.size, plain=words.plain,
-                        short=words.short, stamp=words.stamp, told=words.told)
+                        short=words.short, stamp=words.stamp, told=words.told,
+                        stream_of=stream_of, broker_of=broker_of)
     made.globals.update(when=words.when, ago=words.ago, counted=words.counted, places=PLACES, ends=ENDS)
     return made
 

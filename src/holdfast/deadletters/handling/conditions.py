@@ -36,7 +36,8 @@ class Condition:
 
 
 #: Compared as they are, with one value or a list of them.
-EQUAL: Final = ("reason", "stage", "stream", "group", "service", "producer", "handler", "code", "said", "fingerprint")
+EQUAL: Final = ("reason", "stage", "stream", "broker", "group", "service", "producer", "handler", "code", "said",
+                "fingerprint")
 RANGED: Final = ("attempts", "replays", "tries")
 NAMES: Final = (*EQUAL, *RANGED, "error_type", "chain", "message", "fresh", "payload")
 _OF_FIELD: Final = ("equals", "in", "exists", "min", "max", "above", "below", "pattern")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..._base.letter_lineage import json_list
+from ..branch.origin import parted
 from ..letters import LetterInfo
 from .payload import Payload
 
@@ -14,13 +15,15 @@ from .payload import Payload
 class Facts:
     """One dead letter, as rules see it.
 
-    stream: as its users name it. service, producer, handler, code, said: what the letter says of who consumed and who
+    stream: as its users name it; broker: where it died, without credentials, empty for the desk's own server.
+    service, producer, handler, code, said: what the letter says of who consumed and who
     published it, which handler failed, the application's own code for a refusal, and the category its consumer gave it.
     chain: types from the error to its innermost cause. replays: of this message, by anybody; tries: of them, those that
     a service did by itself. fresh: its fingerprint is new.
     """
 
     stream: str = ""
+    broker: str = ""
     group: str = ""
     service: str = ""
     producer: str = ""
@@ -43,10 +46,11 @@ class Facts:
 
 def facts_of(letter: LetterInfo, *, stream: str = "", tries: int = 0, fresh: bool = False) -> Facts:
     """``stream``: its logical name; empty: the one it died on."""
+    name, broker = parted(stream or letter.stream)
     get = letter.metadata.get
     chain = tuple(name for name in json_list(get("exception-type-chain", "")) if isinstance(name, str))
     return Facts(
-        stream=stream or letter.stream, group=letter.group, service=get("consumer-service", ""),
+        stream=name, broker=broker, group=letter.group, service=get("consumer-service", ""),
         producer=get("producer", ""), handler=get("handler", ""), reason=letter.reason, stage=letter.stage,
         error_type=letter.error_type, chain=chain or (letter.error_type,), error=letter.error,
         code=get("error-code", ""), said=get("error-category", ""), fingerprint=letter.fingerprint,

@@ -25,8 +25,9 @@ from ..._base.chance import new_id, system_chance
 from ..._base.clock import Clock, SystemClock
 from ...errors import CaseMoved
 from ..applied import Applied
+from ..branch.origin import broker_of, stream_of
 from ..desk import Actor, Desk
-from ..replay import Order
+from ..replay import Elsewhere, Order
 from ..rules import ReplayRules
 from ..shelf import Shelf
 from . import ramp, store, taking
@@ -46,16 +47,17 @@ class Runner:
 
     desk, shelf: open already. by: who runs it; the name goes into letters (``replayed-by``) and records. applied: asks
     whoever else knows which effects are there, beside the records of the stream. told: called with the job after each
-    batch and each look.
+    batch and each look. elsewhere: writes at the broker that a job redirects to.
     """
 
     def __init__(self, desk: Desk, shelf: Shelf, by: Actor, *, applied: Applied | None = None,
                  events: ev.Events | None = None, clock: Clock | None = None,
-                 told: Callable[[Job], None] | None = None) -> None:
+                 told: Callable[[Job], None] | None = None, elsewhere: Elsewhere | None = None) -> None:
         self.desk, self.shelf, self.by = desk, shelf, by
         self.applied, self.events, self.clock = applied, events or ev.Events(), clock or SystemClock()
         self.told = told or (lambda _: None)
         self.holder = f"{by.name}/{new_id(system_chance())[:8]}"
+        self.elsewhere = elsewhere
         self.stopping = asyncio.Event()
         self.leaving = False
 
@@ -74,6 +76,10 @@ class Runner:
         Raises JobRefused when it cannot run: it waits for approval, has ended, or another runner has it.
         """
         await store.prepare(self.desk)
+        broker = broker_of((await store.get(self.desk, job_id)).plan.redirect_to)
+        if bool(broker) is not (self.elsewhere is not None):  # guard: nothing goes to a stream of the same name here
+            raise JobRefused(f"job {job_id} redirects to {broker or 'this server'}: resume it "
+                             f"{'with --redirect-url ' + broker if broker else 'without --redirect-url'}")
         job = await self.desk.step(lambda connection: taking.hold(connection, job_id, self.holder))
         try:
             return await _Run(self, job).go()
@@ -92,7 +98,8 @@ class _Run:
         self._replayer = BatchReplayer(
             runner.shelf, applied=runner.applied, events=runner.events, clock=runner.clock,
             rules=ReplayRules(kept_days=job.plan.kept_days, replays_max=job.plan.replays_max))
-        self._order = Order(by=runner.by.name, job=job.id, redirect_to=job.plan.redirect_to, force=job.plan.force)
+        self._order = Order(by=runner.by.name, job=job.id, redirect_to=stream_of(job.plan.redirect_to),
+                            elsewhere=runner.elsewhere, force=job.plan.force)
         self._moved = self._clock.now()
         self._pace = Pace.begun(job.plan.rate_per_s, self._moved, resumed=job.counts.replayed > 0)
         self._looked, self._cost = -1e9, 0.0

@@ -14,6 +14,7 @@ Inside::
     judging.py   what is done with a letter, by the rules; outcome.py: what became of a replay
     orphans.py   deeds whose doer died; outside.py: what Redis says
     intake.py    letters on their way to the desk; feed.py: one group's; groups.py: whose there are
+                 letters of other brokers come by ``deadletters.branch``
     pauses.py    breakers that instances share; telling.py: people are told
     hand.py      what they have in common; engine.py: rounds; service.py: all of it, and its end
     settings.py  the numbers; cases.py, entries.py: letters as the desk keeps them; standing.py: gauges

@@ -28,19 +28,26 @@ class Whose:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which ones. No streams: all of the server. No groups: all of these streams."""
+    """Which ones. No streams: all of the server. No groups: all of these streams. also: streams and groups besides,
+    whatever else is said: letters of other brokers; only_also: and no others."""
 
     streams: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    only_also: bool = False
 
     def takes(self, whose: Whose) -> bool:
         """Is this one of them?"""
+        if (whose.logical, whose.group) in self.also or self.only_also:
+            return (whose.logical, whose.group) in self.also
         return (not self.streams or whose.logical in self.streams) and (not self.groups or whose.group in self.groups)
 
 
 async def there(server: Server, wanted: Wanted, desk_group: str) -> list[Whose]:
     """Those that there are now. A stream of dead letters is there from the first of them on."""
-    found = await (_named(server, wanted) if wanted.streams and wanted.groups else _all(server))
+    walks = not wanted.only_also and not (wanted.streams and wanted.groups)
+    found = {*await (_all(server) if walks else _named(server, wanted))}
+    found |= {*await _also(server, wanted)}
     return sorted(whose for whose in found if wanted.takes(whose) and whose.group != desk_group)
 
 
@@ -52,6 +59,11 @@ async def _named(server: Server, wanted: Wanted) -> list[Whose]:
                       if await server.shared(stream.encode()).call(
                           "EXISTS", GroupKeys(server.prefix, stream, group).dead)]
     return found
+
+
+async def _also(server: Server, wanted: Wanted) -> list[Whose]:
+    return [Whose(name, name, group) for name, group in wanted.also
+            if await server.shared(name.encode()).call("EXISTS", GroupKeys(server.prefix, name, group).dead)]
 
 
 async def _all(server: Server) -> list[Whose]:

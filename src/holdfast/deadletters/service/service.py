@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,8 @@ from ..._redis.heart import Heart
 from ...errors import HoldfastError, ServerUnreachable
 from ...streams.names import new_incarnation
 from ..applied import Applied, beside_stream
+from ..branch.branch import Branch, branches
+from ..branch.origin import Origin
 from ..desk import Actor, Desk, clean_up
 from ..handling.doors import EventTeller, Mender, NoMender, Teller
 from ..handling.file import Rules
@@ -54,15 +57,15 @@ class Service:
 
     server, desk: open already; closed by whoever opened them. wanted: whose letters. rules: those in force. mender,
     teller: see ``handling.doors``. applied_of: who knows which effects are there; default: the records beside the
-    stream.
+    stream. also: letters of other brokers, which are taken in besides.
     """
 
     def __init__(self, server: Server, desk: Desk, wanted: Wanted, rules: Rules, *,
                  settings: ServiceSettings | None = None, mender: Mender | None = None, teller: Teller | None = None,
                  applied_of: AppliedOf | None = None, events: Events | None = None, clock: Clock | None = None,
-                 chance: Chance | None = None, name: str = "") -> None:
+                 chance: Chance | None = None, name: str = "", also: Sequence[Origin] = ()) -> None:
         self.settings = settings or ServiceSettings()
-        self._wanted = wanted
+        self._wanted = dataclasses.replace(wanted, also=tuple((one.name, one.group) for one in also))
         self._events, clock, chance = events or Events(), clock or SystemClock(), chance or system_chance()
         self._server, self._clock = server, clock
         beside: Applied = beside_stream(server)
@@ -78,6 +81,7 @@ class Service:
         self._telling = Telling(self.hand, teller or EventTeller(self._events))
         self._heart = Heart(server, clock, self._events)
         self._feeds: dict[Whose, Feed] = {}
+        self._branches = branches(self.hand, self._heart, also)
         self._trouble = Thinned(clock)
         self._stop, self._wake = asyncio.Event(), asyncio.Event()
         self._looked = False
@@ -97,6 +101,8 @@ class Service:
         """Works until ``stop``; then deeds under way are finished, for at most ``drain_s``, and the rest handed
         back."""
         self._heart.start()
+        for branch in self._branches:
+            branch.start()
         loops = [asyncio.create_task(work) for work in (
             self._every(self.settings.poll_s, self._round, self._wake), self._every(self.settings.look_s, self._look),
             self._every(self.settings.poll_s, self._tell), self._every(RULES_S, self._read_rules),
@@ -108,8 +114,12 @@ class Service:
             for task in loops:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await asyncio.gather(*(feed.close() for feed in self._feeds.values()))
+            await asyncio.gather(*(one.close() for one in self._ways()))
             await self._heart.stop()
+
+    def _ways(self) -> list[Feed | Branch]:
+        """By which letters come."""
+        return [*self._branches, *self._feeds.values()]
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[int]], wake: asyncio.Event | None = None
                      ) -> None:
@@ -176,7 +186,7 @@ class Service:
             why.append(self._why_not or "no round went through yet")
         elif not self._looked:
             why.append("it has not looked for dead letters yet")
-        why += [said for feed in self._feeds.values() if (said := feed.why_not())]
+        why += [said for one in self._ways() if (said := one.why_not())]
         if (not why) != self._was_ready:
             self._was_ready = not why
             self._events.emit(DeskReady(ready=not why, why="; ".join(why)))
@@ -185,4 +195,5 @@ class Service:
     def inspect(self) -> dict[str, object]:
         """What this instance works on."""
         return {"name": self.hand.actor.name, "rules": self.hand.rules.current.origin,
-                "takes_in": sorted(f"{whose.stream}/{whose.group}" for whose in self._feeds)}
+                "takes_in": sorted(f"{whose.stream}/{whose.group}" for whose in self._feeds),
+                "other_brokers": sorted(f"{one.origin.name}/{one.origin.group}" for one in self._branches)}

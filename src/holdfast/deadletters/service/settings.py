@@ -29,6 +29,9 @@ class ServiceSettings:
     replays_max: replays of one message, by whomever; beyond that a person decides.
     kept_days: how long records of effects are kept (see ``ReplayRules``).
     lease_ms, sweep_ms, block_ms: of the consumers (see ``StreamSettings``).
+    land_s: brokers of ``branch`` are looked at so often for letters.
+    watch_s: what was carried back to another broker, and did not come back dead for so long, counts as handled. Longer
+        than its consumer's retries take is surer, and closes cases and lets canaries go on later.
     drain_s: at the end, so long for deeds under way.
     """
 
@@ -46,11 +49,14 @@ class ServiceSettings:
     lease_ms: int = 10_000
     sweep_ms: int = 2_000
     block_ms: int = 3_000
+    land_s: float = 2.0
+    watch_s: float = 30.0
     drain_s: float = 10.0
     letter_prefix: str = DEFAULT_PREFIX
 
     def __post_init__(self) -> None:
-        for name in ("poll_s", "look_s", "batch", "at_once", "deed_s", "check_s", "keep_days", "drain_s"):
+        for name in ("poll_s", "look_s", "batch", "at_once", "deed_s", "check_s", "keep_days", "land_s", "watch_s",
+                     "drain_s"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {getattr(self, name)}")
         if self.undo_s < 0 or self.replays_max < 0 or self.kept_days < 0:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a broker to the desk: each letter is kept in the desk's database, put on its shelf, and only then removed there.
+
+::
+
+    read, held ─▶ its whole entry at the desk ─▶ the shelf, once ─▶ off the broker
+                  1                              2                 3
+
+A crash after 1 or 2 leaves the letter at the broker as well; it is read again, and known by its id in both places. So
+it is never nowhere, and one case. What the shelf's server loses in a crash of its own (``everysec`` loses up to a
+second) lies at the desk still: ``restore`` puts back what has no case yet.
+
+Several instances may read one group. RabbitMQ lets one at a time; Kafka lets all, and they meet in step 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..._base import points
+from ..._base.chance import Chance
+from ..._base.clock import Clock
+from ..._base.letter_build import Letter
+from ..._base.thinned import Thinned
+from ...brokers.letters import Kept
+from ...errors import ServerRefused, ServerUnreachable
+from ..desk import Desk, keep
+from ..desk.arrived import ARRIVED, uncased
+from ..export import exported, fields_of
+from ..letters import letter_info
+from ..shelf import Shelf
+from ..taking_in import take_in
+from .origin import Origin, id_at_desk, renamed
+
+if TYPE_CHECKING:
+    from ...brokers.letters import Box
+
+__all__ = ["Landing"]
+
+#: Letters that are held at a time, and in one step.
+MOST: Final = 1_000
+LOT: Final = 100
+
+
+class Landing:
+    """Of one group. shelf: of its stream at the desk's server."""
+
+    def __init__(self, origin: Origin, box: Box, shelf: Shelf, desk: Desk, *, chance: Chance, clock: Clock) -> None:
+        self._trouble = Thinned(clock)
+        self._origin, self._box, self._shelf, self._desk, self._chance = origin, box, shelf, desk, chance
+        self._mark: object = None
+
+    async def sweep(self) -> int:
+        """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
+
+        Raises ConfigurationError: there is no such group; ServerError: the broker, the server or the desk is away.
+        """
+        mark = await self._box.mark()
+        if mark is not None and mark == self._mark:
+            return 0
+        landed = 0
+        try:
+            async with self._box.held(MOST) as found:
+                for lot in _lots(found):
+                    landed += await self._land(lot)
+        except ServerRefused as error:
+            if error.code != "RESOURCE_LOCKED":
+                raise
+            return 0  # another instance is at it, or a person looks
+        self._mark = mark if not found else None
+        return landed
+
+    async def _land(self, lot: Sequence[Kept]) -> int:
+        try:
+            await self._landed(lot)
+        except (ServerUnreachable, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a database or a server says to one letter, the others go on
+            if len(lot) > 1:
+                return sum([await self._land([kept]) for kept in lot])
+            self._trouble.warn(f"a letter of {self._origin.name}/{self._origin.group} stays where it is",
+                               f"{lot[0].place}: {type(error).__name__}")
+            return 0
+        return len(lot)
+
+    async def _landed(self, lot: Sequence[Kept]) -> None:
+        letters = [self._letter(kept) for kept in lot]
+        points.reached("branch.land.before")
+        await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for letter in letters))
+        points.reached("branch.land.kept")
+        for letter in letters:
+            await take_in(self._shelf, letter)
+        points.reached("branch.land.shelved")
+        for kept in lot:
+            await self._box.remove(kept)  # guard: removed there when it is here
+        points.reached("branch.land.removed")
+
+    def _letter(self, kept: Kept) -> Letter:
+        prefix, at_ms = self._shelf.prefix, int(kept.place.partition("-")[0])
+        known_by = id_at_desk(self._origin, kept.fields, prefix=prefix, at_ms=at_ms,
+                              anew=f"{self._chance.getrandbits(80):x}")
+        return Letter(known_by, renamed(kept.fields, known_by, prefix=prefix))
+
+    def _packed(self, letter: Letter) -> bytes:
+        told = letter_info(self._origin.name, self._origin.group, b"0-0", letter.fields, self._shelf.prefix)
+        return msgspec.json.encode(exported(told))
+
+    async def restore(self) -> int:
+        """Puts on the shelf what was kept, has no case, and was lost by the shelf's server; gives how many."""
+        found = 0
+        for letter_id, line in await uncased(self._desk):
+            told = msgspec.json.decode(line)
+            if (told["stream"], told["group"]) == (self._origin.name, self._origin.group):
+                found += await take_in(self._shelf, Letter(letter_id, fields_of(line)))
+        return found
+
+
+def _lots(found: Sequence[Kept]) -> list[Sequence[Kept]]:
+    return [found[at:at + LOT] for at in range(0, len(found), LOT)]

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both ways of a branch, between a broker, a shelf and a desk that fail as they are told."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from holdfast._base.clock import SystemClock
+from holdfast._base.message import Message
+from holdfast.brokers.letters import Kept
+from holdfast.consume.contract import Delivery, Note, Verb
+from holdfast.deadletters.branch import Origin, landing
+from holdfast.deadletters.branch.landing import Landing
+from holdfast.deadletters.branch.post import CARRIED, Post, outgoing
+from holdfast.errors import ConfigurationError, ServerRefused, ServerUnreachable
+
+ORIGIN = Origin("amqp://h", "orders", "billing")
+
+
+def letter(n):
+    return Kept(place=f"1000-{n}", handles=(n,), fields=[
+        b"x-dlq-spec-version", b"1", b"x-dlq-letter-id", b"L%d" % n, b"id", b"m%d" % n, b"body", b"{}"])
+
+
+class Box:
+    def __init__(self, lying, mark=None):
+        self.lying, self.held_times, self._mark = list(lying), 0, mark
+        self.refuses = ""
+
+    async def mark(self):
+        return self._mark
+
+    @asynccontextmanager
+    async def held(self, most=None):
+        self.held_times += 1
+        if self.refuses:
+            raise ServerRefused("no", code=self.refuses)
+        yield list(self.lying[:most])
+
+    async def remove(self, kept):
+        self.lying.remove(kept)
+
+
+class Shelf:
+    prefix = "x-dlq-"
+
+
+@pytest.fixture
+def there(monkeypatch):
+    """What is at the desk and on the shelf; a name in ``broken`` makes that step fail."""
+    found = {"desk": [], "shelf": [], "broken": ""}
+
+    async def keep(desk, letter_id, what, body):
+        if body.endswith(b"odd"):
+            raise ValueError("no database takes it")
+        if found["broken"] == "desk":
+            raise ServerUnreachable("the desk is away")
+        found["desk"].append(letter_id)
+
+    async def take_in(shelf, one):
+        if found["broken"] == "shelf":
+            raise ServerUnreachable("the server is away")
+        is_new = one.id not in found["shelf"]
+        if is_new:
+            found["shelf"].append(one.id)
+        return is_new
+
+    monkeypatch.setattr(landing, "keep", keep)
+    monkeypatch.setattr(landing, "take_in", take_in)
+    return found
+
+
+def landing_of(box, rng):
+    return Landing(ORIGIN, box, Shelf(), None, chance=rng, clock=SystemClock())
+
+
+@pytest.mark.parametrize("broken", ["desk", "shelf"])
+def test_nothing_is_removed_at_the_broker_before_it_is_at_the_desk_and_on_the_shelf(broken, there, rng, arun):
+    box = Box([letter(n) for n in range(3)])
+    there["broken"] = broken
+    with pytest.raises(ServerUnreachable):
+        arun(landing_of(box, rng).sweep())
+    assert len(box.lying) == 3, "guard: removed there when it is here"
+    there["broken"] = ""
+    assert arun(landing_of(box, rng).sweep()) == 3
+    assert (box.lying, len(there["shelf"])) == ([], 3)
+    assert set(there["desk"]) == set(there["shelf"])
+
+
+def test_a_broker_where_nothing_has_changed_is_not_read_again(there, rng, arun):
+    box = Box([letter(0)], mark="as it is")
+    mine = landing_of(box, rng)
+    assert [arun(mine.sweep()) for _ in range(3)] == [1, 0, 0]
+    assert box.held_times == 2, "read until it was found empty, and not again"
+    box._mark = "another"
+    box.lying.append(letter(1))
+    assert arun(mine.sweep()) == 1
+
+
+def test_one_letter_that_nothing_can_be_done_with_stays_and_keeps_nobody_up(there, rng, arun, monkeypatch):
+    box, mine = Box([letter(n) for n in range(4)]), landing
+    monkeypatch.setattr(mine.Landing, "_packed", lambda self, one: b"odd" if b"m2" in one.fields else b"{}")
+    assert arun(landing_of(box, rng).sweep()) == 3
+    assert [kept.place for kept in box.lying] == ["1000-2"]
+    assert arun(landing_of(box, rng).sweep()) == 0, "and is not tried without a pause"
+
+
+def test_letters_that_somebody_else_reads_are_left_to_him(there, rng, arun):
+    box = Box([letter(0)])
+    box.refuses = "RESOURCE_LOCKED"
+    assert arun(landing_of(box, rng).sweep()) == 0
+    box.refuses = "OTHER"
+    with pytest.raises(ServerRefused):
+        arun(landing_of(box, rng).sweep())
+
+
+class Replays:
+    """An origin that notes how it is settled."""
+
+    stream, group = ORIGIN.name, ORIGIN.group
+
+    def __init__(self):
+        self.acks, self.parked = [], []
+
+    async def settle(self, acks, others):
+        self.acks += [d.entry_id for d in acks]
+        self.parked += [(s.verb, s.delivery.entry_id, s.note.reason if s.note else "") for s in others]
+        return []
+
+
+def deliveries(origin, *notes):
+    found = []
+    for n, note in enumerate(notes):
+        fields = [b"id", b"m%d" % n, b"body", b"{}"]
+        found.append(Delivery(origin, b"%d-0" % n, Message(origin.stream, b"%d-0" % n, fields), None, note=note))
+    return found
+
+
+def posted(arun, publish, *notes):
+    replays, post = Replays(), Post(publish, SystemClock(), watch_s=1.0)
+    post.deliver(deliveries(replays, *notes))
+    post.stop()
+    arun(post.run())
+    return replays, post
+
+
+def test_only_what_the_broker_has_confirmed_is_marked_as_carried(arun):
+    async def publish(entry):
+        if b"m1" in entry:
+            raise ConfigurationError("there is no queue")
+        if b"m3" in entry:
+            raise ValueError("a driver that is at a loss")
+
+    replays, _ = posted(arun, publish, None, None, Note(links=["a"]), None)
+    assert sorted(replays.parked) == [(Verb.PARK, b"0-0", CARRIED), (Verb.PARK, b"1-0", ""),
+                                      (Verb.PARK, b"2-0", CARRIED), (Verb.PARK, b"3-0", "")]
+    assert replays.acks == []
+
+
+def test_what_was_carried_is_not_published_again(arun):
+    published = []
+
+    async def publish(entry):
+        published.append(entry)
+
+    replays, _ = posted(arun, publish, Note(reason=CARRIED), None)
+    assert published == [[b"id", b"m1", b"body", b"{}"]]
+    assert (replays.acks, len(replays.parked)) == ([b"0-0"], 1)
+
+
+def test_what_a_broker_that_is_away_did_not_take_is_handed_back(arun):
+    async def publish(entry):
+        raise ServerUnreachable("away")
+
+    replays, post = posted(arun, publish, None)
+    assert replays.parked == [(Verb.RELEASE, b"0-0", "")]
+    assert post.why_not == ""
+
+
+def test_notes_of_the_desks_server_do_not_travel():
+    raw = [b"id", b"m", b"x-dlq-replayed-from", b"L", b"note", b"\x80", b"body", b"{}"]
+    from holdfast._base.message import F_NOTE
+
+    raw[4] = F_NOTE
+    one = Delivery(Replays(), b"1-0", Message("s", b"1-0", [b"id", b"m", b"body", b"{}"], raw), None)
+    assert outgoing(one) == [b"id", b"m", b"x-dlq-replayed-from", b"L", b"body", b"{}"]
