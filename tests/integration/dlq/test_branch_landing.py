@@ -52,8 +52,9 @@ def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(bac
         origin, box = Origin("amqp://h", stream, GROUP), Box()
         server, desk = await open_server(backend.url), await Desk(desk_url).open()
         shelf = Shelf(server, origin.name, GROUP)
-        landing, keys = Landing(origin, box, shelf, desk, chance=rng, clock=SystemClock()), GroupKeys("hf", origin.name, GROUP)
-        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, chance=rng, clock=SystemClock())
+        keys, how = GroupKeys("hf", origin.name, GROUP), {"chance": rng, "clock": SystemClock()}
+        landing = Landing(origin, box, shelf, desk, **how)
+        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, **how)
         try:
             assert (await landing.sweep(), box.lying) == (1, [])
             assert await landing.restore() == 0, "it is there"
