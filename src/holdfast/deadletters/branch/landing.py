@@ -27,7 +27,7 @@ from ..._base.clock import Clock
 from ..._base.letter_build import Letter
 from ..._base.thinned import Thinned
 from ...brokers.letters import Kept
-from ...errors import ServerRefused, ServerUnreachable
+from ...errors import HoldfastError, ServerRefused, ServerUnreachable
 from ..desk import Desk, keep
 from ..desk.arrived import ARRIVED, uncased
 from ..export import exported, fields_of
@@ -53,6 +53,8 @@ class Landing:
         self._trouble = Thinned(clock)
         self._origin, self._box, self._shelf, self._desk, self._chance = origin, box, shelf, desk, chance
         self._mark: object = None
+        #: Why the last sweep left letters there; empty: it left none.
+        self.left = ""
 
     async def sweep(self) -> int:
         """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
@@ -62,7 +64,7 @@ class Landing:
         mark = await self._box.mark()
         if mark is not None and mark == self._mark:
             return 0
-        landed = 0
+        landed, self.left = 0, ""
         try:
             async with self._box.held(MOST) as found:
                 for lot in _lots(found):
@@ -95,8 +97,10 @@ class Landing:
         except Exception as error:  # noqa: BLE001 - whatever a database or a server says to one letter, the others go on
             if len(lot) > 1:
                 return [kept for one in lot for kept in await self._kept([one])]
+            said = str(error) if isinstance(error, HoldfastError) else type(error).__name__
+            self.left = f"a letter stays at its broker: {said}"
             self._trouble.warn(f"a letter of {self._origin.name}/{self._origin.group} stays where it is",
-                               f"{lot[0][0].place}: {type(error).__name__}")
+                               f"{lot[0][0].place}: {said}")
             return []
         return [kept for kept, _ in lot]
 
