@@ -43,8 +43,9 @@ class Box:
     async def held(self, most=None):
         yield list(self.lying)
 
-    async def remove(self, kept):
-        self.lying.remove(kept)
+    async def remove_all(self, kept):
+        for one in kept:
+            self.lying.remove(one)
 
 
 def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(backend, stream, desk_url, rng, arun):

@@ -78,8 +78,7 @@ class Landing:
 
     async def _land(self, lot: Sequence[Kept]) -> int:
         here = await self._kept([(kept, self._letter(kept)) for kept in lot])
-        for kept in here:
-            await self._box.remove(kept)  # guard: removed there when it is here
+        await self._box.remove_all(here)  # guard: removed there when it is here
         points.reached("branch.land.removed")
         return len(here)
 

@@ -39,8 +39,9 @@ class Box:
             raise ServerRefused("no", code=self.refuses)
         yield list(self.lying[:most])
 
-    async def remove(self, kept):
-        self.lying.remove(kept)
+    async def remove_all(self, kept):
+        for one in kept:
+            self.lying.remove(one)
 
 
 class Shelf:
