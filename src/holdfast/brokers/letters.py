@@ -50,6 +50,10 @@ class Box(Protocol):
         """Inside ``held``: removes the letter, with its copies."""
         ...
 
+    async def remove_all(self, kept: Sequence[Kept]) -> None:
+        """The same with several, in one go."""
+        ...
+
     async def bury(self, fields: Sequence[bytes], letter_id: str) -> None:
         """Another letter, from elsewhere. Returns when the broker has it for good."""
         ...

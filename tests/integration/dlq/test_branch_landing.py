@@ -43,8 +43,9 @@ class Box:
     async def held(self, most=None):
         yield list(self.lying)
 
-    async def remove(self, kept):
-        self.lying.remove(kept)
+    async def remove_all(self, kept):
+        for one in kept:
+            self.lying.remove(one)
 
 
 def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(backend, stream, desk_url, rng, arun):
@@ -52,8 +53,9 @@ def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(bac
         origin, box = Origin("amqp://h", stream, GROUP), Box()
         server, desk = await open_server(backend.url), await Desk(desk_url).open()
         shelf = Shelf(server, origin.name, GROUP)
-        landing, keys = Landing(origin, box, shelf, desk, chance=rng, clock=SystemClock()), GroupKeys("hf", origin.name, GROUP)
-        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, chance=rng, clock=SystemClock())
+        keys, how = GroupKeys("hf", origin.name, GROUP), {"chance": rng, "clock": SystemClock()}
+        landing = Landing(origin, box, shelf, desk, **how)
+        other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, **how)
         try:
             assert (await landing.sweep(), box.lying) == (1, [])
             assert await landing.restore() == 0, "it is there"

@@ -102,7 +102,11 @@ class DeadTopic:
 
     async def remove(self, kept: Kept) -> None:
         """See ``Box``."""
-        await self._broker.write(self._removals(kept))
+        await self.remove_all([kept])
+
+    async def remove_all(self, kept: Sequence[Kept]) -> None:
+        """See ``Box``."""
+        await self._broker.write([record for one in kept for record in self._removals(one)])
 
     def _removals(self, kept: Kept) -> list[Record]:
         return [Record(self._topics.dead, None, None, [(H_REMOVED, letter_id.encode())])

@@ -144,10 +144,15 @@ class DeadQueue:
 
     async def remove(self, kept: Kept) -> None:
         """See ``Box``."""
+        await self.remove_all([kept])
+
+    async def remove_all(self, kept: Sequence[Kept]) -> None:
+        """See ``Box``."""
         if self._intake is None:
             raise ServerUnreachable("the letters are not held any more")
-        self._removed += len(kept.handles)
-        await self._intake.ack([(tag, False) for tag in kept.handles])
+        tags = [tag for one in kept for tag in one.handles]
+        self._removed += len(tags)
+        await self._intake.ack([(tag, False) for tag in tags])
         await self._intake.flushed()
 
     async def bury(self, fields: Sequence[bytes], letter_id: str) -> None:

@@ -107,7 +107,7 @@ class Branch:
         state = self._source.inspect()
         if state.consumer and not state.lost and state.lease_left_s > 0:
             self._why["post"] = ""
-        why = self._why["landing"] or self._why["post"] or self.post.why_not or self.post.refused
+        why = self._why["landing"] or self.landing.left or self._why["post"] or self.post.why_not or self.post.refused
         return f"{self.origin.name}/{self.origin.group}: {why}" if why else ""
 
     async def close(self) -> None:

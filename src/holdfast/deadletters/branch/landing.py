@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ..._base import points
-from ..._base.chance import Chance
+from ..._base.chance import Chance, new_id
 from ..._base.clock import Clock
 from ..._base.letter_build import Letter
 from ..._base.thinned import Thinned
 from ...brokers.letters import Kept
-from ...errors import ServerRefused, ServerUnreachable
+from ...errors import HoldfastError, ServerRefused, ServerUnreachable
 from ..desk import Desk, keep
 from ..desk.arrived import ARRIVED, uncased
 from ..export import exported, fields_of
@@ -53,6 +53,8 @@ class Landing:
         self._trouble = Thinned(clock)
         self._origin, self._box, self._shelf, self._desk, self._chance = origin, box, shelf, desk, chance
         self._mark: object = None
+        #: Why the last sweep left letters there; empty: it left none.
+        self.left = ""
 
     async def sweep(self) -> int:
         """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
@@ -62,7 +64,7 @@ class Landing:
         mark = await self._box.mark()
         if mark is not None and mark == self._mark:
             return 0
-        landed = 0
+        landed, self.left = 0, ""
         try:
             async with self._box.held(MOST) as found:
                 for lot in _lots(found):
@@ -75,34 +77,37 @@ class Landing:
         return landed
 
     async def _land(self, lot: Sequence[Kept]) -> int:
+        here = await self._kept([(kept, self._letter(kept)) for kept in lot])
+        await self._box.remove_all(here)  # guard: removed there when it is here
+        points.reached("branch.land.removed")
+        return len(here)
+
+    async def _kept(self, lot: Sequence[tuple[Kept, Letter]]) -> list[Kept]:
+        """Keeps them at the desk and puts them on the shelf; gives those that are there now."""
         try:
-            await self._landed(lot)
+            points.reached("branch.land.before")
+            await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for _, letter in lot))
+            points.reached("branch.land.kept")
+            for _, letter in lot:
+                await take_in(self._shelf, letter)
+            points.reached("branch.land.shelved")
         except (ServerUnreachable, TimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a database or a server says to one letter, the others go on
             if len(lot) > 1:
-                return sum([await self._land([kept]) for kept in lot])
+                return [kept for one in lot for kept in await self._kept([one])]
+            said = str(error) if isinstance(error, HoldfastError) else type(error).__name__
+            self.left = f"a letter stays at its broker: {said}"
             self._trouble.warn(f"a letter of {self._origin.name}/{self._origin.group} stays where it is",
-                               f"{lot[0].place}: {type(error).__name__}")
-            return 0
-        return len(lot)
-
-    async def _landed(self, lot: Sequence[Kept]) -> None:
-        letters = [self._letter(kept) for kept in lot]
-        points.reached("branch.land.before")
-        await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for letter in letters))
-        points.reached("branch.land.kept")
-        for letter in letters:
-            await take_in(self._shelf, letter)
-        points.reached("branch.land.shelved")
-        for kept in lot:
-            await self._box.remove(kept)  # guard: removed there when it is here
-        points.reached("branch.land.removed")
+                               f"{lot[0][0].place}: {said}")
+            return []
+        return [kept for kept, _ in lot]
 
     def _letter(self, kept: Kept) -> Letter:
         prefix, at_ms = self._shelf.prefix, int(kept.place.partition("-")[0])
-        known_by = id_at_desk(self._origin, kept.fields, prefix=prefix, at_ms=at_ms,
-                              anew=f"{self._chance.getrandbits(80):x}")
+        # A topic's place is the same whenever it is read; a queue's tag is another one each time.
+        place = kept.handles[0] if isinstance(kept.handles[0], str) else new_id(self._chance)
+        known_by = id_at_desk(self._origin, kept.fields, prefix=prefix, at_ms=at_ms, place=place)
         return Letter(known_by, renamed(kept.fields, known_by, prefix=prefix))
 
     def _packed(self, letter: Letter) -> bytes:
@@ -111,11 +116,13 @@ class Landing:
 
     async def restore(self) -> int:
         """Puts on the shelf what was kept, has no case, and was lost by the shelf's server; gives how many."""
-        found = 0
-        for letter_id, line in await uncased(self._desk):
-            told = msgspec.json.decode(line)
-            if (told["stream"], told["group"]) == (self._origin.name, self._origin.group):
-                found += await take_in(self._shelf, Letter(letter_id, fields_of(line)))
+        found, after = 0, ""
+        while page := await uncased(self._desk, after=after):
+            after = page[-1][0]
+            for letter_id, line in page:
+                told = msgspec.json.decode(line)
+                if (told["stream"], told["group"]) == (self._origin.name, self._origin.group):
+                    found += await take_in(self._shelf, Letter(letter_id, fields_of(line)))
         return found
 
 

@@ -88,17 +88,19 @@ def broker_of(name: str) -> str:
     return parted(name)[1]
 
 
-def id_at_desk(origin: Origin, fields: Sequence[bytes], *, prefix: str, at_ms: int, anew: str) -> str:
+def id_at_desk(origin: Origin, fields: Sequence[bytes], *, prefix: str, at_ms: int, place: str) -> str:
     """A letter's id at the desk, the same whenever it is read, and no other broker's.
 
     What others have dead-lettered has no id of its own: then its message's id and its words make one. Without even
-    that, two that are alike may be two: ``anew`` makes each another one, so that none is lost.
+    that, two that are alike may be two: they are told apart by their place at the broker, and where that has no lasting
+    one, as a queue, ``place`` is another each time, so that none is lost.
     """
     metadata, message = split(fields, prefix)
     known_by = metadata.get("letter-id", "")
     if not known_by:
         has_id = F_ID in message[::2] and bool(Message(origin.stream, b"0-0", message).id)
-        known_by = b"\0".join(fields).hex() if has_id else anew  # guard: two that are alike may be two
+        words = b"\0".join(fields).hex()
+        known_by = words if has_id else f"{place} {words}"  # guard: two that are alike may be two
     return letter_id((origin.name, origin.group, known_by), at_ms)
 
 

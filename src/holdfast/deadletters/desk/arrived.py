@@ -20,16 +20,16 @@ ARRIVED: Final = "arrived"
 PAGE: Final = 1_000
 
 
-async def uncased(desk: Desk, *, limit: int = PAGE) -> list[tuple[str, bytes]]:
+async def uncased(desk: Desk, *, after: str = "", limit: int = PAGE) -> list[tuple[str, bytes]]:
     """Letters that arrived and have no case: on their way from the shelf, or lost with its server. Each with its id and
-    its line, as ``dlq export`` writes it."""
+    its line, as ``dlq export`` writes it. after: the last id of the page before."""
     return await desk.step(lambda connection: [
-        (row.letter_id, bytes(row.body)) for row in connection.execute(uncased_query(limit))], reads=True)
+        (row.letter_id, bytes(row.body)) for row in connection.execute(uncased_query(after, limit))], reads=True)
 
 
-def uncased_query(limit: int) -> sa.Select[Any]:
-    """The oldest first."""
+def uncased_query(after: str, limit: int) -> sa.Select[Any]:
+    """By letter id: those that were first written, first."""
     case, body = tables.case.c, tables.body.c
     return sa.select(kept.c.letter_id, body.body).join(tables.body, body.sha256 == kept.c.sha256).where(
-        kept.c.what == ARRIVED, ~sa.exists().where(case.letter_id == kept.c.letter_id)
-    ).order_by(kept.c.at_ms, kept.c.letter_id).limit(limit)
+        kept.c.what == ARRIVED, kept.c.letter_id > after, ~sa.exists().where(case.letter_id == kept.c.letter_id)
+    ).order_by(kept.c.letter_id).limit(limit)

@@ -40,20 +40,20 @@ def test_a_stream_of_the_desks_own_server_has_no_broker(name):
     assert (stream_of(name), broker_of(name)) == (name, "")
 
 
-def ids(url="amqp://h", stream="orders", group="billing", fields=OURS, anew="x"):
-    return id_at_desk(Origin(url, stream, group), fields, prefix=PREFIX, at_ms=1_000, anew=anew)
+def ids(url="amqp://h", stream="orders", group="billing", fields=OURS, place="x"):
+    return id_at_desk(Origin(url, stream, group), fields, prefix=PREFIX, at_ms=1_000, place=place)
 
 
 def test_a_letter_that_comes_twice_has_one_id_and_no_other_brokers():
-    assert ids() == ids(anew="y") == ids(url="amqp://u:p@h:5672/")
+    assert ids() == ids(place="y") == ids(url="amqp://u:p@h:5672/")
     assert len({ids(), ids(url="amqp://i"), ids(group="audit"), ids(stream="returns")}) == 4
 
 
 def test_a_strangers_letter_is_known_by_its_message_or_by_nothing():
     known, unknown = [b"id", b"m-1", b"body", b"x"], [b"body", b"x"]
-    assert ids(fields=known) == ids(fields=known, anew="y")
+    assert ids(fields=known) == ids(fields=known, place="y")
     assert ids(fields=known) != ids(fields=[b"id", b"m-1", b"body", b"y"])
-    assert ids(fields=unknown) != ids(fields=unknown, anew="y"), "guard: two that are alike may be two"
+    assert ids(fields=unknown) != ids(fields=unknown, place="y"), "guard: two that are alike may be two"
 
 
 def test_a_letter_is_renamed_in_its_place_and_else_as_it_was():

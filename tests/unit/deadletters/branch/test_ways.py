@@ -39,8 +39,9 @@ class Box:
             raise ServerRefused("no", code=self.refuses)
         yield list(self.lying[:most])
 
-    async def remove(self, kept):
-        self.lying.remove(kept)
+    async def remove_all(self, kept):
+        for one in kept:
+            self.lying.remove(one)
 
 
 class Shelf:
@@ -100,11 +101,15 @@ def test_a_broker_where_nothing_has_changed_is_not_read_again(there, rng, arun):
 
 
 def test_one_letter_that_nothing_can_be_done_with_stays_and_keeps_nobody_up(there, rng, arun, monkeypatch):
-    box, mine = Box([letter(n) for n in range(4)]), landing
-    monkeypatch.setattr(mine.Landing, "_packed", lambda self, one: b"odd" if b"m2" in one.fields else b"{}")
-    assert arun(landing_of(box, rng).sweep()) == 3
-    assert [kept.place for kept in box.lying] == ["1000-2"]
-    assert arun(landing_of(box, rng).sweep()) == 0, "and is not tried without a pause"
+    box = Box([letter(n) for n in range(4)])
+    monkeypatch.setattr(Landing, "_packed", lambda self, one: b"odd" if b"m2" in one.fields else b"{}")
+    mine = landing_of(box, rng)
+    assert arun(mine.sweep()) == 3
+    assert ([kept.place for kept in box.lying], "ValueError" in mine.left) == (["1000-2"], True)
+    assert arun(mine.sweep()) == 0, "and is not tried without a pause"
+    box.lying.clear()
+    arun(mine.sweep())
+    assert mine.left == ""
 
 
 def test_letters_that_somebody_else_reads_are_left_to_him(there, rng, arun):
