@@ -63,7 +63,8 @@ class KafkaBench:
         return source
 
     async def ready(self, at: At) -> None:
-        """From the beginning."""
+        """Partitions are dealt: who joins later would have what is unfinished dealt anew, and read twice."""
+        await joined(at)
 
     async def pending(self, group: str) -> int:
         """What of all that was read is not done, by what is committed; of topics that nobody reads yet, nothing."""
