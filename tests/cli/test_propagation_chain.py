@@ -35,6 +35,26 @@ def test_forks_answers_with_a_row_an_interval_and_the_same_again(holdfast):
     assert answer(holdfast(*words)) == found
 
 
+def test_journals_of_chains_are_analysed_to_what_was_measured(holdfast, tmp_path):
+    found = answer(holdfast("propagation", "forks", "--nodes", "12", "--blocks", "60", "--journals", tmp_path / "runs",
+                            "--json"))
+    for row in found:
+        folder = tmp_path / "runs" / f"every-{row['interval_s']:g}s"
+        (run,) = answer(holdfast("propagation", "analyse", folder, "--json"))["runs"]
+        forks = run["forks"]
+        assert (forks["blocks"], round(forks["rate"], 4)) == (row["blocks"], row["stale"])
+        assert forks["undone_max"] == row["undone_max"]
+        assert forks["delay_s"] == pytest.approx(row["delay_s"] - 0.1, abs=0.02), "without the check, 0.1 s"
+        sure = forks["sure"][0]
+        assert sure["seen"] == 60
+        # Of sixty there are two in the middle, and each takes another one.
+        assert sure["t50_s"] <= row["confirmed_s"] < sure["t90_s"]
+    said = holdfast("propagation", "analyse", tmp_path / "runs" / "every-5s")
+    assert ("blocks are stale" in said.out, "\\u" in said.out) == (True, False)
+    again = holdfast("propagation", "forks", "--nodes", "12", "--blocks", "60", "--journals", tmp_path / "runs")
+    assert (again.code, "two runs must not be mixed" in again.err) == (2, True)
+
+
 def test_help_names_the_scenarios_there_are():
     assert tuple(attacks.SCENARIOS) == SCENARIOS
 

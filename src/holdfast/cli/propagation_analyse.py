@@ -218,7 +218,7 @@ def _print(told: Sequence[tuple[Run, Figures]], reference: str | None) -> None:
 
 
 def _fields(run: Run, one: Figures, reference: str | None) -> Iterator[tuple[str, str]]:
-    from ..propagation.analysis.html.words import number, seconds, share, size
+    from ..propagation.analysis.html.words import seconds, share, size
 
     yield "run", one.name
     yield "nodes", f"{one.summary.nodes}, of which {one.unreached} lack some" + (
@@ -235,7 +235,7 @@ def _fields(run: Run, one: Figures, reference: str | None) -> Iterator[tuple[str
         yield "busiest links", "\n".join(f"{link.sender} → {link.receiver}  {size(link.bytes)}"
                                          for link in one.busiest[:5])
     yield "first spy", (f"{one.privacy.spies} of {one.summary.nodes} listen: right {share(one.privacy.precision)} of "
-                        f"those they name, found {share(one.privacy.recall)} of {number(one.privacy.asked)}")
+                        f"those they name, found {share(one.privacy.recall)} of {one.privacy.asked:,}")
     if one.fit is not None:
         yield "log-normal", f"mu {one.fit.mu:.3f}, sigma {one.fit.sigma:.3f}, distance {one.fit.ks:.3f}"
     if reference is not None:

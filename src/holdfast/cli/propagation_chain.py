@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +14,8 @@ from .output import json_option, print_json, print_table, progress, show
 
 if TYPE_CHECKING:
     from ..propagation.sim.attacks import Outcome
+    from ..propagation.sim.ledgered import Ledgered
+    from ..propagation.sim.watch import Watch
 
 #: What ``attacks.SCENARIOS`` has, without opening the room for --help.
 SCENARIOS: Final = ("droppers", "withholders", "churn", "spam", "spam-no-doors", "partition")
@@ -26,8 +29,10 @@ _seed = click.option("--seed", type=click.IntRange(min=0), default=1, show_defau
 @click.option("--blocks", type=click.IntRange(20, 10_000), default=300, show_default=True,
               help="for each interval; more, and the measured rates are nearer to what they are")
 @_seed
+@click.option("--journals", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+              help="write what each node would have written down, for analyse: a folder for each interval")
 @json_option
-def forks(*, nodes: int, blocks: int, seed: int, as_json: bool) -> None:
+def forks(*, nodes: int, blocks: int, seed: int, journals: Path | None, as_json: bool) -> None:
     """Measure how often a chain forks, and how long payments wait, by the time between blocks.
 
     Beside what 1 - exp(-delay / interval) says, where the delay is how long a node takes to have a block, on average.
@@ -35,8 +40,14 @@ def forks(*, nodes: int, blocks: int, seed: int, as_json: bool) -> None:
     """
     from ..propagation.sim.forks import INTERVALS_S, swept
 
+    def keep(interval_s: float, run: Ledgered, watch: Watch) -> None:
+        from ..propagation.analysis import of_chain, write
+
+        name = f"every-{interval_s:g}s"
+        write(journals / name, of_chain(name, seed, run, watch), watch)  # type: ignore[operator]
+
     with progress("intervals", len(INTERVALS_S)) as done:
-        rows = [asdict(row) for row in swept(nodes, seed, blocks=blocks, done=done)]
+        rows = [asdict(row) for row in swept(nodes, seed, blocks=blocks, keep=keep if journals else None, done=done)]
     if as_json:
         print_json(rows)
     else:

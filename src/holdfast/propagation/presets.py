@@ -106,7 +106,7 @@ def simulate(name: str, *, nodes: int | None = None, seed: int = 1, watch: Watch
     rng = numpy().random.default_rng([seed, 0])
     links = preset.graph(count, rng)
     if watch is not None:
-        watch.links = list(zip(links.opener.tolist(), links.accepter.tolist(), strict=True))
+        watch.linked(links)
     if preset.policy is None:
         origin = int(rng.integers(count))
         spreads = [fast.trickle(links, origin, rng, size=preset.size, latency=preset.conditions.latency,

@@ -20,6 +20,6 @@ from .figures import Figures, figures
 from .files import read, write
 from .run import Run
 from .seeds import Interval, across
-from .writing import of_simulation
+from .writing import of_chain, of_simulation
 
-__all__ = ["Figures", "Interval", "Run", "across", "figures", "of_simulation", "read", "write"]
+__all__ = ["Figures", "Interval", "Run", "across", "figures", "of_chain", "of_simulation", "read", "write"]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..analyse import Spread
 from ..journal import Arrived, Confirmed, Copied, Counted, Entry, Headed, Linked, Made, Started, Stopped
 from ..relay.words import TxId
+from ..sim.ledgered import Ledgered
 from ..sim.watch import Watch
-from .run import Run
+from .run import Block, Confirmation, Reorganised, Run
 
 
 def of_simulation(name: str, seed: int, spreads: Sequence[Spread], watch: Watch) -> Run:
@@ -24,6 +26,24 @@ def of_simulation(name: str, seed: int, spreads: Sequence[Spread], watch: Watch)
         messages[kind] += number
     return Run(name, seed, names(len(spreads[0].arrived_s)), [id_of(tx) for tx in range(len(spreads))], spreads,
                dict(watch.sent), dict(sorted(messages.items())), links=len(watch.links))
+
+
+def of_chain(name: str, seed: int, kept: Ledgered, watch: Watch) -> Run:
+    """The same of nodes that keep a chain: payments, blocks, how chains turned, and when who paid was sure."""
+    world = kept.world
+    ways = len(kept.paid) or len(kept.blocks) or 1
+    shares = [node.sent_bytes / ways for node in world.nodes]
+
+    def way(what: bytes) -> Spread:
+        return replace(world.spread(what), sent_bytes=shares)
+
+    blocks = [Block(id_of(what), found.block.header.height, id_of(found.block.header.parent), way(what))
+              for what, found in kept.blocks.items()]
+    heads = [Reorganised(turn.at_s, turn.node, id_of(turn.head), turn.height, turn.undone) for turn in kept.turns]
+    sure = [Confirmation(id_of(tx), paid.at, depth, at_s - paid.made_s)
+            for tx, paid in kept.paid.items() for depth, at_s in sorted(paid.depths_s.items())]
+    return Run(name, seed, names(len(world.nodes)), [id_of(tx) for tx in kept.paid], [way(tx) for tx in kept.paid],
+               dict(watch.sent), dict(sorted(world.messages.items())), blocks, heads, sure, links=len(watch.links))
 
 
 def journals(run: Run, watch: Watch) -> Iterator[tuple[str, list[Entry]]]:

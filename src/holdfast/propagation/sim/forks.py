@@ -17,16 +17,19 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..topology import numpy, regular
 from .ledgered import Ledgered
 from .network import Conditions, Latency
+from .watch import Watch
 
 #: Seconds between blocks, from forks that are rare to forks that are half of it.
 INTERVALS_S: Final = (20.0, 10.0, 5.0, 2.0, 1.0)
 #: What blocks go through: a header, a request and a body over each link, and a tenth of a second for the check.
 NETWORK: Final = Conditions(Latency(0.05, 0.02), checked_s=0.1)
+#: Is given the time between blocks, a run that is over, and what was noted of it.
+Keep: TypeAlias = Callable[[float, Ledgered, Watch], None]
 #: Confirmations that a payment waits for.
 DEPTH: Final = 6
 
@@ -52,21 +55,24 @@ class Forks:
 
 
 def swept(nodes: int = 40, seed: int = 1, *, intervals_s: Sequence[float] = INTERVALS_S, blocks: int = 300,
-          payments: int = 60, done: Callable[[int], None] = lambda _: None) -> list[Forks]:
-    """One row for each interval, with about so many blocks each. done: is told how many rows there are."""
+          payments: int = 60, keep: Keep | None = None, done: Callable[[int], None] = lambda _: None) -> list[Forks]:
+    """One row for each interval, with about so many blocks each. keep: is given each run. done: is told how many rows
+    there are."""
     found: list[Forks] = []
     for interval in intervals_s:
-        found.append(measured(nodes, seed, interval, blocks=blocks, payments=payments))
+        found.append(measured(nodes, seed, interval, blocks=blocks, payments=payments, keep=keep))
         done(len(found))
     return found
 
 
 def measured(nodes: int, seed: int, interval_s: float, *, blocks: int, payments: int = 60,
-             conditions: Conditions = NETWORK) -> Forks:
-    """One row."""
-    degree = min(8, (nodes - 1) // 2 * 2)
-    run = Ledgered(regular(nodes, degree, numpy().random.default_rng([seed, 0])), seed, conditions, users=nodes,
-                   depth=DEPTH)
+             conditions: Conditions = NETWORK, keep: Keep | None = None) -> Forks:
+    """One row. keep: is given the run when it is over, with what was noted of it."""
+    links = regular(nodes, min(8, (nodes - 1) // 2 * 2), numpy().random.default_rng([seed, 0]))
+    watch = None if keep is None else Watch()
+    if watch is not None:
+        watch.linked(links)
+    run = Ledgered(links, seed, conditions, users=nodes, depth=DEPTH, watch=watch)
     chance, until = random.Random(f"payments {seed}"), blocks * interval_s
     run.mine(interval_s, until)
 
@@ -79,6 +85,8 @@ def measured(nodes: int, seed: int, interval_s: float, *, blocks: int, payments:
         run.world.at(number * paying_s / payments, pay)
     run.world.run(until)
     run.settle(0)
+    if keep is not None and watch is not None:
+        keep(interval_s, run, watch)
     forked, heights = run.forks()
     delay = run.delay_s()
     stale = sum(not run.nodes[0].tree.in_chain(name) for name in run.blocks) / len(run.blocks)

@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ..relay.draws import exponential
 from ..relay.words import Peer, TxId
 from ..topology import Links
 from .network import Conditions
+from .watch import Watch
 from .world import World
 
 #: What each user has at the beginning.
@@ -54,6 +55,16 @@ class Found:
     made_s: float
 
 
+class Turn(NamedTuple):
+    """The chain of a node ended with another block from then on. undone: blocks that it gave up for it."""
+
+    at_s: float
+    node: int
+    head: bytes
+    height: int
+    undone: int
+
+
 @dataclass
 class Paid:
     """A payment: where it was made, when, and when its maker's own node first saw it so many blocks deep."""
@@ -71,17 +82,18 @@ class Ledgered:
     """The world, its nodes, and what they did.
 
     users: how many can pay; user n sits at node n. depth: confirmations that are waited for. policy: how transactions
-    are relayed.
+    are relayed. watch: notes what is noted only on demand.
     """
 
     def __init__(self, links: Links, seed: int, conditions: Conditions | None = None, *, users: int = 10,
                  depth: int = 6, settings: Settings | None = None,
-                 policy: Callable[[Sequence[Peer]], Relay] = Announce) -> None:
+                 policy: Callable[[Sequence[Peer]], Relay] = Announce, watch: Watch | None = None) -> None:
         self.bodies: dict[TxId, Transaction] = {}
         self.blocks: dict[bytes, Found] = {}
         self.paid: dict[bytes, Paid] = {}
         #: Blocks that were in the chain of a node and are not any more, for the longest reorganisation of each.
         self.undone_max: list[int] = [0] * links.nodes
+        self.turns: list[Turn] = []
         self.nodes: list[FullNode] = []
         self._depth = depth
         self._waiting: dict[int, dict[bytes, None]] = {}
@@ -95,7 +107,7 @@ class Ledgered:
                 settings=settings, watch=lambda moved, now: self._saw(here, moved, now)))
             return self.nodes[-1]
 
-        self.world = World(links, made, seed, conditions,
+        self.world = World(links, made, seed, conditions, watch=watch,
                            judge=lambda here, what, now: self.nodes[here].check(what, now))
 
     # -- what is made -----------------------------------------------------------------------------------------------
@@ -194,6 +206,7 @@ class Ledgered:
 
     def _saw(self, here: int, moved: Moved, now: float) -> None:
         self.undone_max[here] = max(self.undone_max[here], len(moved.undone))
+        self.turns.append(Turn(now, here, moved.head, self.nodes[here].tree.height, len(moved.undone)))
         for block in moved.undone:
             for tx in block.transactions:
                 if tx.id in self.paid and self.paid[tx.id].at == here:

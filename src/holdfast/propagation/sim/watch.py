@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..relay.words import TxId
+from ..topology import Links
 
 
 class Copy(NamedTuple):
@@ -28,6 +29,10 @@ class Watch:
     messages: Counter[tuple[int, str]] = field(default_factory=Counter)
     copies: list[Copy] = field(default_factory=list)
     links: list[tuple[int, int]] = field(default_factory=list)
+
+    def linked(self, links: Links) -> None:
+        """The network is this one."""
+        self.links = list(zip(links.opener.tolist(), links.accepter.tolist(), strict=True))
 
     def told(self, node: int, peer: int, kind: str, size: int, count: int) -> None:
         """A message left."""

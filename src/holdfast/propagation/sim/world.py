@@ -246,7 +246,7 @@ class World:
         seen = self._seen[tx]
         return Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates,
                       [node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages),
-                      seen.first_peer)
+                      seen.first_peer, seen.made_s)
 
     def spreads(self) -> list[Spread]:
         """What became of each transaction. Bytes and messages are of all together, in equal parts."""
