@@ -50,7 +50,7 @@ def test_journals_of_chains_are_analysed_to_what_was_measured(holdfast, tmp_path
         # Of sixty there are two in the middle, and each takes another one.
         assert sure["t50_s"] <= row["confirmed_s"] < sure["t90_s"]
     said = holdfast("propagation", "analyse", tmp_path / "runs" / "every-5s")
-    assert ("blocks are stale" in said.out, "\\u" in said.out) == (True, False)
+    assert (said.code, "blocks are stale" in said.out, "\\u" in said.out) == (0, True, False)
     again = holdfast("propagation", "forks", "--nodes", "12", "--blocks", "60", "--journals", tmp_path / "runs")
     assert (again.code, "two runs must not be mixed" in again.err) == (2, True)
 

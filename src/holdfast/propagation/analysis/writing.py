@@ -29,7 +29,8 @@ def of_simulation(name: str, seed: int, spreads: Sequence[Spread], watch: Watch)
 
 
 def of_chain(name: str, seed: int, kept: Ledgered, watch: Watch) -> Run:
-    """The same of nodes that keep a chain: payments, blocks, how chains turned, and when who paid was sure."""
+    """The same of nodes that keep a chain: payments, blocks, how chains turned, and when who paid was sure. A payment
+    that came to a node in a block alone came as that block did."""
     world = kept.world
     ways = len(kept.paid) or len(kept.blocks) or 1
     shares = [node.sent_bytes / ways for node in world.nodes]
@@ -42,7 +43,12 @@ def of_chain(name: str, seed: int, kept: Ledgered, watch: Watch) -> Run:
     heads = [Reorganised(turn.at_s, turn.node, id_of(turn.head), turn.height, turn.undone) for turn in kept.turns]
     sure = [Confirmation(id_of(tx), paid.at, depth, at_s - paid.made_s)
             for tx, paid in kept.paid.items() for depth, at_s in sorted(paid.depths_s.items())]
-    return Run(name, seed, names(len(world.nodes)), [id_of(tx) for tx in kept.paid], [way(tx) for tx in kept.paid],
+    within: dict[bytes, list[Spread]] = {tx: [] for tx in kept.paid}
+    for block, found in zip(blocks, kept.blocks.values(), strict=True):
+        for tx in found.block.transactions:
+            within[tx.id].append(block.spread)
+    ids, ways_of = [id_of(tx) for tx in kept.paid], [_brought(way(tx), within[tx]) for tx in kept.paid]
+    return Run(name, seed, names(len(world.nodes)), ids, ways_of,
                dict(watch.sent), dict(sorted(world.messages.items())), blocks, heads, sure, links=len(watch.links))
 
 
@@ -79,6 +85,17 @@ def journals(run: Run, watch: Watch) -> Iterator[tuple[str, list[Entry]]]:
     for node, called in enumerate(nodes):
         yield called, [Started(0.0, called, run.seed), *linked[node], *sorted(entries[node], key=lambda one: one.t),
                        Counted(ends, called, sent[node], messages[node]), Stopped(ends, called)]
+
+
+def _brought(spread: Spread, blocks: Sequence[Spread]) -> Spread:
+    """A payment's way, where it did not come by itself that of the first block that held it."""
+    arrived, hops, first = list(spread.arrived_s), list(spread.hops), list(spread.first_peer)
+    for node, when in enumerate(arrived):
+        if math.isinf(when) and blocks:
+            block = min(blocks, key=lambda one: one.made_s + one.arrived_s[node])
+            arrived[node] = block.made_s + block.arrived_s[node] - spread.made_s
+            hops[node], first[node] = block.hops[node], block.first_peer[node]
+    return replace(spread, arrived_s=arrived, hops=hops, first_peer=first)
 
 
 def names(count: int) -> list[str]:
