@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..secrets import SecretStore, Version
     from ..secrets.access import Guarded
     from ..secrets.access.policy import Asked, Verdict
-    from ..secrets.vault import Seal, Vault
+    from ..secrets.vault import FilePin, Seal, Vault
 
 _WANTED: Final = "holdfast.secrets"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
@@ -75,6 +75,13 @@ class Wanted:
         return self.store
 
     @property
+    def pin(self) -> FilePin | None:
+        """Where it is kept how far the vault had come; None for the user's."""
+        from ..secrets.vault import FilePin
+
+        return None if self.pins is None else FilePin(self.pins)
+
+    @property
     def audit(self) -> Path:
         """The folder of its audit."""
         return beside(self.path, ".audit")
@@ -83,6 +90,16 @@ class Wanted:
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
         return beside(self.path, ".users")
+
+    @property
+    def term(self) -> Path:
+        """What its server is: primary, and of which term."""
+        return beside(self.path, ".term")
+
+    @property
+    def tokens(self) -> Path:
+        """Who may ask its server."""
+        return beside(self.path, ".tokens")
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -201,10 +218,10 @@ def _in_shares(asked: Wanted, *, new: bool) -> Seal:
 @contextmanager
 def vault(path: Path | None = None) -> Iterator[Vault]:
     """The vault that was asked for, open; or another one, which the same opens."""
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     asked = wanted()
-    with Vault.open(path or asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
+    with Vault.open(path or asked.path, seal_of(asked), pin=asked.pin) as found:
         yield found
 
 
@@ -263,11 +280,10 @@ _version = click.option("--version", type=click.IntRange(1), help="by its number
 @command.command("init")
 def init() -> None:
     """Make a new vault, which is opened by what the options before the command say."""
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     asked = wanted()
-    made = Vault.create(asked.path, seal_of(asked, new=True), pin=FilePin(asked.pins) if asked.pins else None)
-    with made:
+    with Vault.create(asked.path, seal_of(asked, new=True), pin=asked.pin) as made:
         audit_key(made)
     say(f"{asked.path} is made. Whatever opens it is not in it: keep that elsewhere, or all is lost")
 
