@@ -123,7 +123,6 @@ def _served(plan: Plan, tls: Tls, policy: PolicyFile) -> None:
 
 def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
     from .._base.clock import SystemClock
-    from ..secrets.contract import Ability
     from ..secrets.serve import Replica, Wire
     from ..secrets.serve.gate import Gate
     from ..secrets.serve.opening import of_copies, of_vault
@@ -142,7 +141,7 @@ def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
     wire().close()  # an address that is none is said at the start
     return Gate(of_copies(plan.place, plan.audit, terms, wire, clock=clock, tell=events.emit,
                           patient=plan.seal is not None),
-                scheme=Replica.scheme, abilities=Ability.LIST | Ability.VERSIONS)
+                scheme=Replica.scheme, abilities=Replica.abilities)
 
 
 class Life:
