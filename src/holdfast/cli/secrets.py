@@ -9,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -251,7 +251,7 @@ def store_of() -> Iterator[SecretStore]:
     elif asked.place == "nodes":
         from .secrets_nodes import shares_on
 
-        with closing(shares_on(asked.nodes)) as shares:
+        with shares_on(asked.nodes) as shares:
             yield shares
     else:
         with vault() as opened, guarded(opened) as store:
