@@ -144,8 +144,9 @@ def unseal(new_passphrase_file: Path | None) -> int:
         if asked.key_file or asked.keyring or new_passphrase_file:
             raise click.UsageError("a server is unsealed by a passphrase, or by --shares-file: keys of the server's "
                                    "machine open it there, as it starts")
-        path = asked.shares_file
-        return unseal_servers(passphrase_said, None if path is None else lambda: _lines(path))
+        if asked.shares_file is not None:
+            return unseal_servers(None, _lines(asked.shares_file))
+        return unseal_servers(passphrase_said())
     with vault() as opened:
         found = opened.verify()
         if new_passphrase_file is not None:
