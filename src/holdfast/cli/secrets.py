@@ -161,15 +161,22 @@ def passphrase_in(path: Path) -> Secret[str]:
     return first_line(path, "passphrase file")
 
 
+def _passphrase_given(asked: Wanted) -> Secret[str] | None:
+    """Of the file, or the environment."""
+    from .._base.secret import Secret
+
+    if asked.passphrase_file is not None:
+        return passphrase_in(asked.passphrase_file)
+    phrase = environment().get(PASSPHRASE_VARIABLE)
+    return Secret(phrase) if phrase else None
+
+
 def passphrase_said() -> Secret[str]:
     """For a server: of the file, the environment, standard input, or whoever sits there."""
     from .._base.secret import Secret
 
-    asked = wanted()
-    if asked.passphrase_file is not None:
-        return passphrase_in(asked.passphrase_file)
-    if phrase := environment().get(PASSPHRASE_VARIABLE):
-        return Secret(phrase)
+    if (given := _passphrase_given(wanted())) is not None:
+        return given
     if sys.stdin.isatty():
         return Secret(click.prompt("passphrase", hide_input=True, err=True))
     phrase = sys.stdin.readline(4096).rstrip("\r\n")
@@ -193,10 +200,8 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
         return OsKeyring(asked.keyring, os.urandom)
     if asked.root_on is not None or asked.shares_file is not None:
         return _in_shares(asked, new=new)
-    if asked.passphrase_file is not None:
-        return Passphrase(passphrase_in(asked.passphrase_file))
-    if phrase := environment().get(PASSPHRASE_VARIABLE):
-        return Passphrase(Secret(phrase))
+    if (phrase := _passphrase_given(asked)) is not None:
+        return Passphrase(phrase)
     if not sys.stdin.isatty():
         raise SecretsSealed("nothing was said that opens the vault: give --passphrase-file, --key-file, --shares-file "
                             f"or --keyring, or set {PASSPHRASE_VARIABLE}")
