@@ -9,7 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..secrets import SecretStore, Version
     from ..secrets.access import Guarded
     from ..secrets.access.policy import Asked, Verdict
-    from ..secrets.vault import Seal, Vault
+    from ..secrets.vault import FilePin, Seal, Vault
 
 _WANTED: Final = "holdfast.secrets"
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_SECRETS_PASSPHRASE"  # noqa: S105 - the name of it
@@ -75,6 +75,13 @@ class Wanted:
         return self.store
 
     @property
+    def pin(self) -> FilePin | None:
+        """Where it is kept how far the vault had come; None for the user's."""
+        from ..secrets.vault import FilePin
+
+        return None if self.pins is None else FilePin(self.pins)
+
+    @property
     def audit(self) -> Path:
         """The folder of its audit."""
         return beside(self.path, ".audit")
@@ -83,6 +90,16 @@ class Wanted:
     def users(self) -> Path:
         """The folder in which processes say that they use a secret."""
         return beside(self.path, ".users")
+
+    @property
+    def term(self) -> Path:
+        """What its server is: primary, and of which term."""
+        return beside(self.path, ".term")
+
+    @property
+    def tokens(self) -> Path:
+        """Who may ask its server."""
+        return beside(self.path, ".tokens")
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -144,15 +161,22 @@ def passphrase_in(path: Path) -> Secret[str]:
     return first_line(path, "passphrase file")
 
 
+def _passphrase_given(asked: Wanted) -> Secret[str] | None:
+    """Of the file, or the environment."""
+    from .._base.secret import Secret
+
+    if asked.passphrase_file is not None:
+        return passphrase_in(asked.passphrase_file)
+    phrase = environment().get(PASSPHRASE_VARIABLE)
+    return Secret(phrase) if phrase else None
+
+
 def passphrase_said() -> Secret[str]:
     """For a server: of the file, the environment, standard input, or whoever sits there."""
     from .._base.secret import Secret
 
-    asked = wanted()
-    if asked.passphrase_file is not None:
-        return passphrase_in(asked.passphrase_file)
-    if phrase := environment().get(PASSPHRASE_VARIABLE):
-        return Secret(phrase)
+    if (given := _passphrase_given(wanted())) is not None:
+        return given
     if sys.stdin.isatty():
         return Secret(click.prompt("passphrase", hide_input=True, err=True))
     phrase = sys.stdin.readline(4096).rstrip("\r\n")
@@ -176,10 +200,8 @@ def seal_of(asked: Wanted, *, new: bool = False) -> Seal:
         return OsKeyring(asked.keyring, os.urandom)
     if asked.root_on is not None or asked.shares_file is not None:
         return _in_shares(asked, new=new)
-    if asked.passphrase_file is not None:
-        return Passphrase(passphrase_in(asked.passphrase_file))
-    if phrase := environment().get(PASSPHRASE_VARIABLE):
-        return Passphrase(Secret(phrase))
+    if (phrase := _passphrase_given(asked)) is not None:
+        return Passphrase(phrase)
     if not sys.stdin.isatty():
         raise SecretsSealed("nothing was said that opens the vault: give --passphrase-file, --key-file, --shares-file "
                             f"or --keyring, or set {PASSPHRASE_VARIABLE}")
@@ -201,10 +223,10 @@ def _in_shares(asked: Wanted, *, new: bool) -> Seal:
 @contextmanager
 def vault(path: Path | None = None) -> Iterator[Vault]:
     """The vault that was asked for, open; or another one, which the same opens."""
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     asked = wanted()
-    with Vault.open(path or asked.path, seal_of(asked), pin=FilePin(asked.pins) if asked.pins else None) as found:
+    with Vault.open(path or asked.path, seal_of(asked), pin=asked.pin) as found:
         yield found
 
 
@@ -234,7 +256,7 @@ def store_of() -> Iterator[SecretStore]:
     elif asked.place == "nodes":
         from .secrets_nodes import shares_on
 
-        with closing(shares_on(asked.nodes)) as shares:
+        with shares_on(asked.nodes) as shares:
             yield shares
     else:
         with vault() as opened, guarded(opened) as store:
@@ -263,11 +285,10 @@ _version = click.option("--version", type=click.IntRange(1), help="by its number
 @command.command("init")
 def init() -> None:
     """Make a new vault, which is opened by what the options before the command say."""
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     asked = wanted()
-    made = Vault.create(asked.path, seal_of(asked, new=True), pin=FilePin(asked.pins) if asked.pins else None)
-    with made:
+    with Vault.create(asked.path, seal_of(asked, new=True), pin=asked.pin) as made:
         audit_key(made)
     say(f"{asked.path} is made. Whatever opens it is not in it: keep that elsewhere, or all is lost")
 

@@ -15,7 +15,7 @@ import click
 from ..errors import ConfigurationError, SecretsSealed
 from ..secrets.own import AUDIT_KEY
 from .output import json_option, print_json, print_table, say, show
-from .secrets import audit_key, beside, guarded, passphrase_in, passphrase_said, seal_of, vault, wanted
+from .secrets import audit_key, guarded, passphrase_in, passphrase_said, seal_of, vault, wanted
 from .secrets_server import seal_servers, server_options, unseal_servers
 
 if TYPE_CHECKING:
@@ -144,8 +144,9 @@ def unseal(new_passphrase_file: Path | None) -> int:
         if asked.key_file or asked.keyring or new_passphrase_file:
             raise click.UsageError("a server is unsealed by a passphrase, or by --shares-file: keys of the server's "
                                    "machine open it there, as it starts")
-        path = asked.shares_file
-        return unseal_servers(passphrase_said, None if path is None else lambda: _lines(path))
+        if asked.shares_file is not None:
+            return unseal_servers(None, _lines(asked.shares_file))
+        return unseal_servers(passphrase_said())
     with vault() as opened:
         found = opened.verify()
         if new_passphrase_file is not None:
@@ -188,11 +189,10 @@ def restore(file: Path, *, adopt: bool) -> None:
     What opens the backup is what opened the vault when it was made.
     """
     from ..secrets.serve.terms import only_one
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     asked = wanted()
-    with only_one(beside(asked.path, ".term")), Vault.restore(
-            file, asked.path, seal_of(asked), adopt=adopt, pin=FilePin(asked.pins) if asked.pins else None) as found:
+    with only_one(asked.term), Vault.restore(file, asked.path, seal_of(asked), adopt=adopt, pin=asked.pin) as found:
         say(f"{asked.path} is at generation {found.generation}, with {len(found.names())} names")
 
 

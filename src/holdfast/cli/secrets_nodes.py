@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +66,8 @@ def seed_in(path: Path) -> Secret[bytes]:
     return Secret(raw)
 
 
-def shares_on(circle: Path | None) -> SharesStore:
+@contextmanager
+def shares_on(circle: Path | None) -> Iterator[SharesStore]:
     """The nodes of a circle, asked as the options of the group say."""
     from .._base.clock import SystemClock
     from ..secrets.nodes import SharesStore
@@ -74,15 +75,14 @@ def shares_on(circle: Path | None) -> SharesStore:
     said = wanted()
     if circle is None or said.caller is None or said.identity is None:
         raise click.UsageError("say --nodes CIRCLE --caller NAME --identity FILE, before the command")
-    return SharesStore(circle_in(circle), said.caller, seed_in(said.identity), SystemClock(), os.urandom,
-                       told=lambda node, why: say(f"{node} {why}"))
-
-
-@contextmanager
-def asked() -> Iterator[SharesStore]:
-    """The nodes of ``--nodes``."""
-    with closing(shares_on(wanted().nodes)) as store:
+    with closing(SharesStore(circle_in(circle), said.caller, seed_in(said.identity), SystemClock(), os.urandom,
+                             told=lambda node, why: say(f"{node} {why}"))) as store:
         yield store
+
+
+def asked() -> AbstractContextManager[SharesStore]:
+    """The nodes of ``--nodes``."""
+    return shares_on(wanted().nodes)
 
 
 def root_on(circle: Path, *, new: bool) -> Shares:
@@ -92,11 +92,11 @@ def root_on(circle: Path, *, new: bool) -> Shares:
     from ..secrets.vault.seals import Shares
 
     if new:
-        with closing(shares_on(circle)) as store:
+        with shares_on(circle) as store:
             RootInShares(store).keep(Secret(os.urandom(_KEY)))
 
     def rebuilt() -> Secret[bytes]:
-        with closing(shares_on(circle)) as store:
+        with shares_on(circle) as store:
             return RootInShares(store).rebuild()
 
     return Shares(rebuilt)

@@ -126,7 +126,7 @@ def _source(text: str) -> AbstractContextManager[SecretStore]:
     def nodes(where: str) -> AbstractContextManager[SecretStore]:
         from .secrets_nodes import shares_on
 
-        return closing(shares_on(Path(where)))
+        return shares_on(Path(where))
 
     kind, _, where = text.partition(":")
     makers: dict[str, Callable[[str], AbstractContextManager[SecretStore]]] = {

@@ -20,7 +20,7 @@ import click
 from ..errors import ConfigurationError
 from .output import json_option, print_json, print_table, say, show
 from .params import ADDRESS, DURATION
-from .secrets import beside, seal_of, wanted
+from .secrets import seal_of, wanted
 from .secrets_server import server, server_options, written_once
 
 if TYPE_CHECKING:
@@ -69,12 +69,11 @@ def serve(*, bind: Address, follow: str | None, copies: Path | None, **more: Any
     if copies is not None:
         place, term, tokens, audit = copies, copies / "term", copies / "tokens", copies / "audit"
     else:
-        place = asked.path
-        term, tokens, audit = beside(place, ".term"), beside(place, ".tokens"), asked.audit
+        place, term, tokens, audit = asked.path, asked.term, asked.tokens, asked.audit
     plan = Plan(bind=bind, certificate=more["certificate"], key=more["key"], clients=more["clients"],
                 clients_required=more["clients_required"], holders=_holders(more["clients_named"]),
                 policy=more["policy"], tokens=more["tokens"] or tokens, audit=more["audit"] or audit, term=term,
-                probes=more["probes"], place=place, pins=asked.pins, primary=follow or "", follower=server(),
+                probes=more["probes"], place=place, pin=asked.pin, primary=follow or "", follower=server(),
                 seal=None if more["sealed"] else seal_of(asked))
     if plan.holders and plan.clients is None:
         raise click.UsageError("--client needs --clients PEM: nobody's certificate counts without it")
@@ -135,7 +134,7 @@ def _tokens(path: Path | None) -> Tokens:
     from .._base.clock import SystemClock
     from ..secrets.access import Tokens
 
-    return Tokens(path or beside(wanted().path, ".tokens"), SystemClock().wall_ms, os.urandom)
+    return Tokens(path or wanted().tokens, SystemClock().wall_ms, os.urandom)
 
 
 @token.command("create")

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -160,31 +159,26 @@ def written_once(path: Path, text: Secret[str]) -> None:
 
 # -- sealing ----------------------------------------------------------------------------------------------------------
 
-def unseal_servers(passphrase: Callable[[], Secret[str]], shares: Callable[[], Sequence[str]] | None) -> int:
-    """Each of the servers, one after another: by shares if there are any. Exit code 1: shares are still wanted."""
-    from .._base.secret import Secret
-
-    given = None if shares is None else [Secret(line) for line in shares()]
-    phrase = passphrase() if given is None else None
+def unseal_servers(passphrase: Secret[str] | None, shares: Sequence[str] = ()) -> int:
+    """Each of the servers, one after another: by shares where there is no passphrase. Exit code 1: shares are still
+    wanted."""
     code = 0
     for address in server().addresses:
         with _of_one(address) as store:
-            if phrase is not None:
-                store.unseal(passphrase=phrase)
-                found: Progress | None = None
-            else:
-                found = _by_shares(store, address, given or ())
-        if found is not None and found.sealed:
+            found = _by_shares(store, address, shares) if passphrase is None else store.unseal(passphrase=passphrase)
+        if found.sealed:
             code = 1
         else:
             say(f"{address} is unsealed")
     return code
 
 
-def _by_shares(store: ServerStore, address: str, shares: Sequence[Secret[str]]) -> Progress | None:
+def _by_shares(store: ServerStore, address: str, shares: Sequence[str]) -> Progress:
+    from .._base.secret import Secret
+
     found: Progress | None = None
     for share in shares:
-        found = store.unseal(share=share)
+        found = store.unseal(share=Secret(share))
         if not found.sealed:
             break
         say(f"{address}: {found.shares} of {found.wanted} shares")
@@ -201,7 +195,5 @@ def seal_servers() -> None:
         say(f"{address} is sealed")
 
 
-@contextmanager
-def _of_one(address: str) -> Iterator[ServerStore]:
-    with server().store([address], timeout_s=UNSEAL_S) as store:
-        yield store
+def _of_one(address: str) -> ServerStore:
+    return server().store([address], timeout_s=UNSEAL_S)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..secrets.serve import Desk, Terms, Tls
     from ..secrets.serve.gate import Gate
     from ..secrets.standing import Standing
-    from ..secrets.vault import Seal
+    from ..secrets.vault import FilePin, Seal
     from .plan import Address
 
 #: Seconds between two looks at how the store stands, and at whether it can be read, for ``--probes``.
@@ -52,7 +52,7 @@ class Plan:
     term: Path
     probes: Address | None
     place: Path
-    pins: Path | None
+    pin: FilePin | None
     primary: str
     follower: Server
     seal: Seal | None
@@ -123,16 +123,15 @@ def _served(plan: Plan, tls: Tls, policy: PolicyFile) -> None:
 
 def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
     from .._base.clock import SystemClock
-    from ..secrets.contract import Ability
     from ..secrets.serve import Replica, Wire
     from ..secrets.serve.gate import Gate
     from ..secrets.serve.opening import of_copies, of_vault
-    from ..secrets.vault import FilePin, Vault
+    from ..secrets.vault import Vault
 
     clock = SystemClock()
     if not plan.primary:
-        return Gate(of_vault(plan.place, plan.audit, terms, pin=FilePin(plan.pins) if plan.pins else None, clock=clock,
-                             entropy=os.urandom, tell=events.emit), scheme=Vault.scheme, abilities=Vault.abilities)
+        return Gate(of_vault(plan.place, plan.audit, terms, pin=plan.pin, clock=clock, entropy=os.urandom,
+                             tell=events.emit), scheme=Vault.scheme, abilities=Vault.abilities)
     said = plan.follower
     token, certificate = said.who()
 
@@ -142,7 +141,7 @@ def _gate(plan: Plan, terms: Terms, events: Events) -> Gate:
     wire().close()  # an address that is none is said at the start
     return Gate(of_copies(plan.place, plan.audit, terms, wire, clock=clock, tell=events.emit,
                           patient=plan.seal is not None),
-                scheme=Replica.scheme, abilities=Ability.LIST | Ability.VERSIONS)
+                scheme=Replica.scheme, abilities=Replica.abilities)
 
 
 class Life:

@@ -79,20 +79,18 @@ def stolen(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> Iterato
     yield cell(scheme, "stolen", "names_in_plain", sum(
         any(word.encode() in found or word.upper() in paths for word in (name, name.replace("/", "_").upper()))
         for name in values), "names")
-    yield cell(scheme, "stolen", "opens_with", fewest(scheme, values, folder), "machines")
-    alone = [_reads(scheme, _copied([disk], folder / f"alone-{disk.name}"), NAMES[0]) == values[NAMES[0]]
-             for disk in scheme.machines]
-    yield cell(scheme, "stolen", "alone", sum(alone), "machines")
+    alone = sum(_opened_by(scheme, values, folder, 1))
+    more = range(2, len(scheme.machines) + 1)
+    fewest = 1 if alone else next((count for count in more if any(_opened_by(scheme, values, folder, count))), 0)
+    yield cell(scheme, "stolen", "opens_with", fewest, "machines")
+    yield cell(scheme, "stolen", "alone", alone, "machines")
 
 
-def fewest(scheme: Scheme, values: Mapping[str, bytes], folder: Path) -> int:
-    """Disks that a thief needs; 0: all of them are not enough."""
+def _opened_by(scheme: Scheme, values: Mapping[str, bytes], folder: Path, count: int) -> Iterator[bool]:
+    """Does a thief read a value who has these disks? Of each so many of them, one after another."""
     name, wanted = next(iter(values.items()))
-    for count in range(1, len(scheme.machines) + 1):
-        for number, disks in enumerate(itertools.combinations(scheme.machines, count)):
-            if _reads(scheme, _copied(disks, folder / f"{count}-{number}"), name) == wanted:
-                return count
-    return 0
+    for number, disks in enumerate(itertools.combinations(scheme.machines, count)):
+        yield _reads(scheme, _copied(disks, folder / f"{count}-{number}"), name) == wanted
 
 
 def beside(scheme: Scheme, values: Mapping[str, bytes]) -> Iterator[Cell]:

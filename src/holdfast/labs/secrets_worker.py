@@ -18,7 +18,6 @@ from .._base.secret import Secret
 from .._base.serving import listen
 from .._base.typed import from_json
 from ..secrets.access import Tokens, policy_of
-from ..secrets.contract import Ability
 from ..secrets.nodes import Node, Serving
 from ..secrets.serve import Desk, Replica, Role, Terms, Tls, Wire, create_app, run
 from ..secrets.serve.gate import Gate
@@ -65,7 +64,7 @@ def _serve(told: Assignment, folder: Path, common: Path) -> None:
         terms = Terms(folder / "term", role=Role.STANDBY)
         gate = Gate(of_copies(folder / "copies", audit, terms, lambda: Wire(
             [told.follows], token=Secret(told.token), ca=common / "authority" / "ca.pem"), clock=clock, tell=tell),
-            scheme=Replica.scheme, abilities=Ability.LIST | Ability.VERSIONS)
+            scheme=Replica.scheme, abilities=Replica.abilities)
     else:
         terms, pin = Terms(folder / "term"), FilePin(folder / "pins")
         Vault.create(folder / "vault", seal, pin=pin).close()

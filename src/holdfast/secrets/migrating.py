@@ -125,14 +125,11 @@ class _One:
         """None of them is in force before all are there, with their labels."""
         numbers = self._numbers(wanted)
         held = {label: numbers[found.version.number] for found in wanted for label in found.version.labels
-                if label != MIGRATING}
+                if label != MIGRATING} | {CURRENT: numbers[current.version.number]}
         now = {label: one.number for one in self._there for label in one.labels}
-        for label in sorted(held, key=(PREVIOUS, CURRENT).__contains__):
-            if label != CURRENT and now.get(label) != held[label]:
+        for label in sorted(held, key=lambda label: (label == CURRENT, label == PREVIOUS)):  # that in force the last
+            if now.get(label) != held[label]:
                 self._target.label(self._name, label, held[label])
-        in_force = numbers[current.version.number]
-        if now.get(CURRENT) != in_force:
-            self._target.label(self._name, CURRENT, in_force)
         self._target.label(self._name, MIGRATING, None)
 
     def _numbers(self, wanted: list[Found]) -> dict[int, int]:

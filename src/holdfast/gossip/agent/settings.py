@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ..._base.secret import SCHEME, Resolver, Secret, SecretRef, resolve
+from ..._base.secret import Resolver, Secret, SecretRef, resolve
 from ...errors import ConfigurationError
 from ..keys import Key, Keyring
 from ..messages import BARE_VERSIONS, SERF_VERSIONS, Versions
@@ -104,7 +104,7 @@ def keyring_of(key: Key | str | bytes | Secret[str] | SecretRef | None, keyring:
     """A keyring of one key, or the one given. Raises ConfigurationError, SecretUnavailable."""
     if key is not None and keyring is not None:
         raise ConfigurationError("give a key or a keyring, not both: a keyring holds its keys already")
-    if isinstance(key, Secret | SecretRef) or (isinstance(key, str) and key.startswith(SCHEME)):
+    if isinstance(key, str | Secret | SecretRef):
         found = resolve(key, secrets)
         key = None if found is None else found.reveal()
     return Keyring([as_key(key)]) if key is not None else keyring

@@ -59,9 +59,8 @@ def of_vault(path: Path, audit: Path, terms: Terms, *, pin: Pin | None, clock: C
 def of_copies(folder: Path, audit: Path, terms: Terms, wire: Callable[[], Wire], *, clock: Clock, tell: Tell,
               patient: bool = False) -> Callable[[Seal], Opened]:
     """For a standby. wire: makes one to the primary. patient: the first time it opens without a copy as well."""
-    first = [patient]
-
     def opened(seal: Seal) -> Opened:
+        nonlocal patient
         copies = _Copies(audit, terms, Remembered(seal), clock, tell)
         replica = Replica(folder, copies.open, tell)
         follower = Follower(replica, wire(), terms, clock=clock, tell=tell)
@@ -73,9 +72,10 @@ def of_copies(folder: Path, audit: Path, terms: Terms, wire: Callable[[], Wire],
 
         try:
             if replica.begun is None:
-                with suppress(*[SecretsUnreachable] * first[0]):  # guard: what was tried at nothing opens nothing
+                borne = [SecretsUnreachable] if patient else []
+                with suppress(*borne):  # guard: what was tried at nothing opens nothing
                     follower.look()
-            first[0] = False
+            patient = False
             follower.start()
         except BaseException:
             close()
