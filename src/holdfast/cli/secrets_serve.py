@@ -115,7 +115,9 @@ def promote(*, copies: Path, file: Path) -> None:
         try:
             made = promoted(copies, terms, file)
         except OSError as error:
-            raise ConfigurationError(f"{file} cannot be written: {error.strerror}; nothing was promoted") from None
+            raise ConfigurationError(f"{file} is there, of the next term, and a power cut may take it back: "
+                                     f"{error.strerror}; mend the disk, and serve it" if file.exists() else
+                                     f"{file} cannot be written: {error.strerror}; nothing was promoted") from None
     say(f"{made} is the vault of the primary of term {terms.standing.term}: serve it with --store")
 
 

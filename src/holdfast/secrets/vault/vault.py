@@ -29,7 +29,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from ..._base.clock import Clock, SystemClock
-from ..._base.durable import replace
+from ..._base.durable import Unsettled, replace
 from ..._base.secret import Secret
 from ..._base.typed import from_json
 from ...errors import ConfigurationError, SecretRefused, SecretsDamaged, SecretsSealed, SecretsUnreachable
@@ -328,12 +328,20 @@ class Vault:
                 raise SecretRefused(f"the vault had come to generation {there.generation} on this machine, and the "
                                     f"backup stands at {head.generation}: what came after is lost with adopt=True "
                                     "(--adopt)")
+            unsettled: Unsettled | None = None
             try:
-                replace(file.path, lambda _: content)
-                pin.write(header.store, head, adopt=True)
+                try:
+                    replace(file.path, lambda _: content)
+                except Unsettled as error:
+                    unsettled = error
+                pin.write(header.store, head, adopt=True)  # a later file, if a power cut brings it back, opens as well
             except OSError as error:
                 raise SecretRefused(f"the vault {file.path} cannot be written: {error.strerror}") from error
             file.load(root)
+            if unsettled is not None:
+                raise SecretRefused(f"the vault {file.path} is the backup now, and a power cut may bring the file "
+                                    f"before it back ({unsettled.strerror}): mend that and restore it again"
+                                    ) from unsettled
         return vault
 
     # -- inside

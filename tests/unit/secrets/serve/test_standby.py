@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast._base import durable
 from holdfast._base.durable import replace
 from holdfast._base.secret import Secret
+from holdfast.cli.secrets_serve import promote as command
 from holdfast.errors import ConfigurationError, SecretNotFound, SecretsDamaged, SecretsUnreachable
 from holdfast.secrets import SecretStore
 from holdfast.secrets.serve import Follower, NotPrimary, Replica, Role, Terms, Wire, promote
-from holdfast.secrets.serve.feed import COPY_MAX
+from holdfast.secrets.serve.feed import COPY_MAX, Place
 from holdfast.secrets.serve.standby import copy_of
 from holdfast.secrets.serve.wire import Answer
 from holdfast.secrets.serve.words import PLACE_HEADER
@@ -302,3 +304,27 @@ def test_cut_short_a_promotion_is_of_the_next_term_or_none_and_is_done_again(ope
     promote(folder, terms, to)
     assert JournalStore(to).get("a").value.reveal() == b"one"
     assert Terms(beside, KEY).standing == Terms(tmp_path / "term", KEY).standing
+
+
+@pytest.mark.parametrize(("at", "said"), [(1, "nothing was promoted"), (2, "mend the disk, and serve it"),
+                                          (3, "mend the disk, and serve it")])
+def test_a_promotion_says_whether_there_is_a_vault_of_the_next_term(tmp_path, monkeypatch, at, said):
+    """Of three folders that are synced, this one is not: its term, the vault, the standby's term."""
+    copies, file, synced = tmp_path / "copies", tmp_path / "new", []
+    copies.mkdir()
+    place = Place("ab", "f", 3, "cd", 4)
+    (copies / "place").write_bytes(msgspec.json.encode(place))
+    copy_of(copies, place).write_bytes(b"abcd")
+    Terms(copies / "term", role=Role.STANDBY)
+    sync = durable.sync_folder
+
+    def fails(path):
+        synced.append(path)
+        if len(synced) == at:
+            raise OSError(5, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync_folder", fails)
+    with pytest.raises(ConfigurationError, match=said):
+        command.main([str(copies), str(file)], standalone_mode=False)
+    assert file.exists() == (said != "nothing was promoted")

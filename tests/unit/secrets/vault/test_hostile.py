@@ -264,3 +264,25 @@ def test_a_file_that_a_power_cut_may_bring_back_is_not_refused_then(tmp_path, mo
     with reopened(tmp_path) as again:
         again.compact()
         assert value(again, "a") == b"second"
+
+
+def test_a_backup_whose_folder_is_not_on_disk_is_said_to_be_there_and_opens(tmp_path, monkeypatch):
+    with new(tmp_path) as vault:
+        vault.put("a", Secret(b"first"))
+        vault.backup(tmp_path / "backup")
+        vault.put("a", Secret(b"second"))
+    later = (tmp_path / "vault").read_bytes()
+
+    def unsettled(*args):
+        durable.replace(*args)
+        raise durable.Unsettled(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.secrets.vault.vault.replace", unsettled)
+        with pytest.raises(SecretRefused, match="is the backup now, and a power cut may bring"):
+            Vault.restore(tmp_path / "backup", tmp_path / "vault", PHRASE, adopt=True, pin=pin_of(tmp_path))
+    with reopened(tmp_path) as restored:
+        assert value(restored, "a") == b"first"
+    (tmp_path / "vault").write_bytes(later)
+    with reopened(tmp_path) as again:
+        assert value(again, "a") == b"second"
