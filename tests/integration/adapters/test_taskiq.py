@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
 from holdfast.deadletters import Order, Replayer, open_shelf
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until
+from tests.support.children import import_path
 
 APP = Path(__file__).with_name("taskiq_app.py")
 pytestmark = pytest.mark.kinds("valkey")
@@ -36,8 +35,7 @@ def kick(url, way, *orders):
 
 
 def environment(url, way, seconds=0):
-    path = os.pathsep.join([str(APP.parent), *filter(None, map(os.path.abspath, sys.path))])
-    return {"PYTHONPATH": path, "APP_URL": url, "APP_WAY": way, "APP_SECONDS": str(seconds)}
+    return {**import_path(APP.parent), "APP_URL": url, "APP_WAY": way, "APP_SECONDS": str(seconds)}
 
 
 def app(backend, way, seconds=0, points=""):
