@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from holdfast import Fixed, Holdfast, Retry
-from holdfast.cli import main
 from holdfast.testing import wait_until_async
+from tests.docs.commands import parsed
 from tests.house.tree import ROOT
 
 FOLDER = ROOT / "ops" / "keda"
@@ -142,9 +142,7 @@ def test_its_password_comes_from_the_secret_that_the_workers_use():
 def test_the_command_is_ours_and_a_pod_has_longer_than_its_drain():
     pod = one("Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    words = [*container["command"][1:], *container["args"]]
-    name, command, rest = main.resolve_command(main.make_context("holdfast", words), words)
-    context = command.make_context(name, rest)
+    _, context = parsed([*container["command"][1:], *container["args"]])
     assert context.params["health"][1] == container["ports"][0]["containerPort"]
     assert pod["terminationGracePeriodSeconds"] > context.params["drain_s"] + 5
     for probe in ("livenessProbe", "readinessProbe"):

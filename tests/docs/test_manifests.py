@@ -17,6 +17,7 @@ import yaml
 from holdfast.cli import main
 from holdfast.cli.id_serve import TOKEN_VARIABLE
 from holdfast.ids import named
+from tests.docs.commands import parsed
 from tests.support.manifests import KUBERNETES
 
 #: The oldest that knows sidecars and sleep in preStop, and the newest there is a schema for.
@@ -176,16 +177,6 @@ def test_whoever_asks_the_api_server_has_an_account_a_role_and_a_token(file, wor
 def commands():
     return [pytest.param(container, id=f"{shown(workload)}:{container['name']}") for _, workload in WORKLOADS
             for container in containers(workload) if container.get("command", [""])[0] == "holdfast"]
-
-
-def parsed(words):
-    """The innermost command's parameters, as click reads them; nothing runs."""
-    group, name, context, rest = main, "holdfast", None, list(words)
-    while True:
-        context = group.make_context(name, rest, parent=context)
-        if not isinstance(group, click.Group):
-            return group, context
-        name, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
 
 
 @pytest.mark.parametrize("container", commands())

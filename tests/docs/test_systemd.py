@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cli import main
+from tests.docs.commands import parsed
 from tests.house.tree import ROOT
 
 FOLDER = ROOT / "ops" / "systemd"
@@ -62,26 +62,20 @@ def test_systemd_would_say_what_is_wrong(tmp_path, right, wrong):
     assert verified(tmp_path, lambda text: text.replace(right, wrong)) != ""
 
 
-def parsed(path):
-    """The command, and its parameters as click reads them; nothing runs."""
+def started(path):
+    """What a service starts: its context, as click reads it."""
     binary, *words = shlex.split(read(path)["Service"]["ExecStart"])
     assert binary == INSTALLED
-    group, context, name, path = main, None, "holdfast", []
-    while hasattr(group, "resolve_command"):
-        context = group.make_context(name, list(words), parent=context)
-        name, group, words = group.resolve_command(context, [*context._protected_args, *context.args])
-        path.append(name)
-    return " ".join(path), group.make_context(name, list(words), parent=context)
+    return parsed(words)[1]
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=name_of)
 def test_a_command_is_ours_and_its_flags_are_too(path):
-    command, _ = parsed(path)
-    assert command in {"run", "outbox relay", "doctor"}
+    assert started(path).command_path in {"holdfast run", "holdfast outbox relay", "holdfast doctor"}
 
 
 def test_workers_have_longer_to_stop_than_they_drain_and_only_their_supervisor_is_signalled():
-    unit, (_, context) = read(FOLDER / "billing.service"), parsed(FOLDER / "billing.service")
+    unit, context = read(FOLDER / "billing.service"), started(FOLDER / "billing.service")
     assert int(unit["Service"]["TimeoutStopSec"]) > context.params["drain_s"] + 5
     assert unit["Service"]["KillMode"] == "mixed"
     assert unit["Service"]["Restart"] == "always"

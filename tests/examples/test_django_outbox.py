@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -16,6 +15,7 @@ import pytest
 from holdfast.testing.ports import free_port
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until
+from tests.support.children import import_path
 
 FOLDER = Path(__file__).parents[2] / "examples" / "django_outbox"
 pytestmark = pytest.mark.kinds("valkey")
@@ -58,9 +58,8 @@ class Shop:
     """The project on a database and a server of the test's own."""
 
     def __init__(self, server, tmp_path):
-        path = os.pathsep.join([str(FOLDER), *filter(None, map(os.path.abspath, sys.path))])
         self.url = f"sqlite:///{tmp_path}/shop.sqlite3"
-        self.env = {"PYTHONPATH": path, "HOLDFAST_URL": server, "SHOP_DB": f"{tmp_path}/shop.sqlite3",
+        self.env = {**import_path(FOLDER), "HOLDFAST_URL": server, "SHOP_DB": f"{tmp_path}/shop.sqlite3",
                     "DJANGO_SETTINGS_MODULE": "shop.settings", "PYTHONWARNINGS": "default"}
 
     def made(self):

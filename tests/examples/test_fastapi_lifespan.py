@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from holdfast.testing.ports import free_port
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until
+from tests.support.children import import_path
 
 FOLDER = Path(__file__).parents[2] / "examples" / "fastapi_lifespan"
 pytestmark = pytest.mark.kinds("valkey")
@@ -26,10 +25,9 @@ class Service:
 
     def __init__(self, backend, tmp_path, billing_s=0):
         self.port = free_port()
-        path = os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))
         self.process = Worker.module(
             "uvicorn", "app:app", "--port", str(self.port), "--log-level", "warning", cwd=FOLDER,
-            env={"PYTHONPATH": path, "HOLDFAST_URL": backend.url, "BILLING_S": str(billing_s),
+            env={**import_path(), "HOLDFAST_URL": backend.url, "BILLING_S": str(billing_s),
                  "BILLS": f"sqlite+aiosqlite:///{tmp_path}/bills.db"})
 
     def __enter__(self):

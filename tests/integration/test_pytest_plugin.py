@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import sys
 
 import pytest
 
 from holdfast.testing.processes import Worker
 from tests.docs.snippets import blocks
 from tests.house.tree import ROOT
+from tests.support.children import import_path
 
 PAGE = ROOT / "docs" / "how-to" / "test-your-handlers.md"
 #: As pytest finds it where Holdfast is installed; here that may be another one than the one under test.
@@ -28,8 +27,7 @@ def example(name):
 
 def ran(folder, *flags):
     """Runs the tests in a folder; the exit code and what was said."""
-    path = {"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))}
-    with Worker.module("pytest", "-q", *PLUGIN, *flags, env=path, cwd=folder) as worker:
+    with Worker.module("pytest", "-q", *PLUGIN, *flags, env=import_path(), cwd=folder) as worker:
         code = worker.wait(90)
         return code, "\n".join(map(str, worker.lines))
 
@@ -139,8 +137,8 @@ def test_faults_end_with_their_test(tmp_path):
 def test_a_server_that_is_not_there_skips_and_says_what_to_install(tmp_path):
     folder = project(tmp_path, "", "def test_it(holdfast_server): ...\n")
     (folder / "pytest.ini").write_text("[pytest]\nholdfast_flavour = redis70\n")
-    path = {"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path))), "PATH": "/nowhere"}
-    with Worker.module("pytest", "-q", "-rs", *PLUGIN, env=path, cwd=folder) as worker:
+    alone = {**import_path(), "PATH": "/nowhere"}
+    with Worker.module("pytest", "-q", "-rs", *PLUGIN, env=alone, cwd=folder) as worker:
         assert worker.wait(60) == 0
         said = "\n".join(map(str, worker.lines))
     assert "1 skipped" in said

@@ -57,8 +57,7 @@ class Task:
     @property
     def publish(self) -> str:
         """Tells one publishing of a task from another: ids may be the caller's own, and the same each day."""
-        properties = self.envelope.get("properties")
-        tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
+        tag = _dict(self.envelope.get("properties")).get("delivery_tag")
         return str(tag or hashlib.sha256(self.body).hexdigest()[:32])
 
 
@@ -80,10 +79,7 @@ class Failure:
 
 def task_of(raw: bytes) -> Task | None:
     """The task of an envelope, or of an entry of ``unacked``; None when it is neither."""
-    try:
-        found: Any = msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
-        return None
+    found = _json(raw)
     if isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, dict) or not isinstance(found.get("body"), str):
@@ -105,10 +101,7 @@ def task_of(raw: bytes) -> Task | None:
 
 def failure_of(raw: bytes) -> Failure | None:
     """The failure that a result in JSON tells of; None for any other result."""
-    try:
-        found: Any = msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
-        return None
+    found = _json(raw)
     if not isinstance(found, dict) or found.get("status") != "FAILURE" or not found.get("task_id"):
         return None
     error = _dict(found.get("result"))
@@ -221,9 +214,10 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json(body: bytes) -> Any:
+def _json(raw: bytes) -> Any:
+    """What it says in JSON; None also for what is none."""
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(raw)
     except msgspec.MsgspecError:
         return None
 

@@ -32,7 +32,7 @@ from .._base.message import OURS
 from ..consume.contract import Delivery
 from ..consume.outcome import Drop
 from ..errors import ConfigurationError, MissingExtra
-from .underway import HOW, Gifts, given, handler_of, how, kinds_of, under
+from .underway import HOW, Gifts, ended, given, handler_of, how, kinds_of, under
 from .words import Status, meant, standing
 
 try:
@@ -105,10 +105,7 @@ class Holding(RedisBroker):
         """No new work, what runs is finished and settled, the rest handed back; then FastStream ends as it does."""
         if self._consuming is not None:
             task, self._consuming = self._consuming, None
-            if self.hf.worker is None:
-                task.cancel()
-            self.hf.stop()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(self.hf, task)
             await self.hf.close()
         await super().stop(*error)
 

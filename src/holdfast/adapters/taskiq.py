@@ -36,7 +36,7 @@ import msgspec
 from .._base import events as ev
 from ..consume.contract import Delivery
 from ..errors import ConfigurationError, DecodeError, MissingExtra, UnknownType
-from .underway import Gifts, given, handler_of, kinds_of, put
+from .underway import Gifts, ended, given, handler_of, kinds_of, put
 from .words import handed_back, meant, standing
 
 try:
@@ -177,12 +177,9 @@ class HoldfastBroker(AsyncBroker):
                 job.end(handed_back("taskiq stopped before the task was begun"))
         if self._consuming is not None:
             task, self._consuming = self._consuming, None
-            if self.hf.worker is None:
-                task.cancel()
-            self.hf.stop()
-            (ended,) = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(ended, Exception):
-                ev.log.error("the consumers of %s had ended: %s", self.stream, ended)
+            by = await ended(self.hf, task)
+            if isinstance(by, Exception):
+                ev.log.error("the consumers of %s had ended: %s", self.stream, by)
         await super().shutdown()
         await self.hf.close()
 

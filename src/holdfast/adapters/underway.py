@@ -10,17 +10,21 @@ the message is written into letters, results and logs.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.message import Message
 from ..assembly import provided
 from ..consume.contract import Delivery
 from ..errors import ConfigurationError
 from ..once.modes import mode_of
+
+if TYPE_CHECKING:
+    from ..app import Holdfast
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -86,6 +90,16 @@ def under(gifts: Gifts) -> Iterator[None]:
 def put(gifts: Gifts) -> Token[Gifts | None]:
     """As ``under``, for a task that ends when the attempt does."""
     return _gifts.set(gifts)
+
+
+async def ended(hf: Holdfast, consuming: asyncio.Task[None]) -> BaseException | None:
+    """Ends ``hf.run`` in that task, also when it has not come as far as to hear of ``stop``. Answers what it ended by,
+    None when in good order."""
+    if hf.worker is None:
+        consuming.cancel()
+    hf.stop()
+    (by,) = await asyncio.gather(consuming, return_exceptions=True)
+    return by
 
 
 def kinds_of(once: Any, sql: Any) -> tuple[type, ...]:

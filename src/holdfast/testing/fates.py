@@ -22,6 +22,8 @@ from typing import Any, Protocol
 from .._base.letter import DEFAULT_PREFIX as LETTER_PREFIX
 from .._base.message import Message
 from .._redis.keys import DEFAULT_PREFIX, GroupKeys
+from ..consume.order import pair
+from ..streams.producer import physical
 from .history import Record, Verdict, check
 
 #: Pending entries asked for at once.
@@ -62,7 +64,7 @@ class Fates:
 
         What was published, lies nowhere and is no letter was settled. A later look takes the place of an earlier one.
         """
-        names = [f"{stream}.{number}" for number in range(partitions)] or [stream]
+        names = [physical(stream, number, partitions) for number in range(partitions)] or [stream]
         found = [Record("pending", one) for name in names for one in _waiting(server.admin, name, group, prefix)]
         original = f"{letter_prefix}original-message-id".encode()
         found += [Record("buried", one) for name in names
@@ -95,7 +97,7 @@ def _waiting(admin: Any, stream: str, group: str, prefix: str) -> Iterator[str]:
         pending = set(_pending(admin, key, group)) if state is not None else set()
         read = b"0-0" if state is None else state["last-delivered-id"]
         for entry_id, fields in admin.xrange(key):
-            if entry_id in pending or _later(entry_id, read):
+            if entry_id in pending or pair(entry_id) > pair(read):
                 yield _id(stream, entry_id, fields)
     for entry_id, fields in admin.xrange(keys.parked):
         yield _id(stream, entry_id, fields)
@@ -115,13 +117,3 @@ def _letters(admin: Any, keys: GroupKeys, original: bytes) -> Iterator[str]:
 
 def _id(stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> str:
     return Message(stream, entry_id, [part for pair in fields.items() for part in pair]).id
-
-
-def _later(one: bytes, other: bytes) -> bool:
-    """Ids are pairs of numbers: as text, ``9-0`` would come after ``10-0``."""
-    return _pair(one) > _pair(other)
-
-
-def _pair(entry_id: bytes) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition(b"-")
-    return int(ms), int(seq or 0)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .sentinel import Sentinel
     from .single import Single
 
-T = TypeVar("T")
+T = TypeVar("T", "Single", "Sentinel", "Cluster")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,41 +50,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("holdfast_flavour", "server of Holdfast's fixtures: valkey, redis70 or redis62", default="valkey")
 
 
-def _started(request: pytest.FixtureRequest, topology: Callable[[str], T]) -> T:
-    """A topology of the flavour that was asked for, running; skips the test when it is not installed."""
+def _running(request: pytest.FixtureRequest, topology: Callable[[str], T]) -> Iterator[T]:
+    """A topology of the flavour that was asked for, from here to the end; skips the test when it is not installed."""
     from .binaries import ServerMissing
 
     try:
-        return topology(str(request.config.getini("holdfast_flavour"))).start()  # type: ignore[attr-defined, no-any-return]
+        servers = topology(str(request.config.getini("holdfast_flavour"))).start()
     except ServerMissing as missing:
         pytest.skip(str(missing))
+    yield servers
+    servers.close()
 
 
 @pytest.fixture(scope="session")
 def _holdfast_single(request: pytest.FixtureRequest) -> Iterator[Single]:
     from .single import Single
 
-    server = _started(request, Single)
-    yield server
-    server.close()
+    yield from _running(request, Single)
 
 
 @pytest.fixture(scope="session")
 def _holdfast_sentinel(request: pytest.FixtureRequest) -> Iterator[Sentinel]:
     from .sentinel import Sentinel
 
-    servers = _started(request, Sentinel)
-    yield servers
-    servers.close()
+    yield from _running(request, Sentinel)
 
 
 @pytest.fixture(scope="session")
 def _holdfast_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     from .cluster import Cluster
 
-    servers = _started(request, Cluster)
-    yield servers
-    servers.close()
+    yield from _running(request, Cluster)
 
 
 @pytest.fixture

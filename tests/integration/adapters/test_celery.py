@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from holdfast.adapters.celery import Counts, Importer, importing, restored
 from holdfast.deadletters import Order, Replayer, Shelf, discard
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until, wait_until_async
+from tests.support.children import import_path
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.kinds("valkey")
@@ -38,8 +37,7 @@ def broker(theirs):
 
 
 def celery(theirs, *words, code=None):
-    path = os.pathsep.join([str(HERE), *filter(None, map(os.path.abspath, sys.path))])
-    env = {"CELERY_URL": theirs, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    env = {**import_path(HERE), "CELERY_URL": theirs, "PYTHONWARNINGS": "ignore"}
     return Worker.code(code, env=env) if code else Worker.module("celery", *words, env=env, cwd=HERE)
 
 

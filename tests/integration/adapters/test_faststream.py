@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from holdfast import Holdfast
-from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
-from holdfast.deadletters import Order, Replayer, open_shelf
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until
+from tests.integration.adapters import seen
+from tests.integration.adapters.seen import begun, billed, dead, replayed
 
 APP = Path(__file__).with_name("faststream_app.py")
+BILLING = {"stream": "orders", "group": "billing"}
+pending = partial(seen.pending, **BILLING)
 pytestmark = pytest.mark.kinds("valkey")
 
 
@@ -31,21 +33,9 @@ def publish(url, *orders):
     asyncio.run(send())
 
 
-def billed(backend):
-    return [name.decode() for name in backend.admin.lrange("billed", 0, -1)]
-
-
-def pending(backend):
-    return backend.admin.xpending("orders", "billing")["pending"]
-
-
 def alive(worker):
     assert worker.alive, worker.stderr
     return True
-
-
-def begun(order):
-    return lambda line: line["began"] == order
 
 
 def app(backend, way, seconds=0, points=""):
@@ -72,13 +62,9 @@ def killed_within(backend, way):
     assert pending(backend) == 1
 
 
-def held_group(backend):
-    return GroupKeys(DEFAULT_PREFIX, "orders", "billing")
-
-
 def letters(backend):
     return [{name.decode(): value.decode(errors="replace") for name, value in fields.items()}
-            for _, fields in backend.admin.xrange(held_group(backend).dead)]
+            for fields in dead(backend, **BILLING)]
 
 
 def test_plain_what_a_killed_application_held_is_stuck(backend):
@@ -154,15 +140,8 @@ def test_held_a_message_that_fails_is_tried_by_policy_and_then_a_dead_letter_tha
         assert letter["x-dlq-exception-type"] == "ValueError"
         assert letter["x-dlq-handler"] == "__main__:bill"
 
-        asyncio.run(replayed(backend.url))
+        asyncio.run(replayed(backend.url, **BILLING))
         wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 60, "FastStream reads it as it was published")
-
-
-async def replayed(url):
-    async with Holdfast(url) as hf:
-        shelf = await open_shelf(await hf.open(), "orders", "billing")
-        async for letter in shelf.letters():
-            await Replayer(shelf).one(letter.id, Order(by="ana"))
 
 
 def test_held_a_message_that_does_not_fit_dies_at_once_and_its_values_are_not_told(backend):

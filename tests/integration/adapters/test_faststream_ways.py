@@ -11,18 +11,16 @@ import pytest
 from faststream import AckPolicy, BaseMiddleware, Depends
 from faststream.exceptions import NackMessage, RejectMessage, SkipMessage
 from faststream.redis import RedisMessage, RedisRouter, RedisStreamMessage, StreamSub, TestRedisBroker
-from sqlalchemy import Column, MetaData, String, Table, insert, select
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast import Fixed, Holdfast, Retry, StreamSettings
-from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
-from holdfast._sql.tables import Tables, create_all
 from holdfast.adapters.faststream import HoldfastBroker, given, how
 from holdfast.consume.contract import Delivery
-from holdfast.deadletters import Order, Replayer, open_shelf
 from holdfast.errors import ConfigurationError
 from holdfast.once import Writes
 from holdfast.testing.waiting import wait_until_async
+from tests.integration.adapters.seen import BILLS, reasons, replayed, settled, shop
 
 pytestmark = pytest.mark.kinds("valkey")
 QUICK = StreamSettings(lease_ms=2000, sweep_ms=200)
@@ -44,19 +42,6 @@ async def running(broker):
         yield broker
     finally:
         await broker.stop()
-
-
-def pending(backend, stream):
-    return backend.admin.xpending(stream, "g")["pending"]
-
-
-def reasons(backend, stream):
-    keys = GroupKeys(DEFAULT_PREFIX, stream, "g")
-    return [fields[b"x-dlq-failure-reason"].decode() for _, fields in backend.admin.xrange(keys.dead)]
-
-
-async def settled(backend, stream, done):
-    await wait_until_async(lambda: done() and not pending(backend, stream), 60, "all is settled")
 
 
 def test_handlers_say_in_their_own_words_what_becomes_of_a_message(backend, stream, arun):
@@ -120,9 +105,7 @@ def test_a_handler_may_ask_for_its_attempt_and_a_replay_is_read_as_it_was_publis
             # As a publisher that knows neither of us: fields, and no body.
             backend.admin.xadd(stream, {"n": "1"})
             await settled(backend, stream, lambda: reasons(backend, stream))
-            shelf = await open_shelf(await broker.hf.open(), stream, "g")
-            async for letter in shelf.letters():
-                await Replayer(shelf).one(letter.id, Order(by="ana"))
+            await replayed(backend.url, stream, "g")
             await settled(backend, stream, lambda: len(seen) == 3)
 
     arun(live())
@@ -207,30 +190,24 @@ def test_filters_middlewares_and_routers_are_theirs_as_before(backend, stream, a
 
 def test_an_effect_in_sql_goes_in_with_its_record_or_not_at_all(backend, stream, arun, tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/shop.db"
-    bills = Table("bill", metadata := MetaData(), Column("order_id", String))
     hf = Holdfast(backend.url, sql=url, settings=QUICK)
     broker, tries = HoldfastBroker(hf, graceful_timeout=2), []
 
     @broker.subscriber(stream=sub(stream))
     @how(once="sql", retry=Retry(attempts=2, backoff=Fixed(0.02)))
     async def handle(body: dict, session: Annotated[AsyncSession, Depends(given(AsyncSession))]) -> None:
-        await session.execute(insert(bills).values(order_id=body["id"]))
+        await session.execute(insert(BILLS).values(order_id=body["id"]))
         tries.append(body["id"])
         if len(tries) == 1:
             raise LookupError("after the write")
 
     async def live():
-        engine = create_async_engine(url)
-        async with engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-            await connection.run_sync(lambda own: create_all(own, Tables()))
-        async with running(broker):
-            await broker.publish({"id": "o-1"}, stream=stream)
-            await settled(backend, stream, lambda: len(tries) == 2)
-        async with engine.connect() as connection:
-            rows = (await connection.execute(select(bills))).all()
-        await engine.dispose()
-        return rows
+        async with shop(url) as engine:
+            async with running(broker):
+                await broker.publish({"id": "o-1"}, stream=stream)
+                await settled(backend, stream, lambda: len(tries) == 2)
+            async with engine.connect() as connection:
+                return (await connection.execute(select(BILLS))).all()
 
     assert arun(live()) == [("o-1",)]
 

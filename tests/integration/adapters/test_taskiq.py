@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from holdfast import Holdfast
-from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
-from holdfast.deadletters import Order, Replayer, open_shelf
 from holdfast.testing.processes import Worker
 from holdfast.testing.waiting import wait_until
+from tests.integration.adapters import seen
+from tests.integration.adapters.seen import begun, billed, dead, replayed
+from tests.support.children import import_path
 
 APP = Path(__file__).with_name("taskiq_app.py")
+TASKS = {"stream": "taskiq", "group": "taskiq"}
+pending = partial(seen.pending, **TASKS)
 pytestmark = pytest.mark.kinds("valkey")
 
 
@@ -36,8 +37,7 @@ def kick(url, way, *orders):
 
 
 def environment(url, way, seconds=0):
-    path = os.pathsep.join([str(APP.parent), *filter(None, map(os.path.abspath, sys.path))])
-    return {"PYTHONPATH": path, "APP_URL": url, "APP_WAY": way, "APP_SECONDS": str(seconds)}
+    return {**import_path(APP.parent), "APP_URL": url, "APP_WAY": way, "APP_SECONDS": str(seconds)}
 
 
 def app(backend, way, seconds=0, points=""):
@@ -50,22 +50,8 @@ def app(backend, way, seconds=0, points=""):
     return worker
 
 
-def billed(backend):
-    return [name.decode() for name in backend.admin.lrange("billed", 0, -1)]
-
-
-def pending(backend):
-    return backend.admin.xpending("taskiq", "taskiq")["pending"]
-
-
-def begun(order):
-    return lambda line: line["began"] == order
-
-
 def letters(backend):
-    keys = GroupKeys(DEFAULT_PREFIX, "taskiq", "taskiq")
-    return [{name.decode(): value.decode() for name, value in fields.items()}
-            for _, fields in backend.admin.xrange(keys.dead)]
+    return [{name.decode(): value.decode() for name, value in fields.items()} for fields in dead(backend, **TASKS)]
 
 
 def killed_within(backend, way):
@@ -156,15 +142,8 @@ def test_held_a_task_that_fails_is_tried_by_policy_and_then_a_dead_letter_that_c
         assert message["task_id"] == letter["id"]
         assert message["labels"] == {}, "and nothing of ours has been left in it"
 
-        asyncio.run(replayed(backend.url))
+        asyncio.run(replayed(backend.url, **TASKS))
         wait_until(lambda: worker.lines.count({"began": "o-1"}) == 4, 60, "the task runs as it was sent")
-
-
-async def replayed(url):
-    async with Holdfast(url) as hf:
-        shelf = await open_shelf(await hf.open(), "taskiq", "taskiq")
-        async for letter in shelf.letters():
-            await Replayer(shelf).one(letter.id, Order(by="ana"))
 
 
 def test_held_taskiqs_own_worker_runs_it_gives_results_and_stops_in_good_order(backend):

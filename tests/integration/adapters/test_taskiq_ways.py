@@ -10,18 +10,18 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import pytest
-from sqlalchemy import Column, MetaData, String, Table, insert, select
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from taskiq import Context, InMemoryBroker, SimpleRetryMiddleware, TaskiqDepends, TaskiqMiddleware
 from taskiq.api import run_receiver_task
 
 from holdfast import Fixed, Holdfast, Retry, StreamSettings
 from holdfast._redis.keys import DEFAULT_PREFIX, GroupKeys
-from holdfast._sql.tables import Tables, create_all
 from holdfast.adapters.taskiq import HoldfastBroker, given
 from holdfast.errors import ConfigurationError
 from holdfast.once import Writes
 from holdfast.testing.waiting import wait_until_async
+from tests.integration.adapters.seen import BILLS, dead, pending, reasons, settled, shop
 
 pytestmark = pytest.mark.kinds("valkey")
 QUICK = StreamSettings(lease_ms=2000, sweep_ms=200)
@@ -45,22 +45,6 @@ async def running(broker):
         receiver.cancel()
         await asyncio.gather(receiver, return_exceptions=True)
         await broker.shutdown()
-
-
-def pending(backend, stream):
-    return backend.admin.xpending(stream, "g")["pending"]
-
-
-def dead(backend, stream):
-    return [fields for _, fields in backend.admin.xrange(GroupKeys(DEFAULT_PREFIX, stream, "g").dead)]
-
-
-def reasons(backend, stream):
-    return [fields[b"x-dlq-failure-reason"].decode() for fields in dead(backend, stream)]
-
-
-async def settled(backend, stream, done):
-    await wait_until_async(lambda: done() and not pending(backend, stream), 60, "all is settled")
 
 
 def test_tasks_say_in_their_own_words_what_becomes_of_them(backend, stream, arun):
@@ -186,29 +170,23 @@ def test_what_is_no_message_of_taskiqs_is_a_dead_letter_and_is_not_acknowledged_
 
 def test_an_effect_in_sql_goes_in_with_its_record_or_not_at_all(backend, stream, arun, tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/shop.db"
-    bills = Table("bill", metadata := MetaData(), Column("order_id", String))
     broker = held(backend, stream, Holdfast(backend.url, sql=url, settings=QUICK), once="sql")
     tries = []
 
     @broker.task("bill")
     async def bill(order_id: str, session: Annotated[AsyncSession, TaskiqDepends(given(AsyncSession))]) -> None:
-        await session.execute(insert(bills).values(order_id=order_id))
+        await session.execute(insert(BILLS).values(order_id=order_id))
         tries.append(order_id)
         if len(tries) == 1:
             raise LookupError("after the write")
 
     async def live():
-        engine = create_async_engine(url)
-        async with engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-            await connection.run_sync(lambda own: create_all(own, Tables()))
-        async with running(broker):
-            await bill.kiq("o-1")
-            await settled(backend, stream, lambda: len(tries) == 2)
-        async with engine.connect() as connection:
-            rows = (await connection.execute(select(bills))).all()
-        await engine.dispose()
-        return rows
+        async with shop(url) as engine:
+            async with running(broker):
+                await bill.kiq("o-1")
+                await settled(backend, stream, lambda: len(tries) == 2)
+            async with engine.connect() as connection:
+                return (await connection.execute(select(BILLS))).all()
 
     assert arun(live()) == [("o-1",)]
 
@@ -285,6 +263,16 @@ def test_labels_of_every_kind_reach_the_task_as_they_were_sent(backend, stream, 
     assert seen == [labels]
 
 
+async def one_task_died(broker, backend, stream):
+    """A task that does nothing, sent, and run until it is a letter."""
+    @broker.task("any")
+    async def any_task() -> None: ...
+
+    async with running(broker):
+        await any_task.kiq()
+        await settled(backend, stream, lambda: dead(backend, stream))
+
+
 def test_what_taskiq_itself_cannot_read_after_all_is_a_dead_letter(backend, stream, arun):
     broker = held(backend, stream)
     real, reads = broker.formatter.loads, []
@@ -296,16 +284,7 @@ def test_what_taskiq_itself_cannot_read_after_all_is_a_dead_letter(backend, stre
         return real(message)
 
     broker.formatter.loads = reads_twice_and_no_more
-
-    @broker.task("any")
-    async def any_task() -> None: ...
-
-    async def live():
-        async with running(broker):
-            await any_task.kiq()
-            await settled(backend, stream, lambda: dead(backend, stream))
-
-    arun(live())
+    arun(one_task_died(broker, backend, stream))
     assert reasons(backend, stream) == ["decode_error"]
 
 
@@ -345,16 +324,7 @@ def test_a_middleware_that_breaks_costs_an_attempt_and_loses_nothing(backend, st
 
     broker = held(backend, stream)
     broker.add_middlewares(Broken())
-
-    @broker.task("any")
-    async def any_task() -> None: ...
-
-    async def live():
-        async with running(broker):
-            await any_task.kiq()
-            await settled(backend, stream, lambda: dead(backend, stream))
-
-    arun(live())
+    arun(one_task_died(broker, backend, stream))
     assert reasons(backend, stream) == ["max_attempts"]
 
 
