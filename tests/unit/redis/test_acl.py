@@ -14,8 +14,8 @@ from holdfast._redis.rights import trials
 
 SOURCE = Path(holdfast.__file__).parent
 LUA_CALL = re.compile(r"redis\.p?call\(\s*['\"](\w+)['\"](?:,\s*['\"]([A-Z]+)['\"])?")
-#: The first word of a call, tuple or list, and the second where it is a subcommand.
-PYTHON_CALL = re.compile(r"[(\[]b?\"([A-Z]{3,})\"(?:, b?\"([A-Z]{2,})\")?")
+#: The first word of a call, tuple or list, and the second where it is a subcommand. What a file exports is no command.
+PYTHON_CALL = re.compile(r"(?<!__all__ = )[(\[]b?\"([A-Z]{3,})\"(?:, b?\"([A-Z]{2,})\")?")
 ROOMS = ("streams", "deadletters", "once")
 CONTAINERS = {"xgroup", "xinfo", "client", "config", "cluster", "command", "memory"}
 #: What handlers write to keys of their own is theirs to be allowed, and what is said to Celery's server Celery's.
