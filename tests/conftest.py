@@ -39,6 +39,7 @@ from tests.contract.lock_matrix import LOCKS
 from tests.contract.matrix import Matrix
 from tests.contract.worker_id_matrix import WORKER_IDS
 from tests.integration.sql.servers import MariaDb, Postgres
+from tests.support.again import Plugin as Again
 from tests.support.backend import KINDS, Backend, Pool, versions
 from tests.support.leaks import Plugin as Leaks
 from tests.support.pace import in_turn
@@ -81,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for battery in (LOCKS, WORKER_IDS):
         config.pluginmanager.register(Matrix(battery), f"holdfast-{battery.kept}")
     config.pluginmanager.register(Leaks(), "holdfast-leaks")
+    config.pluginmanager.register(Again(), "holdfast-again")
     # A developer's own settings must not decide a test: the command line reads them.
     for name in [name for name in os.environ if name.startswith("HOLDFAST_") and name != _WHEEL]:
         del os.environ[name]

@@ -98,7 +98,7 @@ def test_what_no_waiting_mends_is_raised(arun):
 
 def test_it_is_not_ready_when_the_window_has_ended(arun):
     async def main():
-        ids = claimed(Scheme(), window_s=0.3)
+        ids = claimed(Scheme(), window_s=1.0)
         await ids.claim()
         assert ids.why_not() == ""
         await asyncio.to_thread(wait_until, ids.why_not, 5, "the window has ended")
