@@ -246,3 +246,28 @@ stream = "dead"
     assert at("logs", "dlq", "replay", "app.toml", "--all").code == 0
     bodies = [json.loads(fields[b"body"])["fields"]["n"] for _, fields in backend.admin.xrange("records")]
     assert (bodies, backend.admin.xlen("dead")) == ([1, 2], 0)
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "kafka"])
+def test_lines_that_fail_lie_among_the_letters_of_another_broker(holdfast, tmp_path, request, stream, kind):
+    url = request.getfixturevalue(kind).url
+    (tmp_path / "app.toml").write_text(f'{CONFIG}[dead]\nkind = "queue"\nurl = "{url}"\nstream = "{stream}"\n')
+    (tmp_path / "app.log").write_bytes(b'{"a": 1}\nno json\n{"a": 2}\n')
+    assert holdfast("logs", "run", "app.toml", "--once").code == 0
+    assert len(rows(tmp_path)) == 2
+    [line] = holdfast("logs", "dlq", "list", "app.toml", "--json").json
+    assert (line["reason"], line["offset"]) == ("not_json", 9)
+    [letter] = holdfast("dlq", "ls", stream, "--group", "logs", "--url", url, "--json").json
+    assert letter["message_id"] == line["id"]
+    holdfast("logs", "dlq", "edit", "app.toml", line["id"], "--text", '{"a": 3}')
+    assert holdfast("logs", "dlq", "replay", "app.toml", "--all").code == 0
+    assert len(rows(tmp_path)) == 3
+    assert holdfast("logs", "dlq", "list", "app.toml", "--json").json == []
+
+
+def test_a_queue_of_no_broker_is_said(holdfast, tmp_path):
+    (tmp_path / "app.toml").write_text(f'{CONFIG}[dead]\nkind = "queue"\nurl = "redis://h"\nstream = "s"\n')
+    said = holdfast("logs", "dlq", "list", "app.toml")
+    assert said.code == 2
+    assert "amqp://, amqps:// or kafka://" in said.err
+    assert said.err.count("\n") == 1

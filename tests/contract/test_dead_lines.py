@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
@@ -12,7 +13,7 @@ from holdfast._base.clock import SystemClock
 from holdfast._redis.open import open_server
 from holdfast.consume.memory import MemoryBroker
 from holdfast.errors import LetterNotFound
-from holdfast.logs.dead import FileDeadLines, QueueDeadLines, SqlDeadLines, StreamDeadLines
+from holdfast.logs.dead import BrokerDeadLines, FileDeadLines, QueueDeadLines, SqlDeadLines, StreamDeadLines
 from holdfast.logs.dead_lines import DeadChoice, DeadStock, dead_line
 from holdfast.logs.line import Line, Source
 from holdfast.logs.record import Rejected
@@ -47,6 +48,11 @@ async def bench(kind, tmp_path, request, stream):
             yield lambda: StreamDeadLines(stream, server=server)
         finally:
             await server.close()
+    elif kind in ("queue-rabbitmq", "queue-kafka"):
+        broker = request.getfixturevalue(kind.removeprefix("queue-"))
+        if kind.endswith("kafka"):  # a mock cluster makes topics slowly
+            broker.create(f"{stream}.logs.dead", 1)
+        yield lambda: BrokerDeadLines(stream, url=broker.url)
     elif kind == "queue-streams":
         async with stream_bench(request.getfixturevalue("valkey").url, stream) as there:
             async def publish_there(fields):
@@ -62,7 +68,8 @@ async def bench(kind, tmp_path, request, stream):
         yield lambda: QueueDeadLines(publish, lambda: broker.source("dead", "tools"), quiet_s=0.05)
 
 
-KINDS = ["file", "sql-sqlite", "sql-postgres", "sql-mariadb", "stream", "queue", "queue-streams"]
+KINDS = ["file", "sql-sqlite", "sql-postgres", "sql-mariadb", "stream", "queue", "queue-streams", "queue-rabbitmq",
+         "queue-kafka"]
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def kind(request):
 @pytest.fixture
 def on(kind, tmp_path, request, stream, arun):
     """Runs a claim against two of this kind on one place: a pipeline's and a tool's."""
-    for name in ("postgres", "mariadb"):
+    for name in ("postgres", "mariadb", "rabbitmq", "kafka"):
         if kind.endswith(name):
             request.getfixturevalue(name)
     if kind in ("stream", "queue-streams"):
@@ -235,10 +242,40 @@ def test_a_large_line_is_kept_whole(on):
     on(claim)
 
 
+@pytest.mark.parametrize("kind", ["queue-rabbitmq"], indirect=True)
+def test_who_looks_while_somebody_reads_waits_and_sees_all(on):
+    async def claim(one, other):
+        await one.put([dead(n) for n in range(5)])
+        async with one._held() as letters:
+            looking = asyncio.create_task(kept(other))
+            await asyncio.wait({looking}, timeout=0.5)
+            assert not looking.done(), "guard: somebody else reads, and is waited for"
+            assert len(letters) == 5
+        assert len(await looking) == 5
+
+    on(claim)
+
+
+#: All but queues of any kind, where who looks takes all from the others meanwhile.
+TO_LOOK_AT = [kind for kind in KINDS if kind not in ("queue", "queue-streams")]
+
+
+@pytest.mark.parametrize("kind", TO_LOOK_AT, indirect=True)
+def test_two_who_look_at_once_see_all_of_it(on):
+    async def claim(one, other):
+        await one.put([dead(n) for n in range(50)])
+        found = await asyncio.gather(*(kept(lines) for lines in (one, other)))
+        assert [len(each) for each in found] == [50, 50]
+
+    on(claim)
+
+
 ASKING = {
     "stream": lambda port: StreamDeadLines("s", url=f"redis://127.0.0.1:{port}"),
     "sql-postgres": lambda port: SqlDeadLines(f"postgresql://127.0.0.1:{port}/x"),
     "sql-mariadb": lambda port: SqlDeadLines(f"mariadb://127.0.0.1:{port}/x"),
+    "queue-rabbitmq": lambda port: BrokerDeadLines("s", url=f"amqp://127.0.0.1:{port}/"),
+    "queue-kafka": lambda port: BrokerDeadLines("s", url=f"kafka://127.0.0.1:{port}"),
 }
 
 

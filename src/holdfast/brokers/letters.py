@@ -28,6 +28,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 class Box(Protocol):
     """The dead letters of one group."""
 
+    async def make(self) -> None:
+        """Sees to it that there is a place for them, where no consumer of the group has made it."""
+        ...
+
     def held(self, most: int | None = None) -> AbstractAsyncContextManager[Sequence[Kept]]:
         """All of them, or ``most`` at most; the oldest first, each once; nobody else reads them while the block
         lasts."""

@@ -80,15 +80,16 @@ def sink_of(config: Config, events: Events | None = None) -> Sink:
 
 def dead_of(config: Config) -> DeadLines:
     """Where dead lines are kept, with its quota, not open yet."""
-    from ..logs.dead import FileDeadLines, Limited, Quota, SqlDeadLines, StreamDeadLines
+    from ..logs import dead as dead_kinds
+    from ..logs.dead import Limited, Quota
 
-    kinds = {"file": FileDeadLines, "sql": SqlDeadLines, "stream": StreamDeadLines}
+    kinds = {"file": "FileDeadLines", "queue": "BrokerDeadLines", "sql": "SqlDeadLines", "stream": "StreamDeadLines"}
     options = _revealed(config.dead)
     if config.dead.kind == "sql":
         options["source"] = options.pop("url")
     if config.dead.kind == "stream":
         options = {**_server(), **options, "secrets": _resolver()}
-    inner: DeadLines = kinds[config.dead.kind](**options)
+    inner: DeadLines = getattr(dead_kinds, kinds[config.dead.kind])(**options)
     return inner if config.quota == Quota() else Limited(inner, config.quota)
 
 

@@ -47,8 +47,8 @@ __all__ = ["DEAD_KINDS", "Config", "Place", "load", "read"]
 
 #: Longer files are refused, in bytes.
 FILE_MAX: Final = 1 << 20
-#: Where dead lines can be kept by a file. A queue is for code: RabbitMQ and Kafka come with their rooms.
-DEAD_KINDS: Final = ("file", "sql", "stream")
+#: Where dead lines can be kept.
+DEAD_KINDS: Final = ("file", "queue", "sql", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +307,7 @@ _SINK: Final[dict[str, tuple[dict[str, _Reader], dict[str, _Reader]]]] = {
 }
 _DEAD: Final[dict[str, tuple[dict[str, _Reader], dict[str, _Reader]]]] = {
     "file": ({}, {"folder": text, "segment_bytes": size}),
+    "queue": ({"url": address, "stream": text}, {"group": text}),
     "sql": ({"url": address}, {}),
     "stream": ({"stream": text}, {"url": address, "prefix": text}),
 }

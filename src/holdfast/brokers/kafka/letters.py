@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..._base import points
 from ..._base.message import F_ID, F_IDENTITY, Message
+from ..._kafka.admin import ensure_topics
 from ..._kafka.driver import Record
 from ..._kafka.look import ends_of, partitions_of, read_through
 from ...errors import ConfigurationError
@@ -62,6 +63,10 @@ class DeadTopic:
 
     def __init__(self, broker: KafkaBroker, topics: Topics) -> None:
         self._broker, self._topics = broker, topics
+
+    async def make(self) -> None:
+        """See ``Box``: a topic of one partition, so that letters lie in the order in which they came."""
+        await asyncio.to_thread(ensure_topics, self._broker.config, self._topics.dead, (), partitions=1)
 
     @asynccontextmanager
     async def held(self, most: int | None = None) -> AsyncIterator[Sequence[Kept]]:

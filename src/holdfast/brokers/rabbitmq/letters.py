@@ -52,6 +52,11 @@ class DeadQueue:
         #: How many were removed of those that are held.
         self._removed = 0
 
+    async def make(self) -> None:
+        """See ``Box``: the queue alone."""
+        link = await self._outlet.link()
+        await link.declare([self._names.dead_queue])
+
     @asynccontextmanager
     async def held(self, most: int | None = None) -> AsyncIterator[Sequence[Kept]]:
         """See ``Box``. Raises ConfigurationError when there is no such group, ServerRefused when somebody reads."""

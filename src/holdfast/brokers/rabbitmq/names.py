@@ -62,14 +62,19 @@ class Names:
         return f"{_part(self.stream)}/{_part(self.group)}/dead"
 
     @property
+    def dead_queue(self) -> Queue:
+        """The queue of the dead letters, as it is made."""
+        return Queue(name=self.dead, arguments=_QUORUM)
+
+    @property
     def reader(self) -> str:
         """Consumed by whoever reads the dead letters, alone."""
         return f"{self.dead}/reader"
 
     def needed(self, prefix: str) -> list[Thing]:
         """What has to be there before the group is consumed, in the order to make it, but for the chain of waits."""
-        own = [self.alone, self.replay, self.dead]
-        things: list[Thing] = [Queue(name=name, arguments=_QUORUM) for name in own]
+        things: list[Thing] = [*(Queue(name=name, arguments=_QUORUM) for name in (self.alone, self.replay)),
+                               self.dead_queue]
         if self.queue:
             things.append(Queue(name=self.queue, passive=True))
         else:

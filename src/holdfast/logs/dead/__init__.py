@@ -7,7 +7,7 @@ kept in    put                                                          a look f
 ``file``   JSON lines, on disk; one machine                             by an index in memory
 ``sql``    a transaction                                                by its key
 ``stream`` appended; as durable as the server                           all of them are read
-``queue``  published; as durable as the broker                          all of them are taken and handed back
+``queue``  published; as durable as the broker: RabbitMQ, Kafka         all of them are read
 ========== ============================================================ =========================================
 
 ::
@@ -22,7 +22,8 @@ kept in    put                                                          a look f
 Inside::
 
     merge.py       one of two of the same id. Pure, as form.py (JSON), entries.py (fields), group.py and edit.py are
-    segments.py    files that only grow; file.py: the contract on them; sql.py, stream.py, queue.py: the others
+    segments.py    files that only grow; file.py: the contract on them; sql.py, stream.py, broker.py: the others
+    queue.py       on anything that can be published to and consumed, for code
     replay.py      once more through parser and sink; quota.py: how much is kept
 """
 
@@ -36,10 +37,11 @@ from .group import DeadGroup, grouped
 from .quota import Limited, Quota
 from .replay import Replayed, replay
 
-__all__ = ["DeadGroup", "FileDeadLines", "Limited", "QueueDeadLines", "Quota", "Replayed", "SqlDeadLines",
-           "StreamDeadLines", "edited", "grouped", "replay"]
+__all__ = ["BrokerDeadLines", "DeadGroup", "FileDeadLines", "Limited", "QueueDeadLines", "Quota", "Replayed",
+           "SqlDeadLines", "StreamDeadLines", "edited", "grouped", "replay"]
 
-_LATE = {"FileDeadLines": "file", "QueueDeadLines": "queue", "SqlDeadLines": "sql", "StreamDeadLines": "stream"}
+_LATE = {"BrokerDeadLines": "broker", "FileDeadLines": "file", "QueueDeadLines": "queue", "SqlDeadLines": "sql",
+         "StreamDeadLines": "stream"}
 
 
 def __getattr__(name: str) -> Any:

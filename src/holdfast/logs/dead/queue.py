@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dead lines in a broker's queue, by the consumption contract: each is published, and looking at them is to be given
+"""Dead lines in a queue of any kind, by the consumption contract: each is published, and looking at them is to be given
 all of them and to hand them back.
 
 A queue cannot be looked into. So ``list``, ``get``, ``remove`` and ``stock`` take what is there until nothing more
@@ -7,27 +7,25 @@ comes for ``quiet_s``, and hand back what they do not remove; somebody else who 
 of it away, for as long as it is in his hands. It is meant for a queue that is drained by a service of its own, and for
 a few thousand lines; who wants to work with dead lines has an easier time with the table or the files.
 
-Tried with the broker in memory, and with consumers of a real server's streams. RabbitMQ and Kafka come with their
-rooms; on RabbitMQ every look counts as a delivery, and quorum queues drop a message at their delivery limit: set it to
-none there.
+Tried with the broker in memory, and with consumers of a real server's streams. At RabbitMQ and Kafka dead lines are the
+dead letters of a group: see ``broker.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from ...consume.contract import Delivery, Origin, Settled, Source
 from ...errors import ServerError
-from ..dead_lines import DeadLine, DeadStock
+from ..dead_lines import DeadLine
 from ..sink import SinkDown
 from .entries import entry_of, line_of
-from .lookup import Scanned
 from .merge import folded
+from .stock import Counted
 
 __all__ = ["QueueDeadLines"]
 
@@ -35,7 +33,7 @@ __all__ = ["QueueDeadLines"]
 _ROOM: Final = 1_000
 
 
-class QueueDeadLines(Scanned):
+class QueueDeadLines(Counted):
     """Keeps dead lines in a queue.
 
     publish: writes one entry, durable when it returns. source: makes a consumer of the queue. quiet_s: after so long
@@ -45,11 +43,10 @@ class QueueDeadLines(Scanned):
 
     def __init__(self, publish: Callable[[list[bytes]], Awaitable[object]], source: Callable[[], Source], *,
                  quiet_s: float = 0.2, stock_s: float = 300.0) -> None:
+        super().__init__(stock_s)
         self.name = "queue"
         self._publish, self._source, self._quiet_s = publish, source, quiet_s
         self._turn = asyncio.Lock()
-        self._stock_s = stock_s
-        self._stock: tuple[float, DeadStock] | None = None
 
     async def open(self) -> None:
         """Asks nothing."""
@@ -60,13 +57,7 @@ class QueueDeadLines(Scanned):
                 await self._publish(entry_of(line))
             except (ServerError, TimeoutError, ConnectionError) as error:
                 raise SinkDown(f"the queue of dead lines: {error}") from error
-            self._add(line)
-
-    def _add(self, line: DeadLine) -> None:
-        if self._stock is not None:
-            at, known = self._stock
-            self._stock = at, DeadStock(count=known.count + 1, bytes=known.bytes + len(line.raw),
-                                        oldest_ms=known.oldest_ms or line.first_ms)
+            self._added(line)
 
     async def remove(self, ids: Sequence[str]) -> int:
         asked, there = set(ids), set()
@@ -80,16 +71,8 @@ class QueueDeadLines(Scanned):
                 left = [answer for _, answer in await origin.settle(acks, []) if answer is not Settled.GONE]
                 if left:
                     raise SinkDown(f"the queue of dead lines: {len(left)} were taken away meanwhile; remove them again")
-        self._stock = None
+        self._removed()
         return len(there)
-
-    async def stock(self) -> DeadStock:
-        now = time.monotonic()
-        if self._stock is None or now - self._stock[0] >= self._stock_s:
-            found = (await self._all()).values()
-            self._stock = now, DeadStock(count=len(found), bytes=sum(len(line.raw) for line in found),
-                                         oldest_ms=min((line.first_ms for line in found), default=0))
-        return self._stock[1]
 
     async def close(self) -> None:
         """Holds nothing."""

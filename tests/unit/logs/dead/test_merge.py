@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from holdfast._base.letter_check import check, conforms
 from holdfast.errors import ConfigurationError, LetterInvalid, LetterNotFound
 from holdfast.logs.dead.edit import edited
-from holdfast.logs.dead.entries import entry_of, line_of
+from holdfast.logs.dead.entries import entry_of, line_of, parts_of, whole
 from holdfast.logs.dead.form import read, written
 from holdfast.logs.dead.group import grouped
 from holdfast.logs.dead.lookup import the_one
@@ -78,6 +78,22 @@ def test_what_is_no_dead_line_is_said(text):
                                     [b"hf:line", b"\xff", b"body", b"x"], [b"odd"]])
 def test_an_entry_of_somebody_else_is_none(fields):
     assert line_of(fields) is None
+
+
+@given(raw=st.binary(max_size=60), most=st.integers(1, 20), data=st.data())
+def test_a_large_line_is_whole_again_from_its_parts_in_any_order_and_from_no_fewer(raw, most, data):
+    line = dead(raw=raw)
+    entries = [*parts_of(line, "p1", most), *parts_of(line, "p2", most)]
+    assert all(len(line_of(entry).raw) <= most for entry in entries)
+    assert whole(data.draw(st.permutations(entries))) == [line, line]
+    lost = data.draw(st.integers(0, len(entries) - 1))
+    assert whole(entries[:lost] + entries[lost + 1:]) == [line], "guard: half a line is no line"
+
+
+@pytest.mark.parametrize("said", [b"", b"1", b"2/1 p", b"x/1 p", b"1/x p", b"0/1 p", b"1/2 p", b"\xff/\xff p"])
+def test_a_part_of_nothing_is_no_line(said):
+    assert whole([[*entry_of(dead()), b"hf:part", said]]) in ([], [dead()])
+    assert whole([[*entry_of(dead()), b"hf:part", said], entry_of(dead(1))])[-1] == dead(1)
 
 
 def test_an_entry_is_a_letter_of_the_specification():
