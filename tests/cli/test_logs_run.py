@@ -15,6 +15,8 @@ import urllib.request
 
 import pytest
 
+from holdfast._kafka.look import read_through
+from holdfast._kafka.urls import parse_url
 from holdfast.testing.ports import free_port
 from holdfast.testing.waiting import wait_until
 from tests.cli.conftest import COMMAND, environment
@@ -88,6 +90,18 @@ def test_once_through_the_good_ones_are_in_the_table_and_the_bad_ones_among_the_
     dead = holdfast("logs", "dlq", "list", "app.toml", "--json").json
     assert [(one["offset"], one["length"], one["reason"], one["stage"]) for one in dead] == [
         (9, 8, "not_json", "decode"), (27, 11, "column_type", "sink")]
+
+
+def test_records_go_to_a_topic_with_their_ids(holdfast, tmp_path, stream, kafka):
+    kafka.create(stream, 1)
+    (tmp_path / "app.toml").write_text(f'files = ["app.log"]\n[parser]\nformat = "json"\n[sink]\nkind = "queue"\n'
+                                       f'url = "{kafka.url}"\nstream = "{stream}"\n')
+    (tmp_path / "app.log").write_bytes(b'{"n": 1}\n{"n": 2}\n')
+    said = holdfast("logs", "run", "app.toml", "--once", "--json")
+    assert (said.code, said.json["ok"]) == (0, 2), said.err
+    records = read_through(parse_url(kafka.url).config, stream)
+    assert [json.loads(one.value)["fields"] for one in records] == [{"n": 1}, {"n": 2}]
+    assert [json.loads(one.value)["id"] for one in records] == [dict(one.headers)["hf:id"].decode() for one in records]
 
 
 def test_a_second_run_goes_on_where_the_first_one_ended(holdfast, folder):

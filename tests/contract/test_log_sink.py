@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
+import aio_pika
 import duckdb
 import pytest
 import sqlalchemy as sa
 
+from holdfast._kafka.look import read_through
+from holdfast._kafka.urls import parse_url
 from holdfast._redis.open import open_server
 from holdfast.logs.line import Line, Source
 from holdfast.logs.record import Record
 from holdfast.logs.sink import SinkDown
 from holdfast.logs.sinks import SINKS, sink_class
 from holdfast.testing.ports import free_port
+from tests.contract.rabbit_bench import rabbit_bench
 from tests.integration.logs.sinks.servers import Bulk, Collector
 
 ONCE = {"sql", "duckdb", "parquet", "elastic"}
@@ -57,6 +63,16 @@ async def bench(kind, tmp_path, request, stream):
                         lambda: _entries(backend, stream))
         finally:
             await server.close()
+    elif kind == "queue-rabbitmq":
+        url = request.getfixturevalue("rabbitmq").url
+        async with rabbit_bench(url, stream) as there:
+            there.source("tools")
+            await there.broker.prepare(there.broker.names(stream, "tools"))
+            yield Bench(lambda: sink_class("queue")(stream, url=url), lambda: _lying(url, f"{stream}/tools"))
+    elif kind == "queue-kafka":
+        cluster = request.getfixturevalue("kafka")
+        cluster.create(stream, 1)
+        yield Bench(lambda: sink_class("queue")(stream, url=cluster.url), lambda: _records(cluster, stream))
     elif kind == "otlp":
         async with Collector().served() as server:
             yield Bench(lambda: sink_class("otlp")(server.url), lambda: [_uid(one) for one in server.records])
@@ -96,13 +112,28 @@ def _entries(backend, stream):
     return [fields[b"id"].decode() for _, fields in backend.admin.xrange(stream)]
 
 
+def _records(cluster, stream):
+    return [dict(one.headers)["hf:id"].decode() for one in read_through(parse_url(cluster.url).config, stream)]
+
+
+def _lying(url, queue):
+    """The ids of what lies in a queue, which stays there."""
+    async def looked():
+        async with await aio_pika.connect(url) as connection:
+            there = await (await connection.channel()).get_queue(queue)
+            return [one.message_id for _ in range(there.declaration_result.message_count) if (one := await there.get())]
+
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, looked()).result()
+
+
 def _uid(one):
     [found] = [a["value"]["stringValue"] for a in one["attributes"] if a["key"] == "log.record.uid"]
     return found
 
 
 KINDS = ["file", "duckdb", "parquet", "sql-sqlite", "sql-postgres", "sql-mariadb", "stream", "stream-window", "otlp",
-         "elastic"]
+         "elastic", "queue-rabbitmq", "queue-kafka"]
 
 
 @pytest.fixture
@@ -121,7 +152,7 @@ def kind(request):
 @pytest.fixture
 def on(kind, tmp_path, request, stream, arun):
     """Runs a claim against a bench of this kind."""
-    for name in ("postgres", "mariadb"):
+    for name in ("postgres", "mariadb", "rabbitmq", "kafka"):
         if kind.endswith(name):
             request.getfixturevalue(name)
     if kind.startswith("stream"):
@@ -226,6 +257,8 @@ ASKING = {
     "otlp": lambda port: sink_class("otlp")(f"http://127.0.0.1:{port}"),
     "elastic": lambda port: sink_class("elastic")(f"http://127.0.0.1:{port}", "logs"),
     "stream": lambda port: sink_class("stream")("s", url=f"redis://127.0.0.1:{port}"),
+    "queue-rabbitmq": lambda port: sink_class("queue")("s", url=f"amqp://127.0.0.1:{port}/"),
+    "queue-kafka": lambda port: sink_class("queue")("s", url=f"kafka://127.0.0.1:{port}"),
     "sql-postgres": lambda port: sink_class("sql")(f"postgresql://127.0.0.1:{port}/x"),
     "sql-mariadb": lambda port: sink_class("sql")(f"mariadb://127.0.0.1:{port}/x"),
 }

@@ -71,7 +71,9 @@ def sink_of(config: Config, events: Events | None = None) -> Sink:
     if kind in ("elastic", "otlp", "stream"):
         options["secrets"] = _resolver()
     if kind == "stream":
-        options = {**_server(), **options, **({"events": events} if events is not None else {})}
+        options = {**_server(), **options}
+    if kind in ("queue", "stream") and events is not None:
+        options["events"] = events
     if kind == "sql":
         options["source"] = options.pop("url")
     made: Sink = sink_class(kind)(**options)

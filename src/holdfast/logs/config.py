@@ -301,6 +301,7 @@ _SINK: Final[dict[str, tuple[dict[str, _Reader], dict[str, _Reader]]]] = {
     "otlp": ({"url": address}, {"headers": _headers, "resource": _plain, "request_max": number,
                                 "timeout_s": seconds}),
     "parquet": ({"folder": text}, {"columns": words}),
+    "queue": ({"url": address, "stream": text}, {"limit_bytes": size}),
     "sql": ({"url": address}, {"table": text, "columns": words}),
     "stream": ({"stream": text}, {"url": address, "prefix": text, "window_s": seconds, "partitions": number,
                                   "limit_bytes": size}),

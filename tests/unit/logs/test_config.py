@@ -71,7 +71,7 @@ def test_all_of_it():
     ({"sink": None}, "app.toml: sink.kind: is missing"),
     ({"sink": "x"}, "app.toml: sink: text stands here, and a table is wanted"),
     ({"sink": {"kind": "s3"}},
-     "app.toml: sink.kind: 's3': there are duckdb, elastic, file, otlp, parquet, sql, stream"),
+     "app.toml: sink.kind: 's3': there are duckdb, elastic, file, otlp, parquet, queue, sql, stream"),
     ({"sink": {"kind": "file"}}, "app.toml: sink.path: is missing"),
     ({"sink": {"kind": "file", "path": "x", "tabel": "y"}},
      "app.toml: sink.tabel: nobody knows this key: there are kind, path, remembered"),

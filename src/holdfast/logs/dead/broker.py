@@ -14,16 +14,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from ..._base.chance import new_id, system_chance
-from ..._base.clock import SystemClock
-from ..._base.events import Events
-from ..._base.secret import Resolver, Secret, SecretRef, resolve
-from ...brokers import World, broker_for
-from ...errors import ConfigurationError, ServerError, ServerRefused
+from ..._base.secret import Resolver, Secret, SecretRef
+from ...errors import ServerError, ServerRefused
 from ..dead_lines import DeadLine
 from ..sink import SinkDown
+from ..sinks.queue import broker_at
 from .entries import line_of, parts_of, whole
 from .merge import folded
 from .stock import Counted
@@ -54,15 +52,10 @@ class BrokerDeadLines(Counted):
         super().__init__(stock_s)
         self.name = "queue"
         self._chance = system_chance()
-        known = resolve(url, secrets)
-        # What events tell is told by the pipeline, which knows lines.
-        broker: Any = broker_for(None if known is None else known.reveal(), World(
-            prefix="hf", events=Events(), clock=SystemClock(), chance=self._chance))
-        if broker is None:
-            raise ConfigurationError('dead lines of kind = "queue" need a URL that begins with amqp://, amqps:// or '
-                                     'kafka://; in Redis or Valkey they are of kind = "stream"')
+        broker = broker_at(url, secrets)  # what it would tell, the pipeline tells of lines
         self._where = f"the dead lines of {stream}/{group}"
-        self._broker, self._box = broker, cast("Box", broker.letters(stream, group))
+        self._broker = broker
+        self._box: Box = broker.letters(stream, group)
 
     async def open(self) -> None:
         with self._told():

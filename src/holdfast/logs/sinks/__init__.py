@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sinks: where records of logs go.
 
-=========== ================================================ ==================================== ============
+=========== ================================================ ==================================== ===================
 sink        a batch that comes twice                         a bad record                         extra
-=========== ================================================ ==================================== ============
+=========== ================================================ ==================================== ===================
 ``file``    once within what is remembered                   refused alone                        –
+``queue``   twice                                            refused alone                        ``amqp``, ``kafka``
 ``stream``  twice; once within ``window_s``                  refused alone                        –
 ``sql``     once                                             refused alone                        ``sql``
 ``duckdb``  once                                             refused alone                        ``traces``
 ``parquet`` once                                             refused alone                        ``traces``
 ``elastic`` once                                             refused alone                        ``http``
 ``otlp``    twice                                            alone, or its request with it        ``http``
-=========== ================================================ ==================================== ============
+=========== ================================================ ==================================== ===================
 
 They are opened by name::
 
@@ -36,8 +37,8 @@ __all__ = ["SINKS", "sink_class"]
 #: Kinds of sinks: module beside this one, and class.
 SINKS: Final[dict[str, tuple[str, str]]] = {
     "duckdb": ("duckdb", "DuckDbSink"), "elastic": ("elastic", "ElasticSink"), "file": ("file", "FileSink"),
-    "otlp": ("otlp", "OtlpSink"), "parquet": ("parquet", "ParquetSink"), "sql": ("sql", "SqlSink"),
-    "stream": ("stream", "StreamSink"),
+    "otlp": ("otlp", "OtlpSink"), "parquet": ("parquet", "ParquetSink"),
+    "queue": ("queue", "QueueSink"), "sql": ("sql", "SqlSink"), "stream": ("stream", "StreamSink"),
 }
 
 

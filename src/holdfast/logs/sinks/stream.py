@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...streams.entry import Outgoing
     from ...streams.producer import Producer
 
-__all__ = ["StreamSink"]
+__all__ = ["StreamSink", "fitting", "opened"]
 
 #: Seconds for a batch. Within its window a producer repeats until it knows, which may be an hour.
 _PATIENCE_S: Final = 30.0
@@ -65,8 +65,7 @@ class StreamSink:
 
     async def write(self, batch: Sequence[Record]) -> list[Refused]:
         good, refused = encoded(batch, document)
-        fits = [one for one in good if len(one.body) <= self._limit_bytes - _BESIDE]
-        refused += [_too_large(one, self._limit_bytes) for one in good if len(one.body) > self._limit_bytes - _BESIDE]
+        fits, too_large = fitting(good, self._limit_bytes)
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await self._published(fits)
@@ -76,7 +75,7 @@ class StreamSink:
             if isinstance(error, MessageTooLarge | PartitionMismatch):
                 raise
             raise SinkDown(f"stream {self._stream}: {error}") from error
-        return sorted(refused, key=lambda one: one.index)
+        return sorted(refused + too_large, key=lambda one: one.index)
 
     async def _published(self, records: Sequence[Encoded]) -> None:
         from ...streams.entry import Outgoing
@@ -122,6 +121,10 @@ async def opened(url: str | None, prefix: str, secrets: Resolver | None) -> Serv
         raise SinkDown(f"the server cannot be reached: {str(error) or 'no answer'}") from error
 
 
-def _too_large(one: Encoded, limit_bytes: int) -> Refused:
-    return Refused(index=one.at, reason="too_large",
-                   detail=f"{len(one.body)} bytes, and a message may have {limit_bytes}", error="MessageTooLarge")
+def fitting(records: Sequence[Encoded], limit_bytes: int) -> tuple[list[Encoded], list[Refused]]:
+    """Those that a message of so many bytes can carry, and why the others are refused."""
+    most = limit_bytes - _BESIDE
+    return [one for one in records if len(one.body) <= most], [
+        Refused(index=one.at, reason="too_large", error="MessageTooLarge",
+                detail=f"{len(one.body)} bytes, and a message may have {limit_bytes}")
+        for one in records if len(one.body) > most]
