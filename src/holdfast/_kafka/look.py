@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import ServerUnreachable
 from .driver import QUIET, Record, as_ours, driver, translated
 from .member import Point, record_of
 
-__all__ = ["ends_of", "partitions_of", "positions", "read_through", "topics_at"]
+__all__ = ["ends_of", "partitions_of", "positions", "read_through", "records_of", "topics_at"]
 
 _ASK_S: Final = 10.0
 #: Seconds without a record or an end after which a partition counts as unreachable.
@@ -66,19 +66,23 @@ def read_through(config: Mapping[str, Any], topic: str) -> list[Record]:
 
     Raises ServerError.
     """
+    return sorted(records_of(config, topic), key=lambda r: (r.partition, r.offset))
+
+
+def records_of(config: Mapping[str, Any], topic: str) -> Iterator[Record]:
+    """The same as they come, each partition's in order, without holding them all."""
     consumer = _observer(config)
     try:
         places = [driver().TopicPartition(topic, number, 0) for number in range(_count(consumer, topic))]
         for place in places:
             place.offset = driver().OFFSET_BEGINNING
         consumer.assign(places)
-        return sorted(_to_the_end(consumer, topic, len(places)), key=lambda r: (r.partition, r.offset))
+        yield from _to_the_end(consumer, topic, len(places))
     finally:
         consumer.close()
 
 
-def _to_the_end(consumer: Any, topic: str, partitions: int) -> list[Record]:
-    found: list[Record] = []
+def _to_the_end(consumer: Any, topic: str, partitions: int) -> Iterator[Record]:
     ended: set[int] = set()
     until = time.monotonic() + _QUIET_S
     while len(ended) < partitions:
@@ -87,14 +91,13 @@ def _to_the_end(consumer: Any, topic: str, partitions: int) -> list[Record]:
         for message in messages:
             until = time.monotonic() + _QUIET_S
             if message.error() is None:
-                found.append(record_of(message))
+                yield record_of(message)
             elif message.error().name() == "_PARTITION_EOF":
                 ended.add(message.partition())
             elif not message.error().retriable():
                 raise as_ours(message.error(), f"reading {topic}")
         if time.monotonic() > until:
             raise ServerUnreachable(f"reading {topic}: no answer for {_QUIET_S:g} s")
-    return found
 
 
 def positions(config: Mapping[str, Any], group: str, topics: Sequence[str]) -> list[tuple[Point, int, int]]:

@@ -18,5 +18,6 @@ _FILES = ("traces_report", "traces_paths", "traces_graph", "traces_compare", "tr
 def command() -> None:
     """Read files of spans: where the time went, what failed, who calls whom.
 
-    OTLP, Jaeger and Zipkin JSON, CSV, flat JSON lines and log text, with gzip or zstd or without; - is standard input.
+    OTLP, Jaeger and Zipkin JSON, CSV, flat JSON lines and log text, with gzip or zstd or without; - is standard input,
+    and kafka://host:9092/TOPIC what a topic has now, a record a line.
     """

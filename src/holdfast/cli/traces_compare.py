@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import json_option, print_json, printable, show
-from .traces_files import MODES, Asked, file_options, table_of
+from .traces_files import MODES, Asked, file_options, named, table_of
 from .traces_screen import print_block
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", callback=named)
+@click.argument("after", callback=named)
 @click.option("--mode", type=click.Choice(MODES), default="sweep", show_default=True, help="of critical paths")
 @click.option("--rows", type=click.IntRange(1, 100_000), default=15, show_default=True, help="rows of each table")
 @click.option("--fail", is_flag=True, help="answer 1 when an operation became slower, or fails more")

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,9 +43,42 @@ class Asked:
     memory_mb: int = _MEMORY_MB
 
 
+class Topic(str):
+    """A topic that stands for a file, as people may see it. config: librdkafka's settings, passwords among them."""
+
+    __slots__ = ("config", "topic")
+    config: Mapping[str, Any]
+    topic: str
+
+
+def named(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Call-back of arguments that are files of spans: ``kafka://host:9092/TOPIC``, with what such a URL may say else,
+    is a Topic; a path is as it is."""
+    return tuple(map(_named, value)) if isinstance(value, tuple) else _named(value)
+
+
+def _named(file: str) -> str:
+    if not file.startswith("kafka://"):
+        return file
+    from .._kafka.urls import parse_url
+    from ..errors import ConfigurationError
+
+    place, mark, query = file.removeprefix("kafka://").partition("?")
+    cluster, _, topic = place.rpartition("/")
+    if not cluster or not topic:
+        raise click.BadParameter("spans in a topic of Kafka are named kafka://host:9092/TOPIC")
+    try:
+        found = parse_url(f"kafka://{cluster}{mark}{query}")
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from error
+    made = Topic(f"{found.shown}/{topic}")  # guard: no password in what names its source
+    made.config, made.topic = found.config, topic
+    return made
+
+
 def files_argument(command: F) -> F:
     """``FILE...``."""
-    return click.argument("files", metavar="FILE...", nargs=-1, required=True)(command)
+    return click.argument("files", metavar="FILE...", nargs=-1, required=True, callback=named)(command)
 
 
 def file_options(command: F) -> F:
@@ -86,15 +120,45 @@ def table_of(files: Sequence[str], asked: Asked, *, quiet: bool = False) -> Iter
 
     if files.count("-") > 1:
         raise click.UsageError("- is standard input, which can be read once")
-    with _engine_errors():
+    with _engine_errors(), ExitStack() as stack:
         with watched("reading"):
-            table = SpanTable.read(list(files), asked.format, columns=asked.columns, memory_mb=asked.memory_mb)
+            here = [stack.enter_context(_local(one)) for one in files]
+            table = SpanTable.read(here, asked.format, columns=asked.columns, memory_mb=asked.memory_mb)
         with table:
             _write_rejects(table, asked.rejects)
             _of_period(table, asked)
             if table.counts.bad and not quiet:
                 say(rejected(table, asked.rejects))
             yield table
+
+
+def refuse_topics(files: Sequence[str]) -> None:
+    """Where files are to be read on from where they ended."""
+    if any(isinstance(one, Topic) for one in files):
+        raise click.UsageError("a topic of Kafka is read as it stands now, and not followed: name files")
+
+
+@contextmanager
+def _local(one: str) -> Iterator[str]:
+    """A path: for a topic that of a file with the values of all records that it has now, a line each. Raises
+    ConfigurationError, ServerError, MissingExtra."""
+    if not isinstance(one, Topic):
+        yield one
+        return
+    from .._kafka.look import records_of
+    from ..errors import ConfigurationError
+
+    with tempfile.TemporaryDirectory(prefix="holdfast-topic-") as folder:
+        file = Path(folder) / one.topic
+        count = 0
+        with file.open("wb") as out:
+            for record in records_of(one.config, one.topic):
+                # JSON has line ends between its tokens only, where a blank will do.
+                out.write(b"%b\n" % (record.value or b"").replace(b"\n", b" "))
+                count += 1
+        if not count:
+            raise ConfigurationError(f"{one} is empty, or there is no such topic")
+        yield str(file)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import click
 
 from .output import json_option, print_json, printable, say, show
 from .params import DURATION
-from .traces_files import MODES, OUT, Asked, file_options, files_argument, table_of, watched, write_text
+from .traces_files import MODES, OUT, Asked, file_options, files_argument, refuse_topics, table_of, watched, write_text
 from .traces_screen import print_block
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def report(*, files: tuple[str, ...], mode: Any, slowest: int, rows: int, title:
     thresholds = [threshold_of(text) for text in limits]
     _look_ahead(wanted, hook)
     if state is not None or follow:
+        refuse_topics(files)
         from .traces_grown import Grown, check
 
         check(wanted, asked)
@@ -115,7 +116,7 @@ def report(*, files: tuple[str, ...], mode: Any, slowest: int, rows: int, title:
     with stages.timed("all"), table_of(files, Asked(**asked), quiet=as_json) as table:
         stages.read(table)
         with stages.timed("answer"), watched("answering"):
-            told = story(table, files, mode=mode, slowest=slowest, thresholds=thresholds)
+            told = story(table, [str(one) for one in files], mode=mode, slowest=slowest, thresholds=thresholds)
         if profile:
             told = replace(told, profile=dict(stages.seconds))
         with stages.timed("output"):

@@ -27,7 +27,7 @@ from .health import Page, Readiness, live, ready, serve
 from .listening import address_of, logged, measured
 from .output import json_option, print_json_line, printable, say, show
 from .params import ADDRESS, DURATION
-from .traces_files import FORMATS, MODES, columns_of, files_argument, write_text
+from .traces_files import FORMATS, MODES, columns_of, files_argument, refuse_topics, write_text
 from .work import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def serve_traces(*, files: tuple[str, ...], every_s: float, out: Path | None, re
 
     if "-" in files:
         raise click.UsageError("standard input cannot be followed: name files")
+    refuse_topics(files)
     if hook and not limits:
         raise click.UsageError("--hook is told of thresholds: name some with --fail-on")
     if metrics_port is not None:
