@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import secrets
 import stat
+import subprocess
+from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import COMMAND, environment
 
 LABEL = ("--label", "shop")
 
@@ -133,3 +137,60 @@ def test_a_passphrase_may_be_a_reference(holdfast, tmp_path):
     assert holdfast("gossip", "identity", "show", "node", **plain).code == 0
     said = holdfast("gossip", "identity", "show", "node", HOLDFAST_GOSSIP_PASSPHRASE="secret://gossip/phrase")
     assert (said.code, "secret://gossip/phrase needs a resolver" in said.err) == (3, True)
+
+
+@pytest.fixture
+def custody(holdfast, tmp_path):
+    """An issuer in shares, two of three; and ``holdfast gossip identity`` with some of them."""
+    made = holdfast("gossip", "identity", "new", "root", "--shares", "2", "3", "--json").json
+
+    def run(*words, shares):
+        (tmp_path / "given").write_text("\n".join(shares) + "\n")
+        return holdfast("gossip", "identity", *words, "--seal", "given")
+
+    return made, run
+
+
+def test_an_issuer_in_shares_certifies_when_as_many_as_are_wanted_come_together(custody, identity):
+    root, by = custody
+    assert len(root["shares"]) == 3
+    one = identity("new", "one", "--json").json
+    words = ("certify", one["request"], "--issuer", "root", "--name", "one", *LABEL)
+    for pair in ((0, 1), (2, 0), (1, 2)):
+        said = by(*words, shares=[root["shares"][n] for n in pair])
+        assert said.code == 0, said.err
+        accepted = identity("accept", "one", said.out.strip(), *LABEL, "--issuer-key", root["issuer_key"])
+        assert accepted.code == 0, accepted.err
+
+
+def test_fewer_shares_those_of_another_key_and_changed_ones_open_nothing(custody, holdfast):
+    root, by = custody
+    other = holdfast("gossip", "identity", "new", "else", "--shares", "2", "3", "--json").json
+    show = ("show", "root", "--json")
+    assert by(*show, shares=root["shares"][:2]).code == 0
+    for shares in (root["shares"][:1], [], [root["shares"][0], root["shares"][0]], other["shares"][:2],
+                   [root["shares"][0], other["shares"][1]], [root["shares"][0], root["shares"][1][:-4]],
+                   ["hfs1-nothing", "hfs1-of-this"]):
+        said = by(*show, shares=shares)
+        assert said.out == ""
+        assert said.code in {1, 2, 3}, said.err
+        assert "Traceback" not in said.err
+
+
+def test_shares_are_of_a_new_identity_alone(holdfast, tmp_path):
+    (tmp_path / "seal").write_bytes(secrets.token_bytes(32))
+    said = holdfast("gossip", "identity", "new", "root", "--shares", "2", "3", "--seal", "seal")
+    assert (said.code, "--shares or by --seal" in said.err) == (2, True)
+    for k, n in (("3", "2"), ("0", "2"), ("1", "256")):
+        assert holdfast("gossip", "identity", "new", "root", "--shares", k, n).code == 2
+    assert not (tmp_path / "root").exists()
+    plain = holdfast("gossip", "identity", "new", "root", "--shares", "2", "3")
+    assert [line.split("  ")[0] for line in plain.out.splitlines()][-3:] == ["share 1", "share 2", "share 3"]
+
+
+def test_an_identity_whose_shares_nobody_got_is_not_kept(tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "gossip", "identity", "new", "root", "--shares", "2", "3"], cwd=tmp_path,
+                              env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "root").exists(), "guard: no identity is left that nobody can open"

@@ -30,6 +30,7 @@ from .output import json_option, print_fields, print_json, say, show
 from .params import DURATION
 
 if TYPE_CHECKING:
+    from .._base.secret import Secret
     from ..gossip.keys.sealed import Unlock
     from ..gossip.native import Native
     from ..gossip.trust import Certificate, Credential, Identity
@@ -40,6 +41,8 @@ REQUEST: Final = "hf-request-1."
 CERTIFICATE: Final = "hf-certificate-1."
 PASSPHRASE_VARIABLE: Final = "HOLDFAST_GOSSIP_PASSPHRASE"  # noqa: S105 - the name of it
 _SUM: Final = 4
+#: Bytes that are read of a file of shares: of a key of 32 bytes one has some 120.
+_SHARES_MAX: Final = 64 << 10
 _ROLES: Final = ("admit", "revoke", "rotate")
 
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -49,8 +52,9 @@ _label = click.option("--label", required=True, help="the cluster's label")
 def unlock_option(command: F) -> F:
     """What opens the file of an identity."""
     return click.option("--seal", type=click.Path(dir_okay=False, path_type=Path), metavar="KEYFILE",
-                        help="32 random bytes or more under which the file is sealed; without it, the passphrase in "
-                             f"{PASSPHRASE_VARIABLE}, or secret://name there, of the folder HOLDFAST_SECRETS")(command)
+                        help="32 random bytes or more under which the file is sealed, or as many of its shares as are "
+                             f"wanted, a line each; without it, the passphrase in {PASSPHRASE_VARIABLE}, or "
+                             "secret://name there, of the folder HOLDFAST_SECRETS")(command)
 
 
 @click.group("identity")
@@ -63,19 +67,41 @@ def identity() -> None:
 
 @identity.command("new")
 @_file
+@click.option("--shares", type=(click.IntRange(1, 255), click.IntRange(1, 255)), metavar="K N",
+              help="seal the file under a key that is kept nowhere, and print N shares of it, of which any K open it: "
+                   "for an issuer, which nobody has alone then")
 @unlock_option
 @json_option
-def new(*, file: Path, seal: Path | None, as_json: bool) -> None:
+def new(*, file: Path, shares: tuple[int, int] | None, seal: Path | None, as_json: bool) -> None:
     """Make a new identity in FILE, and print its request, which an issuer certifies."""
     from ..gossip.trust import Identity
     from ..gossip.trust.kept import write_identity
 
-    unlock = unlock_of(seal)
+    if shares is not None and seal is not None:
+        raise click.UsageError("the file is sealed by --shares or by --seal")
+    unlock, texts = (unlock_of(seal), []) if shares is None else _in_shares(*shares)
     if file.exists():  # guard: an identity is made once. Who loses it is somebody else
         raise ConfigurationError(f"{file} is there already: an identity is not made anew, name another file")
     made = Identity.generate(os.urandom)
     _written(file, lambda: write_identity(file, made, None, unlock, os.urandom))
-    _shown(made, None, as_json=as_json)
+    try:
+        _shown(made, None, as_json=as_json, shares=texts)
+        sys.stdout.flush()
+    except BaseException:
+        file.unlink(missing_ok=True)  # guard: no identity is left that nobody can open
+        raise
+
+
+def _in_shares(k: int, n: int) -> tuple[Unlock, list[str]]:
+    """What seals under a new key, and the shares of that."""
+    _wanted()
+    from .._base.secret import Secret
+    from ..gossip.keys import KeyHeld
+    from ..secrets.shares import split
+
+    key = Secret(os.urandom(32))
+    made, _ = split(key, k, n, os.urandom)
+    return KeyHeld(key), [share.to_text().reveal() for share in made]
 
 
 @identity.command("show")
@@ -205,15 +231,13 @@ def _written(file: Path, write: Callable[[], object]) -> None:
 
 def unlock_of(seal: Path | None) -> Unlock:
     """What opens the file of an identity. Raises UsageError where neither is given."""
-    try:
-        from ..gossip.trust import Identity  # noqa: F401 - names the extra where it is missing
-    except ImportError as error:
-        raise MissingExtra("gossip", "identities of nodes") from error
+    _wanted()
     from .._base.secret import FromFiles, Secret, resolve
-    from ..gossip.keys import KeyFile, Passphrase
+    from ..gossip.keys import KeyFile, KeyHeld, Passphrase
 
     if seal is not None:
-        return KeyFile(seal)
+        shares = shares_of(seal)
+        return KeyFile(seal) if shares is None else KeyHeld(shares)
     phrase = environment().get(PASSPHRASE_VARIABLE, "")
     if not phrase:
         raise click.UsageError(f"the file is sealed: give --seal KEYFILE, or a passphrase in {PASSPHRASE_VARIABLE}")
@@ -222,21 +246,45 @@ def unlock_of(seal: Path | None) -> Unlock:
     return Passphrase(found if found is not None else Secret(phrase))
 
 
-def _shown(own: Identity, credential: Credential | None, *, as_json: bool) -> None:
+def _wanted() -> None:
+    try:
+        from ..gossip.trust import Identity  # noqa: F401 - names the extra where it is missing
+    except ImportError as error:
+        raise MissingExtra("gossip", "identities of nodes") from error
+
+
+def shares_of(seal: Path) -> Secret[bytes] | None:
+    """The key that the shares in a file give back; None: it is a key file. Raises what shares raise that are none, too
+    few, or do not belong together."""
+    from ..secrets.shares import restore
+    from ..secrets.shares.share import BEGIN, Share
+
+    try:
+        with seal.open("rb") as file:
+            head = file.read(_SHARES_MAX)
+    except OSError:
+        return None  # whoever reads it as a key file says why it cannot be
+    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    if not lines or not lines[0].upper().startswith(BEGIN.upper().encode()):
+        return None
+    return restore([Share.from_text(line.decode("utf-8", "replace")) for line in lines])
+
+
+def _shown(own: Identity, credential: Credential | None, *, as_json: bool, shares: Sequence[str] = ()) -> None:
     found: dict[str, Any] = {
         "id": own.id, "issuer_key": base64.b64encode(own.signing).decode(),
         "request": _packed(REQUEST, own.signing + own.sealing), "certificate": None}
     if credential is not None:
         found["certificate"] = _told(credential)
     if as_json:
-        return print_json(found)
+        return print_json(found | ({"shares": list(shares)} if shares else {}))
     rows = [("id", found["id"]), ("issuer key", found["issuer_key"]), ("request", found["request"])]
     if credential is None:
         say("no certificate yet")
     else:
         rows += [(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else str(value))
                  for name, value in found["certificate"].items() if value]
-    return print_fields(rows)
+    return print_fields([*rows, *((f"share {n}", text) for n, text in enumerate(shares, 1))])
 
 
 def _told(credential: Credential) -> dict[str, Any]:

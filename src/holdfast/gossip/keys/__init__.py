@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from .key import Key
 from .keyring import Keyring
-from .sealed import KeyFile, Passphrase, open_keyring
+from .sealed import KeyFile, KeyHeld, Passphrase, open_keyring
 from .serf_file import open_serf, read_serf, write_serf
 
-__all__ = ["Key", "KeyFile", "Keyring", "Passphrase", "open_keyring", "open_serf", "read_serf", "write_serf"]
+__all__ = ["Key", "KeyFile", "KeyHeld", "Keyring", "Passphrase", "open_keyring", "open_serf", "read_serf",
+           "write_serf"]

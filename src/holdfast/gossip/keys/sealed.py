@@ -93,6 +93,21 @@ class Passphrase:
 
 
 @dataclass(frozen=True)
+class KeyHeld:
+    """A key of at least 32 random bytes that lies in no file: k people have it in shares, and put it together."""
+
+    key: Secret[bytes]
+
+    def derivation(self, salt: bytes) -> Hkdf:
+        return Hkdf(salt)
+
+    def derived(self, derivation: Scrypt | Hkdf) -> bytes:
+        if not isinstance(derivation, Hkdf):
+            raise KeyringSealed("the keyring's file was sealed with a passphrase, and a key was given")
+        return hkdf(self.key.reveal(), derivation.salt, FORMAT.encode(), 64)
+
+
+@dataclass(frozen=True)
 class KeyFile:
     """A file of at least 32 random bytes: `head -c 32 /dev/urandom > FILE`. Whoever reads it opens the keyring."""
 
@@ -102,9 +117,7 @@ class KeyFile:
         return Hkdf(salt)
 
     def derived(self, derivation: Scrypt | Hkdf) -> bytes:
-        if not isinstance(derivation, Hkdf):
-            raise KeyringSealed("the keyring's file was sealed with a passphrase, and a key file was given")
-        return hkdf(key_in(self.path, KeyringSealed), derivation.salt, FORMAT.encode(), 64)
+        return KeyHeld(Secret(key_in(self.path, KeyringSealed))).derived(derivation)
 
 
 def write_sealed(path: Path, content: bytes, unlock: Unlock, entropy: Entropy, form: str) -> None:
