@@ -13,7 +13,7 @@ import click
 
 from .output import json_option, print_fields, print_json, print_table, printable, progress, say, show
 from .params import SEEDS
-from .propagation_presets import NAMES, cell, nodes_option, seed_option
+from .propagation_presets import NAMES, cell, nodes_option, seed_option, within
 from .traces_files import write_text
 
 if TYPE_CHECKING:
@@ -282,8 +282,7 @@ def _print_compared(found: dict[str, list[Summary]], *, several: bool) -> None:
     medians = {name: across(runs) for name, runs in found.items()}
     measures = list(next(iter(medians.values())))
     print_table(["preset", "runs", "confidence", *measures], [
-        [name, str(len(found[name])), f"{next(iter(row.values())).confidence:.3f}", *(
-            f"{cell(one.median)} ({cell(one.low)} to {cell(one.high)})" for one in row.values())]
+        [name, str(len(found[name])), f"{next(iter(row.values())).confidence:.3f}", *map(within, row.values())]
         for name, row in medians.items()])
 
 

@@ -28,6 +28,7 @@ from .gossip_identity import unlock_of, unlock_option
 from .output import json_option, one_line, print_fields, print_json, progress, say
 from .output import show as show_line
 from .params import ADDRESS, DURATION
+from .propagation_presets import cell
 
 if TYPE_CHECKING:
     from ..gossip.trust.identity import Identity
@@ -324,7 +325,7 @@ def _network(scenario: Scenario, journals: Path | None, *, beside: bool, as_json
     if as_json:
         print_json(found)
     else:
-        print_fields([(name.replace("_", " "), _cell(value)) for name, value in _flat(found)])
+        print_fields([(name.replace("_", " "), cell(value)) for name, value in _flat(found)])
     return int(summary.reached < summary.nodes)
 
 
@@ -335,10 +336,6 @@ def _flat(found: dict[str, Any]) -> list[tuple[str, Any]]:
         rows += [("distance from the simulator", beside["ks"]), ("half, against it", beside["t50"]),
                  ("90 %, against it", beside["t90"])]
     return rows
-
-
-def _cell(value: Any) -> str:
-    return "never" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 COMMANDS: dict[str, click.Command] = {"run": run, "pay": pay}

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from ..propagation.analysis import Interval
 
 #: What ``PRESETS`` has, without opening the room for --help.
 NAMES: Final = ("bitcoin-trickle", "ethereum-sqrt", "gossipsub", "gossipsub-idontwant", "erlay", "dandelion", "flood")
@@ -18,3 +21,8 @@ seed_option = click.option("--seed", type=int, default=1, show_default=True,
 def cell(value: Any) -> str:
     """A number of a summary as a table has it."""
     return "never" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def within(one: Interval) -> str:
+    """A median, and between what it lies."""
+    return f"{cell(one.median)} ({cell(one.low)} to {cell(one.high)})"
