@@ -250,11 +250,11 @@ def _fields(run: Run, one: Figures, reference: str | None) -> Iterator[tuple[str
 
 
 def _print_distances(runs: Sequence[Run]) -> None:
-    from ..propagation.analysis.output import pairs, times
+    from ..propagation.analysis.output import pairs, samples
 
-    samples = {f"{place}. {run.name}": times(run) for place, run in enumerate(runs, 1)}
     print_table(["one", "other", "distance", "by chance"], [
-        [row["a"], row["b"], f"{row['distance']:.3f}", f"{row['by_chance']:.3f}"] for row in pairs(samples)])
+        [row["a"], row["b"], f"{row['distance']:.3f}", f"{row['by_chance']:.3f}"]
+        for row in pairs(samples((run.name, run) for run in runs))])
 
 
 def _compared_json(found: dict[str, list[Summary]], *, several: bool) -> dict[str, Any]:
