@@ -108,6 +108,11 @@ class _Heard:
     duplicates: list[int]
     first_peer: list[int]
 
+    def spread(self, sent_bytes: Sequence[float], by_kind: dict[str, int], messages: dict[str, int]) -> Spread:
+        """It and what is said to be its share of the costs."""
+        return Spread([when - self.made_s for when in self.arrived_s], self.hops, self.duplicates, sent_bytes, by_kind,
+                      messages, self.first_peer, self.made_s)
+
 
 @dataclass(slots=True)
 class Node:
@@ -243,10 +248,7 @@ class World:
 
     def spread(self, tx: TxId) -> Spread:
         """What became of this transaction, or block. Bytes are of everything there was."""
-        seen = self._seen[tx]
-        return Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates,
-                      [node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages),
-                      seen.first_peer, seen.made_s)
+        return self._seen[tx].spread([node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages))
 
     def spreads(self) -> list[Spread]:
         """What became of each transaction. Bytes and messages are of all together, in equal parts."""
@@ -254,8 +256,7 @@ class World:
         sent = [node.sent_bytes / count for node in self.nodes]
         by_kind = {kind: round(size / count) for kind, size in self.by_kind.items()}
         messages = {kind: round(number / count) for kind, number in self.messages.items()}
-        return [Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates, sent, by_kind,
-                       messages, seen.first_peer, seen.made_s) for seen in self._seen.values()]
+        return [seen.spread(sent, by_kind, messages) for seen in self._seen.values()]
 
     def forget_costs(self) -> None:
         """Bytes and messages are counted from now on."""
