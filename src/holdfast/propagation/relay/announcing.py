@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..._base.chance import Chance
 from .base import Relay
 from .draws import exponential
-from .words import Effect, Message, Peer, Tell, TxId, Wake
+from .words import Effect, Peer, TxId, Wake
 
 #: Announcements of one message, at most; the others wait for the next turn (Bitcoin Core's bound).
 ANNOUNCED_MAX = 1000
@@ -56,6 +56,8 @@ class Trickle(Relay):
         super().__init__(peers)
         self.timing = timing or Timing()
         self._queues: dict[int, dict[TxId, None]] = {}
+        #: Does the timer of the inbound neighbours run?
+        self._shared_set = False
 
     def fetch_wait_s(self, peer: int) -> float:
         return self.timing.fetch_wait_s(self.peers[peer].outbound)
@@ -83,8 +85,6 @@ class Trickle(Relay):
             effects.append(self._turn(None, now, chance))
         return effects
 
-    _shared_set = False
-
     def woke(self, key: tuple[object, ...], now: float, chance: Chance) -> list[Effect]:
         if key[0] != "trickle":
             return []
@@ -103,14 +103,8 @@ class Trickle(Relay):
             waiting = self._queues.pop(peer, None)
             if not waiting or peer not in self.peers:
                 continue
-            lacking = [tx for tx in waiting if tx in self.held and not self.knows(peer, tx)]
-            if not lacking:
-                continue
-            now_said, later = lacking[:ANNOUNCED_MAX], lacking[ANNOUNCED_MAX:]
-            for tx in now_said:
-                self._tells(tx, (peer,))
-            if now_said:
-                effects.append(Tell(peer, Message("announce", tuple(now_said))))
-            for tx in later:
+            lacking = self.lacking_here(peer, waiting)
+            effects += self.tell_of(lacking[:ANNOUNCED_MAX], peer)
+            for tx in lacking[ANNOUNCED_MAX:]:
                 effects += self.queue(tx, [peer], now, chance)
         return effects

@@ -156,14 +156,18 @@ class Relay:
 
     def greet(self, peer: int) -> list[Effect]:
         """What is here, to a neighbour that was not when it came; the latest of it."""
-        fresh = self.lacking_here(peer)[-GREETED_MAX:]
-        for tx in fresh:
-            self._told.setdefault(tx, set()).add(peer)
-        return [Tell(peer, Message("announce", tuple(fresh)))] if fresh else []
+        return self.tell_of(self.lacking_here(peer)[-GREETED_MAX:], peer)
 
-    def lacking_here(self, peer: int) -> list[TxId]:
+    def lacking_here(self, peer: int, among: Iterable[TxId] | None = None) -> list[TxId]:
         """What is held, may be spoken of, and this neighbour is not known to have."""
-        return [tx for tx in self.held if self._may_have(tx, peer) and not self.knows(peer, tx)]
+        return [tx for tx in (self.held if among is None else among)
+                if tx in self.held and self._may_have(tx, peer) and not self.knows(peer, tx)]
+
+    def tell_of(self, txs: Sequence[TxId], peer: int) -> list[Effect]:
+        """That these are here, to this neighbour, in one message."""
+        for tx in txs:
+            self._tells(tx, (peer,))
+        return [Tell(peer, Message("announce", tuple(txs)))] if txs else []
 
     def drop(self, tx: TxId) -> None:
         """It is in a block, or too old: nothing is kept of it."""

@@ -108,10 +108,7 @@ class Reconcile(Trickle):
 
     def _whole(self, peer: int, txs: Iterable[TxId]) -> list[Effect]:
         """All of these are announced that it is not known to have."""
-        said = tuple(tx for tx in txs if tx in self.held and not self.knows(peer, tx))
-        for tx in said:
-            self._tells(tx, (peer,))
-        return [Tell(peer, Message("announce", said))] if said else []
+        return self.tell_of(self.lacking_here(peer, txs), peer)
 
     def _next(self, now: float, chance: Chance) -> Wake:
         return Wake(now + exponential(self.settings.every_s, chance), ("reconcile",))
