@@ -96,5 +96,5 @@ def test_what_was_dropped_is_new_again():
 
 def test_a_neighbour_that_comes_later_is_told_what_comes_later():
     relay = Flood(neighbours(1))
-    relay.joined(Peer(5, outbound=False))
+    relay.joined(Peer(5, outbound=False), 0.0, CHANCE)
     assert said(got(relay)) == [(1, "body", (7,)), (5, "body", (7,))]

@@ -2,9 +2,10 @@
 """Announce, and send when asked: at once, or when a timer without memory says so.
 
 ``Trickle`` is Bitcoin Core's policy. Neighbours that opened the connection to us (inbound) share one timer, so that a
-spy who opens many of them learns no more than from one; each that we opened has its own. What an inbound neighbour
-announces is asked for two seconds later than what an outbound one does, so that who connects to us cannot make us wait
-for him. The timers have no memory, so the time until their next turn may be drawn when there is something to say.
+spy who opens many of them learns no more than from one; each that we opened has its own. Who comes anew is told of what
+waits by the same timers. What an inbound neighbour announces is asked for two seconds later than what an outbound one
+does, so that who connects to us cannot make us wait for him. The timers have no memory, so the time until their next
+turn may be drawn when there is something to say.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Trickle(Relay):
 
     def spread(self, tx: TxId, sender: int | None, now: float, chance: Chance) -> list[Effect]:
         return self.queue(tx, self.lacking(tx), now, chance)
+
+    def greet(self, peer: int, txs: Sequence[TxId], now: float, chance: Chance) -> list[Effect]:
+        # Were it at once, who connects anew each second would learn of everything sooner than who stays.
+        return [effect for tx in txs for effect in self.queue(tx, [peer], now, chance)]  # guard: greeted-by-timer
 
     def left(self, peer: int, now: float) -> list[Effect]:
         self._queues.pop(peer, None)

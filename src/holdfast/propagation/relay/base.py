@@ -23,7 +23,7 @@ from .words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Te
 RETRY_S = 60.0
 #: Ids of what was refused that are kept, the latest; older ones would be checked once more.
 REFUSED_MAX = 50_000
-#: What a new neighbour is told of at once, at most.
+#: What a new neighbour is told of, at most: the latest.
 GREETED_MAX = 5000
 
 
@@ -67,6 +67,10 @@ class Relay:
         """A body came that was here already."""
         return []
 
+    def greet(self, peer: int, txs: Sequence[TxId], now: float, chance: Chance) -> list[Effect]:
+        """A neighbour came that lacks these: how does it hear of them?"""
+        return self.tell_of(txs, peer)
+
     def begin(self, now: float, chance: Chance) -> list[Effect]:
         """The node starts."""
         return []
@@ -89,10 +93,10 @@ class Relay:
             return self._fetch(event.key[1], now)  # type: ignore[arg-type]
         return self.woke(event.key, now, chance)
 
-    def joined(self, peer: Peer) -> list[Effect]:
+    def joined(self, peer: Peer, now: float, chance: Chance) -> list[Effect]:
         """A neighbour more. It hears of what is here."""
         self.peers[peer.id] = peer
-        return self.greet(peer.id)
+        return self.greet(peer.id, self.lacking_here(peer.id)[-GREETED_MAX:], now, chance)
 
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less. What was asked of it is asked of others."""
@@ -153,10 +157,6 @@ class Relay:
         self.drop(tx)
         self.held[tx] = (size, hops)
         return self.spread(tx, None, now, chance)
-
-    def greet(self, peer: int) -> list[Effect]:
-        """What is here, to a neighbour that was not when it came; the latest of it."""
-        return self.tell_of(self.lacking_here(peer)[-GREETED_MAX:], peer)
 
     def lacking_here(self, peer: int, among: Iterable[TxId] | None = None) -> list[TxId]:
         """What is held, may be spoken of, and this neighbour is not known to have."""

@@ -47,7 +47,7 @@ class Talks(Protocol):
         """What happened; what is to be done about it."""
         ...
 
-    def joined(self, peer: Peer) -> list[Effect]:
+    def joined(self, peer: Peer, now: float, chance: Chance) -> list[Effect]:
         """A neighbour more."""
         ...
 
@@ -328,7 +328,7 @@ class World:
             return
         self._down.discard(line)
         for here, peer in ((a, Peer(b, outbound=True)), (b, Peer(a, outbound=False))):
-            self._do(here, self.nodes[here].relay.joined(peer))
+            self._do(here, self.nodes[here].relay.joined(peer, self.now, self.chance))
 
     def _blame(self, index: int, peer: int, why: str) -> None:
         self.blamed[peer, why] += 1
