@@ -23,6 +23,8 @@ from .words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Te
 RETRY_S = 60.0
 #: Ids of what was refused that are kept, the latest; older ones would be checked once more.
 REFUSED_MAX = 50_000
+#: Ids of which it is known which neighbours have them, the latest; of older ones a neighbour may be told in vain.
+KNOWN_MAX = 50_000
 #: What a new neighbour is told of, at most: the latest.
 GREETED_MAX = 5000
 
@@ -143,6 +145,8 @@ class Relay:
         known = self._knows.get(tx)
         if known is None:
             known = self._knows[tx] = set()
+            if len(self._knows) > KNOWN_MAX:  # guard: known-bound. Anybody can speak of what there never was
+                del self._knows[next(iter(self._knows))]
         known.add(peer)
 
     def brought(self, tx: TxId) -> int | None:
@@ -247,10 +251,13 @@ class Relay:
     def _fetch(self, tx: TxId, now: float) -> list[Effect]:
         """Asks whoever is due first, unless somebody was asked who may still answer."""
         offers = self._offers.get(tx)
-        if not offers or tx in self._checking:
+        if offers is None or tx in self._checking:
             return []
         asked = self._asked.get(tx)
         if asked is not None and now < asked[0] + RETRY_S:  # guard: one-asked
+            return []
+        if not offers:  # guard: unanswered. All were asked and nobody gave it: it is news when somebody speaks of it
+            self.drop(tx)
             return []
         peer = min(offers, key=offers.__getitem__)
         if offers[peer] > now:
