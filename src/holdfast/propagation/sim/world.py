@@ -27,7 +27,7 @@ from ..relay.draws import exponential
 from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Tell, TxId, Wake, Woke
 from ..topology import Links, numpy
 from ..wire import weigh
-from .network import Conditions
+from .network import Conditions, log_normal
 from .watch import Copy, Watch
 
 
@@ -424,5 +424,4 @@ class World:
         mean, spread = self.conditions.checked_s, self.conditions.checked_spread_s
         if not mean or not spread:
             return mean
-        sigma2 = math.log(1 + (spread / mean) ** 2)
-        return self.chance.lognormvariate(math.log(mean) - sigma2 / 2, math.sqrt(sigma2))
+        return self.chance.lognormvariate(*log_normal(mean, spread))
