@@ -27,7 +27,7 @@ from ..errors import ConfigurationError, MissingExtra
 from .gossip_identity import unlock_of, unlock_option
 from .output import json_option, one_line, print_fields, print_json, progress, say
 from .output import show as show_line
-from .params import ADDRESS, DURATION
+from .params import ADDRESS, DURATION, LOOPBACK
 from .propagation_presets import cell
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ POLICIES: Final = ("flood", "announce", "sqrt", "trickle", "mesh", "mesh-idontwa
 STRATEGIES: Final = ("uniform", "latency", "diversity", "score")
 #: How often the simulator runs a scenario beside which one real run is put: its own chance then plays no part.
 TURNS: Final = 10
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command("run")
