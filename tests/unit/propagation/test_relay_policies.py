@@ -186,6 +186,14 @@ def test_both_have_all_after_comparing_and_what_both_had_is_not_named():
     assert said(offered) == [(1, "want", (1,))]
 
 
+def test_what_was_dropped_is_in_no_set_any_more():
+    relay = Reconcile(neighbours(1, 1))
+    got(relay)
+    relay.drop(7)
+    asked = relay.handle(Heard(2, Message("reconcile", count=0)), 1.0, CHANCE)
+    assert said(asked) == [(2, "sketch", ())], "guard: nor does it stay there for who never compares"
+
+
 def test_a_sketch_that_is_too_short_is_given_up_and_all_is_announced():
     log, one, other = reconciled([1, 2, 3, 4], [5, 6, 7, 8], margin=0.1)
     assert sketch_length(4, 4) == 2

@@ -70,6 +70,11 @@ class Reconcile(Trickle):
             kept.pop(peer, None)
         return super().left(peer, now)
 
+    def drop(self, tx: TxId) -> None:
+        super().drop(tx)
+        for waiting in self._sets.values():  # guard: sets-dropped. Who never compares would keep all that ever was
+            waiting.pop(tx, None)
+
     def learned(self, tx: TxId, peer: int) -> None:
         super().learned(tx, peer)
         self._sets.get(peer, {}).pop(tx, None)
