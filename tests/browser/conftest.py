@@ -4,11 +4,13 @@
 ``scene``     a server, a shop with dead letters, and a console that may change things
 ``browser``   a window at it, of a desk's width and light, with nobody signed in
 ``signed_in`` signs somebody in: ``signed_in("ana", "/letters")``
+``window``    one of a module's own, at the page on disk that its ``report`` gives
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,18 @@ def signed_in(browser: Browser) -> Callable[..., Browser]:
         return browser
 
     return sign_in
+
+
+@pytest.fixture(scope="module")
+def _own_window() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def window(_own_window: Browser, report: Path) -> Browser:
+    """One that is at the file that the tests of this module call ``report``."""
+    _own_window.emulate(1440, "light")
+    _own_window.driver.get(report.as_uri())
+    _own_window.log()
+    return _own_window

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from holdfast.propagation import simulate
 from holdfast.propagation.analysis import across, figures, of_simulation
 from holdfast.propagation.analysis.html import Told, page
 from holdfast.propagation.sim.watch import Watch
-from tests.browser.browser import Browser
 from tests.browser.test_screens import LOOKS, faults
 from tests.unit.propagation.analysis.test_page import HOSTILE, told
 
@@ -38,21 +36,6 @@ def report(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(page(runs, medians), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def _own_window() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def window(_own_window: Browser, report: Path) -> Browser:
-    """One that is at the report."""
-    _own_window.emulate(1440, "light")
-    _own_window.driver.get(report.as_uri())
-    _own_window.log()
-    return _own_window
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from holdfast.traces.answers.graph import Graph, GraphNode
 from holdfast.traces.answers.report import Edge
 from holdfast.traces.formats import Bad
 from holdfast.traces.output.html import graph_page, page
-from tests.browser.browser import Browser
 from tests.browser.test_screens import LOOKS, faults
 from tests.unit.traces.output.shop import HOSTILE, named, orders, span
 from tests.unit.traces.output.told import told
@@ -39,21 +37,6 @@ def report(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(page(story, shown, stacks.sum()), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def _own_window() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def window(_own_window: Browser, report: Path) -> Browser:
-    """One that is at the report."""
-    _own_window.emulate(1440, "light")
-    _own_window.driver.get(report.as_uri())
-    _own_window.log()
-    return _own_window
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,14 @@ from holdfast.propagation.node.fleet import Fleet, Remote
 from holdfast.propagation.node.money import pay
 from holdfast.propagation.node.orders import Plan
 from holdfast.propagation.rehearsal import NETWORK, entries
+from holdfast.testing import wait_until_async
 
 DEADLINE_S = 60.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str, deadline_s: float = DEADLINE_S) -> Any:
     """What the condition gave when it was true at last."""
-    ends = time.monotonic() + deadline_s
-    while True:
-        found = await condition()
-        if found:
-            return found
-        if time.monotonic() > ends:
-            raise AssertionError(f"{what}: not within {deadline_s:g} s")
-        await asyncio.sleep(0.1)
+    return await wait_until_async(condition, deadline_s, what, poll_s=0.1)
 
 
 class Town:

@@ -33,7 +33,7 @@ from .gossip_identity import native_of, unlock_option
 from .gossip_rpc import Agent, routes
 from .listening import logged, measured_if_installed
 from .output import json_option, one_line, print_json_line, say, show
-from .params import ADDRESS, DURATION
+from .params import ADDRESS, DURATION, LOOPBACK
 
 if TYPE_CHECKING:
     from ..gossip.agent import Change, Cluster, Event, Missed
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 else:  # as of click 8.3 it is generic
     _PairType = click.ParamType
 
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 #: Seconds for what happened last to be printed.
 TELL_S: Final = 1.0
 

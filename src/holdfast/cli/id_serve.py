@@ -12,7 +12,7 @@ import click
 
 from .context import environment, settings, token_option
 from .id_scheme import scheme_of, scheme_options
-from .params import DURATION
+from .params import DURATION, LOOPBACK
 
 if TYPE_CHECKING:
     from ..ids.service import Quota
@@ -24,7 +24,6 @@ else:  # as of click 8.3 it is generic
 #: Names of tags stand in URLs, and on labels of metrics.
 _TAG = "letters, digits, dots, dashes and underscores"
 KINDS = ("snowflake", "segment")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105 - the name of it
 
 

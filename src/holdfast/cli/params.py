@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 else:  # as of click 8.3 it is generic
     _Milliseconds = _Seconds = _Pair = _Numbers = _Fractions = click.ParamType
 
+#: Hosts at which nobody but this machine calls.
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 

@@ -13,7 +13,7 @@ import click
 
 from .grouped import InFiles
 from .output import json_option, print_fields, print_json, print_table, progress, say
-from .propagation_presets import NAMES, cell, nodes_option, seed_option
+from .propagation_presets import NAMES, cell, nodes_option, ran, seed_option
 
 if TYPE_CHECKING:
     from ..propagation import Summary
@@ -67,24 +67,18 @@ def stop_rules(*, nodes: int, runs: int, seed: int, as_json: bool) -> None:
 
 
 def _ran(preset: str, nodes: int | None, seed: int, journals: Path | None) -> Summary:
-    from ..propagation import PRESETS
-    from ..propagation import simulate as run
-    from ..propagation.presets import NODES_MAX
-
-    chosen = PRESETS[preset]
-    count = nodes or chosen.nodes
-    if journals is not None and count > NODES_MAX:
-        raise click.UsageError(f"--journals writes a file a node: ask for {NODES_MAX} --nodes at most, not {count}")
-    total = None if chosen.policy is None else count * chosen.txs
     if journals is None:
-        with progress(preset, total) as done:
-            return run(preset, nodes=nodes, seed=seed, done=done)[0]
+        return ran(preset, nodes, seed)[0]
+    from ..propagation import PRESETS
     from ..propagation.analysis import of_simulation, write
+    from ..propagation.presets import NODES_MAX
     from ..propagation.sim.watch import Watch
 
+    count = nodes or PRESETS[preset].nodes
+    if count > NODES_MAX:
+        raise click.UsageError(f"--journals writes a file a node: ask for {NODES_MAX} --nodes at most, not {count}")
     watch = Watch()
-    with progress(preset, total) as done:
-        summary, spreads = run(preset, nodes=nodes, seed=seed, watch=watch, done=done)
+    summary, spreads = ran(preset, nodes, seed, watch)
     say(f"wrote {write(journals, of_simulation(preset, seed, spreads, watch), watch)} journals to {journals}")
     return summary
 

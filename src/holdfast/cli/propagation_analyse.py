@@ -13,7 +13,7 @@ import click
 
 from .output import json_option, print_fields, print_json, print_table, printable, progress, say, show
 from .params import SEEDS
-from .propagation_presets import NAMES, cell, nodes_option, seed_option
+from .propagation_presets import NAMES, cell, nodes_option, ran, seed_option, within
 from .traces_files import write_text
 
 if TYPE_CHECKING:
@@ -166,17 +166,13 @@ def _saved(path: Path) -> Iterator[tuple[str, Summary, Run | None]]:
 
 
 def _simulated(name: str, nodes: int | None, seed: int, *, watched: bool, kept: bool) -> tuple[Summary, Run | None]:
-    from ..propagation import PRESETS, simulate
+    from ..propagation import PRESETS
     from ..propagation.analysis import of_simulation
     from ..propagation.presets import NODES_MAX
     from ..propagation.sim.watch import Watch
 
-    chosen = PRESETS[name]
-    count = nodes or chosen.nodes
-    total = None if chosen.policy is None else count * chosen.txs
-    watch = Watch() if watched and count <= NODES_MAX else None
-    with progress(name, total) as done:
-        summary, spreads = simulate(name, nodes=nodes, seed=seed, watch=watch, done=done)
+    watch = Watch() if watched and (nodes or PRESETS[name].nodes) <= NODES_MAX else None
+    summary, spreads = ran(name, nodes, seed, watch)
     return summary, of_simulation(name, seed, spreads, watch or Watch()) if watched or kept else None
 
 
@@ -254,11 +250,11 @@ def _fields(run: Run, one: Figures, reference: str | None) -> Iterator[tuple[str
 
 
 def _print_distances(runs: Sequence[Run]) -> None:
-    from ..propagation.analysis.output import pairs, times
+    from ..propagation.analysis.output import pairs, samples
 
-    samples = {f"{place}. {run.name}": times(run) for place, run in enumerate(runs, 1)}
     print_table(["one", "other", "distance", "by chance"], [
-        [row["a"], row["b"], f"{row['distance']:.3f}", f"{row['by_chance']:.3f}"] for row in pairs(samples)])
+        [row["a"], row["b"], f"{row['distance']:.3f}", f"{row['by_chance']:.3f}"]
+        for row in pairs(samples((run.name, run) for run in runs))])
 
 
 def _compared_json(found: dict[str, list[Summary]], *, several: bool) -> dict[str, Any]:
@@ -282,8 +278,7 @@ def _print_compared(found: dict[str, list[Summary]], *, several: bool) -> None:
     medians = {name: across(runs) for name, runs in found.items()}
     measures = list(next(iter(medians.values())))
     print_table(["preset", "runs", "confidence", *measures], [
-        [name, str(len(found[name])), f"{next(iter(row.values())).confidence:.3f}", *(
-            f"{cell(one.median)} ({cell(one.low)} to {cell(one.high)})" for one in row.values())]
+        [name, str(len(found[name])), f"{next(iter(row.values())).confidence:.3f}", *map(within, row.values())]
         for name, row in medians.items()])
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .output import json_option, print_json, print_table, progress, show
+from .propagation_presets import cell
 
 if TYPE_CHECKING:
     from ..propagation.sim.attacks import Outcome
@@ -99,7 +100,7 @@ def attacks(*, scenarios: Sequence[str], nodes: int, seed: int, as_json: bool) -
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}:{count}" for name, count in value.items()) or "-"
-    return "never" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    return cell(value)
 
 
 COMMANDS: Final = {"attacks": attacks, "forks": forks}

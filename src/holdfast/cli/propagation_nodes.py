@@ -27,7 +27,8 @@ from ..errors import ConfigurationError, MissingExtra
 from .gossip_identity import unlock_of, unlock_option
 from .output import json_option, one_line, print_fields, print_json, progress, say
 from .output import show as show_line
-from .params import ADDRESS, DURATION
+from .params import ADDRESS, DURATION, LOOPBACK
+from .propagation_presets import cell
 
 if TYPE_CHECKING:
     from ..gossip.trust.identity import Identity
@@ -40,7 +41,6 @@ POLICIES: Final = ("flood", "announce", "sqrt", "trickle", "mesh", "mesh-idontwa
 STRATEGIES: Final = ("uniform", "latency", "diversity", "score")
 #: How often the simulator runs a scenario beside which one real run is put: its own chance then plays no part.
 TURNS: Final = 10
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command("run")
@@ -324,7 +324,7 @@ def _network(scenario: Scenario, journals: Path | None, *, beside: bool, as_json
     if as_json:
         print_json(found)
     else:
-        print_fields([(name.replace("_", " "), _cell(value)) for name, value in _flat(found)])
+        print_fields([(name.replace("_", " "), cell(value)) for name, value in _flat(found)])
     return int(summary.reached < summary.nodes)
 
 
@@ -335,10 +335,6 @@ def _flat(found: dict[str, Any]) -> list[tuple[str, Any]]:
         rows += [("distance from the simulator", beside["ks"]), ("half, against it", beside["t50"]),
                  ("90 %, against it", beside["t90"])]
     return rows
-
-
-def _cell(value: Any) -> str:
-    return "never" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 COMMANDS: dict[str, click.Command] = {"run": run, "pay": pay}

@@ -6,16 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from .output import json_option, print_json, print_table, progress, show
 from .params import COUNTS, FRACTIONS, SEEDS
-from .propagation_presets import NAMES, cell
-
-if TYPE_CHECKING:
-    from ..propagation.analysis.seeds import Interval
+from .propagation_presets import NAMES, cell, within
 
 #: As in ``analysis.sweep.KNOBS``, which is opened late; a test holds them together.
 VALUES: Final[Mapping[str, tuple[float, ...]]] = {
@@ -53,7 +50,7 @@ def sweep(*, preset: str, turn: str, values: Sequence[float] | None, nodes: int,
                     "knee": best.name if best else None})
         return
     columns = ["setting", "reached", "t90_s", "bytes_per_node", "duplicates_per_node"]
-    rows = [[one.name, *map(_within, (one.reached, one.t90_s, one.bytes_per_node, one.duplicates_per_node))]
+    rows = [[one.name, *map(within, (one.reached, one.t90_s, one.bytes_per_node, one.duplicates_per_node))]
             for one in points]
     if turn == "links":
         columns += ["front", "knee"]
@@ -102,10 +99,6 @@ def growth(*, preset: str, sizes: Sequence[int], seeds: Sequence[int], as_json: 
             [name, one.shape or "-", cell(one.each_tenfold), cell(one.exponent)]
             for name, one in (("t50_s", times), ("hops_mean", hops))])
     return int(not times.logarithmic)
-
-
-def _within(one: Interval) -> str:
-    return f"{cell(one.median)} ({cell(one.low)} to {cell(one.high)})"
 
 
 COMMANDS: Final = {"sweep": sweep, "growth": growth}

@@ -18,7 +18,6 @@ Inside::
     topology.py    who is linked to whom
     sim/           the relays under a clock of their own
     rehearsal.py   a scenario as processes and in the simulator, and how far apart they are
-    journal.py     what a node writes down
     wire.py        how long messages are
     analyse.py     what a spread was like, in numbers
     journal.py     what a node writes down

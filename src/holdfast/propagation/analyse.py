@@ -61,11 +61,17 @@ def part_s(arrived_s: Sequence[float], part: float) -> float:
     return sorted(arrived_s)[max(math.ceil(part * len(arrived_s)), 1) - 1]
 
 
+def median_s(spreads: Sequence[Spread], part: float) -> float | None:
+    """When so great a part of the nodes had one, the median over all; None: never."""
+    found = median(part_s(one.arrived_s, part) for one in spreads)
+    return found if math.isfinite(found) else None
+
+
 def summarise(spreads: Sequence[Spread], seed: int) -> Summary:
     """All of it, of one transaction or of several: times are medians over them, counts are means."""
     def when(part: float) -> float | None:
-        found = median(part_s(one.arrived_s, part) for one in spreads)
-        return round(found, 6) if math.isfinite(found) else None
+        found = median_s(spreads, part)
+        return None if found is None else round(found, 6)
 
     nodes = len(spreads[0].arrived_s)
     hops = [hop for one in spreads for hop in one.hops if hop >= 0]

@@ -7,18 +7,23 @@ clock, ids are hexadecimal, nodes are names. ``from_json(line, Entry)`` reads on
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 #: A transaction, or a block.
 What: TypeAlias = str
 
 
+#: Seconds, thirty million years either way: more is no time, and would make sums of times infinite.
+Seconds: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
+
+
 class _Entry(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True):
     """t: when. node: whose."""
 
-    t: float
+    t: Seconds
     node: str
 
 

@@ -21,7 +21,7 @@ from .sim.network import Conditions, Latency
 from .sim.uncollected import uncollected
 from .sim.watch import Watch
 from .sim.world import Policy, World
-from .topology import Links, numpy, regular, two_tier
+from .topology import Links, near_regular, numpy, two_tier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +53,6 @@ class Preset:
     linger_s: float = 30.0
 
 
-def _even(degree: int, nodes: int, rng: np.random.Generator) -> Links:
-    """Of that degree, or of the greatest even one that so few nodes can have."""
-    return regular(nodes, min(degree, (nodes - 1) // 2 * 2), rng)
-
-
 #: A transaction with one input and two outputs, signed.
 _TX_BYTES: Final = 300
 #: A beacon block with its transactions, and uplinks of 100 Mbit/s. How long a node holds a block before it passes it on
@@ -73,17 +68,18 @@ _ALL: Final = (
     Preset("bitcoin-trickle", "Bitcoin Core's announcements by timers, 8 outbound links, an eleventh can be reached",
            two_tier, None, 110_000, _TX_BYTES, _BITCOIN),
     Preset("ethereum-sqrt", "Ethereum's execution layer: bodies to the root of 50 neighbours, hashes to the others",
-           partial(_even, 50), SqrtPush, 1000, _TX_BYTES, _TRANSACTIONS, linger_s=5.0),
+           partial(near_regular, degree=50), SqrtPush, 1000, _TX_BYTES, _TRANSACTIONS, linger_s=5.0),
     Preset("gossipsub", "Ethereum's consensus layer: blocks of 100 kB through meshes of 8 among 40 neighbours",
-           partial(_even, 40), GossipMesh, 1000, _BLOCK_BYTES, _BLOCKS, warm_s=5.0, linger_s=3.0),
+           partial(near_regular, degree=40), GossipMesh, 1000, _BLOCK_BYTES, _BLOCKS, warm_s=5.0, linger_s=3.0),
     Preset("gossipsub-idontwant", "the same, and who has a block says so at once (GossipSub 1.2)",
-           partial(_even, 40), lambda peers: GossipMesh(peers, Mesh(dontwant=True)), 1000, _BLOCK_BYTES, _BLOCKS,
-           warm_s=5.0, linger_s=3.0),
+           partial(near_regular, degree=40), lambda peers: GossipMesh(peers, Mesh(dontwant=True)), 1000, _BLOCK_BYTES,
+           _BLOCKS, warm_s=5.0, linger_s=3.0),
     Preset("erlay", "Bitcoin's graph with BIP 330: a few are told, sets are compared; 7 transactions a second",
            two_tier, Reconcile, 1000, _TX_BYTES, _BITCOIN, txs=20, every_s=1 / 7, linger_s=5.0),
     Preset("dandelion", "Bitcoin's graph with BIP 156: a walk of some ten hops, then trickle", two_tier, Dandelion,
            1000, _TX_BYTES, _BITCOIN),
-    Preset("flood", "bodies to each of 8 neighbours", partial(_even, 8), Flood, 1000, _TX_BYTES, _TRANSACTIONS),
+    Preset("flood", "bodies to each of 8 neighbours", partial(near_regular, degree=8), Flood, 1000, _TX_BYTES,
+           _TRANSACTIONS),
 )
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in _ALL})
 

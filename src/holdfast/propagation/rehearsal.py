@@ -28,6 +28,7 @@ from ..gossip.signing.algorithms import Algorithm, PrivateKey
 from ..gossip.trust.identity import Identity
 from . import journal
 from .analyse import Spread, Summary, part_s, summarise
+from .analysis.shapes import distance
 from .node.fleet import Fleet, Remote
 from .node.money import pay
 from .node.orders import Plan
@@ -211,8 +212,8 @@ def spreads(folder: Path, txs: Sequence[str], names: Sequence[str]) -> list[Spre
 @dataclass(frozen=True)
 class Compared:
     """How far apart two runs of a scenario are. ks: the largest distance between the two distributions of arrival
-    times. t50, t90: the real one's, divided by the simulated one's. missed: arrivals that one of both lacks, in part of
-    all."""
+    times; 1 where one has none. t50, t90: the real one's, divided by the simulated one's. missed: arrivals that one of
+    both lacks, in part of all."""
 
     seed: int
     ks: float
@@ -233,18 +234,6 @@ def compared(seed: int, real: Sequence[Spread], twin: Sequence[Spread]) -> Compa
         mean = [median(part_s(one.arrived_s, part) for one in run) for run in (real, twin)]
         return round(mean[0] / mean[1], 4)
 
-    return Compared(seed, round(distance(ours, theirs), 4), ratio(0.5), ratio(0.9),
+    ks = distance(ours, theirs) if ours and theirs else 1.0
+    return Compared(seed, round(ks, 4), ratio(0.5), ratio(0.9),
                     round(abs(met[0] - met[1]) / max(met), 4), summarise(real, seed), summarise(twin, seed))
-
-
-def distance(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Kolmogorov and Smirnov's: how far apart two samples' distributions are at most; 1 when one is empty."""
-    if not ours or not theirs:
-        return 1.0
-    steps = sorted([(when, 1 / len(ours)) for when in ours] + [(when, -1 / len(theirs)) for when in theirs])
-    level = most = 0.0
-    for place, (when, step) in enumerate(steps):
-        level += step
-        if place + 1 == len(steps) or steps[place + 1][0] != when:
-            most = max(most, abs(level))
-    return most

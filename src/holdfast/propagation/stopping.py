@@ -14,7 +14,7 @@ from .analyse import part_s, residue
 from .relay import Rumour, Stop
 from .sim.network import Conditions, Latency
 from .sim.world import World
-from .topology import numpy, regular
+from .topology import near_regular, numpy
 
 #: Each rule, with numbers that make them cost about the same; the last ones have the tail pulled.
 RULES: Final[Mapping[str, Stop]] = MappingProxyType({
@@ -47,7 +47,7 @@ def stopped(rule: str, *, nodes: int = 1000, seed: int = 1, runs: int = 5) -> St
     left, sends, late = [], [], []
     for run in range(runs):
         rng = numpy().random.default_rng([seed + run, 0])
-        links = regular(nodes, min(DEGREE, (nodes - 1) // 2 * 2), rng)
+        links = near_regular(nodes, rng, degree=DEGREE)
         world = World(links, lambda peers: Rumour(peers, RULES[rule]), seed + run, Conditions(Latency(0.01, 0.0)))
         world.make(0, 300, int(rng.integers(nodes)))
         world.run(_UNTIL_S)

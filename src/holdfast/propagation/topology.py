@@ -67,6 +67,11 @@ def regular(nodes: int, degree: int, rng: np.random.Generator) -> Links:
     return _links(nodes, ends, rng)
 
 
+def near_regular(nodes: int, rng: np.random.Generator, *, degree: int) -> Links:
+    """``degree`` links each, or the greatest even number of them that so few nodes can have."""
+    return regular(nodes, min(degree, (nodes - 1) // 2 * 2), rng)
+
+
 def _rings(nodes: int, degree: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     np = numpy()
     parts = [np.zeros((2, 0), dtype=np.int64)]

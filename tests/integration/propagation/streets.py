@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -23,6 +22,7 @@ from holdfast.propagation.node.greeting import About, Met
 from holdfast.propagation.node.link import Patience, greet
 from holdfast.propagation.node.money import pay
 from holdfast.propagation.relay import Flood
+from holdfast.testing import wait_until_async
 
 SENDERS = tuple(PrivateKey.generate(Algorithm.ED25519) for _ in range(3))
 ACCOUNTS = {key.public.data: Account(10**9, 0) for key in SENDERS}
@@ -32,12 +32,7 @@ QUICK = Settings(links=Links(outbound=0), retry=Fixed(0.05), tick_s=0.05, ping_s
 
 async def until(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
     """Waits for it, in this loop."""
-    ends = time.monotonic() + deadline_s
-    while not (found := condition()):
-        if time.monotonic() > ends:
-            raise AssertionError(f"{what}: not within {deadline_s:g} s")
-        await asyncio.sleep(0.01)
-    return found
+    return await wait_until_async(condition, deadline_s, what)
 
 
 def payment(sender: int = 0, *, nonce: int = 0, amount: int = 1, network: str = "main"):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from holdfast.propagation.relay import Announce, Dandelion, Flood, GossipMesh, Reconcile, SqrtPush, Trickle
+from holdfast.propagation.relay import Announce, Dandelion, Flood, GossipMesh, Reconcile, SqrtPush, Trickle, base
 from holdfast.propagation.relay.base import RETRY_S
 from holdfast.propagation.relay.words import Check, Checked, Heard, Made, Message, Peer, Tell, Woke
 from tests.unit.propagation.hands import body, got, neighbours, said, wakes
@@ -53,6 +53,25 @@ def test_one_is_asked_and_the_next_one_only_when_it_did_not_answer():
     assert said(relay.handle(Woke(("fetch", 7)), 10.0 + RETRY_S, CHANCE)) == [(2, "want", (7,))]
 
 
+def test_what_nobody_gave_is_forgotten_and_is_news_when_somebody_speaks_of_it_again():
+    relay = Announce(neighbours(2))
+    for peer in (1, 2):
+        relay.handle(Heard(peer, Message("announce", (7,))), 0.0, CHANCE)
+    assert said(relay.handle(Woke(("fetch", 7)), RETRY_S, CHANCE)) == [(2, "want", (7,))]
+    assert relay.knows(1, 7)
+    assert relay.handle(Woke(("fetch", 7)), 2 * RETRY_S, CHANCE) == []
+    assert not relay.knows(1, 7), "guard: or who announces what there never was fills our memory"
+    assert said(relay.handle(Heard(1, Message("announce", (7,))), 2 * RETRY_S, CHANCE)) == [(1, "want", (7,))]
+
+
+def test_of_how_many_ids_it_is_known_who_has_them_has_a_bound(monkeypatch):
+    monkeypatch.setattr(base, "KNOWN_MAX", 3)
+    relay = GossipMesh(neighbours(1))
+    for tx in range(5):
+        relay.handle(Heard(1, Message("dontwant", (tx,))), 0.0, CHANCE)
+    assert [relay.knows(1, tx) for tx in range(5)] == [False, False, True, True, True]
+
+
 def test_who_leaves_while_it_is_asked_costs_no_wait():
     relay = Announce(neighbours(3))
     for peer in (1, 2):
@@ -96,5 +115,5 @@ def test_what_was_dropped_is_new_again():
 
 def test_a_neighbour_that_comes_later_is_told_what_comes_later():
     relay = Flood(neighbours(1))
-    relay.joined(Peer(5, outbound=False))
+    relay.joined(Peer(5, outbound=False), 0.0, CHANCE)
     assert said(got(relay)) == [(1, "body", (7,)), (5, "body", (7,))]

@@ -23,7 +23,7 @@ from holdfast.propagation.relay import (
 )
 from holdfast.propagation.relay.draws import exponential, some
 from holdfast.propagation.relay.reconcile import sketch_length
-from holdfast.propagation.relay.words import Checked, Heard, Message, Woke
+from holdfast.propagation.relay.words import Checked, Heard, Message, Peer, Woke
 from tests.unit.propagation.hands import body, got, neighbours, said, wakes
 
 CHANCE = random.Random(1)
@@ -73,6 +73,18 @@ def test_what_waits_for_one_turn_is_one_message():
     assert wakes(got(relay, 8)) == []
     both = relay.handle(Woke(("trickle", None)), 5.0, CHANCE)
     assert said(both) == [(peer, "announce", (7, 8)) for peer in (2, 3, 4)]
+
+
+def test_who_comes_anew_hears_by_the_timers_and_no_sooner():
+    relay = Trickle(neighbours(0, 1))
+    got(relay)
+    assert relay.joined(Peer(8, outbound=False), 1.0, CHANCE) == [], "guard: by the timer of all inbound ones"
+    own = relay.joined(Peer(9, outbound=True), 1.0, CHANCE)
+    assert (said(own), [key for _, key in wakes(own)]) == ([], [("trickle", 9)])
+    assert said(relay.handle(Woke(("trickle", 9)), 2.0, CHANCE)) == [(9, "announce", (7,))]
+    assert said(relay.handle(Woke(("trickle", None)), 5.0, CHANCE)) == [(1, "announce", (7,)), (8, "announce", (7,))]
+    later = relay.joined(Peer(10, outbound=False), 6.0, CHANCE)
+    assert (said(later), [key for _, key in wakes(later)]) == ([], [("trickle", None)])
 
 
 def test_who_announced_it_first_is_not_told_when_the_timer_comes():
@@ -172,6 +184,14 @@ def test_both_have_all_after_comparing_and_what_both_had_is_not_named():
     assert [tx for message in log if message.kind in {"announce", "want"} for tx in message.txs].count(5) == 0
     offered = [effect for effect in other.handle(Woke(("fetch", 1)), 3.0, CHANCE) if hasattr(effect, "message")]
     assert said(offered) == [(1, "want", (1,))]
+
+
+def test_what_was_dropped_is_in_no_set_any_more():
+    relay = Reconcile(neighbours(1, 1))
+    got(relay)
+    relay.drop(7)
+    asked = relay.handle(Heard(2, Message("reconcile", count=0)), 1.0, CHANCE)
+    assert said(asked) == [(2, "sketch", ())], "guard: nor does it stay there for who never compares"
 
 
 def test_a_sketch_that_is_too_short_is_given_up_and_all_is_announced():

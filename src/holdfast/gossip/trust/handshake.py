@@ -17,7 +17,7 @@ secret in a welcome is sealed to the caller.
 
 from __future__ import annotations
 
-import hashlib
+from functools import partial
 from typing import Final
 
 from ..._base.clock import WallMs
@@ -25,7 +25,7 @@ from ...errors import BadPacket, NotTrusted
 from .admission import Anchor, Credential, Expelled, Member, Vouched
 from .identity import Entropy, Identity, node_id, short_id
 from .invites import Claim, Coming, Invitations, Token
-from .records import Record, Signed, decode, encode
+from .records import Record, Signed, decode, encode, transcript
 
 VERSION: Final = 1
 NONCE: Final = 32
@@ -74,11 +74,7 @@ class Welcome(Record, frozen=True, tag="welcome"):
     given: bytes
 
 
-def _transcript(*said: bytes) -> bytes:
-    whole = hashlib.sha256(b"holdfast gossip join 1\0")
-    for each in said:
-        whole.update(len(each).to_bytes(4, "big") + each)
-    return whole.digest()
+_transcript = partial(transcript, b"holdfast gossip join 1\0")
 
 
 class Caller:

@@ -28,6 +28,14 @@ RECORD_MAX: Final = 1 << 20
 CLUSTER_MAX: Final = 255
 
 
+def transcript(domain: bytes, *said: bytes) -> bytes:
+    """One hash of all that was said in a conversation, each piece with its length. domain: what conversation it is."""
+    whole = hashlib.sha256(domain)
+    for each in said:
+        whole.update(len(each).to_bytes(4, "big") + each)
+    return whole.digest()
+
+
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=True):
     """Something that is signed, or carries what is."""
 

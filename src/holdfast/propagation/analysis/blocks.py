@@ -15,9 +15,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
-from ..analyse import part_s
+from ..analyse import median_s, part_s
 from .run import Block, Run
 
 
@@ -59,13 +59,14 @@ def forks(run: Run) -> Forks | None:
         return None
     kept = main_chain(blocks, Counter(_last_heads(run).values()))
     stale = sum(block.id not in kept for block in blocks)
-    made = sorted(block.spread.made_s for block in blocks)
+    ways = [block.spread for block in blocks]
+    made = sorted(way.made_s for way in ways)
     interval = (made[-1] - made[0]) / (len(made) - 1) if len(made) > 1 else None
-    waits = [[when for when in block.spread.arrived_s if math.isfinite(when)] for block in blocks]
+    waits = [[when for when in way.arrived_s if math.isfinite(when)] for way in ways]
     delay = fmean(fmean(one) for one in waits if one) if any(waits) else 0.0
     gave_up = [head.undone for head in run.heads if head.undone]
-    return Forks(len(blocks), stale, stale / len(blocks), expected(delay, interval), _middle(blocks, 0.5),
-                 _middle(blocks, 0.9), delay, interval, len(gave_up), max(gave_up, default=0), _sure(run))
+    return Forks(len(blocks), stale, stale / len(blocks), expected(delay, interval), median_s(ways, 0.5),
+                 median_s(ways, 0.9), delay, interval, len(gave_up), max(gave_up, default=0), _sure(run))
 
 
 def expected(delay_s: float, interval_s: float | None) -> float | None:
@@ -91,11 +92,6 @@ def _last_heads(run: Run) -> dict[int, str]:
     for head in sorted(run.heads, key=lambda one: one.at_s):
         last[head.node] = head.block
     return last
-
-
-def _middle(blocks: Sequence[Block], part: float) -> float | None:
-    found = median(part_s(block.spread.arrived_s, part) for block in blocks)
-    return found if math.isfinite(found) else None
 
 
 def _sure(run: Run) -> list[Sure]:

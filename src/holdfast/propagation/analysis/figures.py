@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import Final
 
 from ..._base.chance import Chance
-from ..analyse import Spread, Summary, gini, part_s
+from ..analyse import Spread, Summary, gini, median_s
 from .blocks import Forks, forks
 from .run import CLASSES, Class, Run, class_of
 from .shapes import LogNormal, log_normal
@@ -113,7 +113,8 @@ def figures(run: Run, chance: Chance, *, spies: float = SPIES) -> Figures | None
     loads = _loads(run)
     fits = log_normal([when for one in ways for when in one.arrived_s])
     return Figures(
-        run.name, summary, len(run.spreads), len(run.blocks), _times(ways),
+        run.name, summary, len(run.spreads), len(run.blocks),
+        {f"{part:.0%}": median_s(ways, part) for part in PARTS},
         fmean(sum(map(math.isfinite, one.arrived_s)) / count for one in ways), len(lacking),
         [run.nodes[node] for node in lacking[:NAMED]], run.links, dict(run.refused),
         dict(sorted(Counter(hop for one in ways for hop in one.hops if hop >= 0).items())), _by_class(run),
@@ -164,14 +165,6 @@ def coverage(spread: Spread, points: int = 200) -> list[tuple[float, float]]:
     ordered = sorted(when for when in spread.arrived_s if math.isfinite(when))
     places = sorted({round(step * (len(ordered) - 1) / points) for step in range(points + 1)}) if ordered else []
     return [(ordered[place], (place + 1) / count) for place in places]
-
-
-def _times(ways: Sequence[Spread]) -> dict[str, float | None]:
-    found = {}
-    for part in PARTS:
-        when = median(part_s(one.arrived_s, part) for one in ways)
-        found[f"{part:.0%}"] = when if math.isfinite(when) else None
-    return found
 
 
 def _loads(run: Run) -> list[float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from typing import Any, Final
 
 import msgspec
@@ -41,20 +42,23 @@ def records(told: Sequence[tuple[Run, Figures]], reference: str | None = None) -
     found: dict[str, Any] = {"runs": [record(run, figures, reference) for run, figures in told]}
     if len(told) > 1:
         found["medians"] = {name: asdict(one) for name, one in across([one.summary for _, one in told]).items()}
-        found["distances"] = pairs({f"{place}. {run.name}": times(run) for place, (run, _) in enumerate(told, 1)})
+        found["distances"] = pairs(samples((run.name, run) for run, _ in told))
     return found
 
 
 def pairs(samples: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """How far each two are apart (Kolmogorov and Smirnov), and how likely so far by chance."""
-    names = list(samples)
     found = []
-    for place, a in enumerate(names):
-        for b in names[place + 1:]:
-            apart = distance(samples[a], samples[b])
-            found.append({"a": a, "b": b, "distance": round(apart, 6),
-                          "by_chance": round(by_chance(apart, len(samples[a]), len(samples[b])), 6)})
+    for (a, ours), (b, theirs) in combinations(samples.items(), 2):
+        apart = distance(ours, theirs)
+        found.append({"a": a, "b": b, "distance": round(apart, 6),
+                      "by_chance": round(by_chance(apart, len(ours), len(theirs)), 6)})
     return found
+
+
+def samples(named: Iterable[tuple[str, Run]]) -> dict[str, list[float]]:
+    """All times of runs, by names that differ."""
+    return {f"{place}. {name}": times(run) for place, (name, run) in enumerate(named, 1)}
 
 
 def times(run: Run) -> list[float]:

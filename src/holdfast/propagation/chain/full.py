@@ -142,9 +142,9 @@ class FullNode:
                 self._too_early(tx, what, brought)
         return False
 
-    def joined(self, peer: Peer) -> list[Effect]:
+    def joined(self, peer: Peer, now: float, chance: Chance) -> list[Effect]:
         """A neighbour more: it is told where our chain ends and what waits."""
-        return [*self.blocks.joined(peer), *self.relay.joined(peer)]
+        return [*self.blocks.joined(peer), *self.relay.joined(peer, now, chance)]
 
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less."""

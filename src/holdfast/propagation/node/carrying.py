@@ -123,7 +123,7 @@ class Carrier:
 
     def joined(self, peer: Peer, now: float) -> None:
         """A neighbour more: it hears of what it may lack."""
-        self._do(self.full.joined(peer), now)
+        self._do(self.full.joined(peer, now, self._chance), now)
 
     def left(self, peer: int, now: float) -> None:
         """A neighbour less."""

@@ -20,6 +20,7 @@ learn.
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -27,7 +28,7 @@ from msgspec import Meta
 
 from ...errors import BadPacket, NotTrusted
 from ...gossip.trust.identity import Entropy, Identity, node_id
-from ...gossip.trust.records import Record, Signed, decode, encode, verify
+from ...gossip.trust.records import Record, Signed, decode, encode, transcript, verify
 from .channel import Channel
 
 VERSION: Final = 1
@@ -81,11 +82,7 @@ class Met(msgspec.Struct, frozen=True):
     channel: Channel
 
 
-def _hash(*said: bytes) -> bytes:
-    whole = hashlib.sha256(b"holdfast propagation greeting 1\0")
-    for each in said:
-        whole.update(len(each).to_bytes(4, "big") + each)
-    return whole.digest()
+_hash = partial(transcript, b"holdfast propagation greeting 1\0")
 
 
 def _scope(network: str) -> bytes:

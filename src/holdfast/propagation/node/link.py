@@ -50,6 +50,11 @@ class Ended(Exception):
         super().__init__(why)
 
 
+def host_of(writer: asyncio.StreamWriter) -> str:
+    """The address at the other end; ``?`` where it is gone already."""
+    return str((writer.get_extra_info("peername") or ("?",))[0])
+
+
 async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, identity: Identity, network: str,
                 about: About, *, calling: bool, patience: Patience) -> Met:
     """Both ends show who they are. Raises NotTrusted, BadPacket, OSError, TimeoutError, IncompleteReadError."""
@@ -84,7 +89,7 @@ class Link:
                  still: Callable[[int, Message], bool],
                  latency_s: float = 0.0, patience: Patience | None = None) -> None:
         self.number, self.met, self.outbound, self.latency_s = number, met, outbound, latency_s
-        self.host: str = str((streams[1].get_extra_info("peername") or ("?",))[0])
+        self.host = host_of(streams[1])
         self.patience = patience or Patience()
         self.sent_bytes: Counter[str] = Counter()
         self.sent_words: Counter[str] = Counter()

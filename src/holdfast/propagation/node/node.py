@@ -37,7 +37,7 @@ from . import frames, money
 from .carrying import Carrier, Hands, Making, Policy, Verdict
 from .frames import Addresses, AskAddresses, Blocks, Bye, Ping, Pong, Said, Word
 from .greeting import About, Met
-from .link import Ended, Link, greet
+from .link import Ended, Link, greet, host_of
 from .neighbours import Neighbour, Neighbours
 from .settings import Settings
 from .telling import Telling
@@ -191,7 +191,7 @@ class Node:
 
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Somebody connected. The greeting is a task of the node's own, so that it ends with the node."""
-        host = str((writer.get_extra_info("peername") or ("?",))[0])
+        host = host_of(writer)
         group = group_of(host)
         if not self._stopping and not self.neighbours.refuses(host, self._loop.time()) \
                 and self.neighbours.hears(host, self._greeting_of):
@@ -283,7 +283,7 @@ class Node:
     async def _linked(self, met: Met, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
                       called: Address | None) -> None:
         """From the greeting to the end of a link."""
-        host = str((streams[1].get_extra_info("peername") or ("?",))[0])
+        host = host_of(streams[1])
         why = self._refused(met, host, outbound=called is not None)
         if why:
             self.counted[f"refused link {why}"] += 1

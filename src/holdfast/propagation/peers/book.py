@@ -10,7 +10,7 @@ the bounds are counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -21,6 +21,7 @@ from ..._base.chance import Chance
 from ..._base.typed import from_msgpack
 from ...errors import ConfigurationError
 from ...gossip.defence.subnets import address_of, network_of
+from ..relay.draws import some
 
 Address: TypeAlias = tuple[str, int]
 
@@ -162,7 +163,7 @@ class AddressBook:
         the book at most each time, so that a book is not read out in one go."""
         fresh = [one for one in self._known.values() if now - one.seen_s < 7 * 86_400.0 and one.fails < 2]
         count = min(count, max(1, len(fresh) // 4) if len(fresh) > 8 else len(fresh))
-        return _some(count, fresh, chance)
+        return some(count, fresh, chance)
 
     def dump(self) -> bytes:
         """For a file."""
@@ -194,11 +195,3 @@ class AddressBook:
             del self._known[worst.address]
             return True
         return False
-
-
-def _some(count: int, among: Sequence[Known], chance: Chance) -> list[Known]:
-    left = list(among)
-    for place in range(min(count, len(left))):
-        other = place + int(chance.random() * (len(left) - place))
-        left[place], left[other] = left[other], left[place]
-    return left[:count]

@@ -2,9 +2,10 @@
 """Announce, and send when asked: at once, or when a timer without memory says so.
 
 ``Trickle`` is Bitcoin Core's policy. Neighbours that opened the connection to us (inbound) share one timer, so that a
-spy who opens many of them learns no more than from one; each that we opened has its own. What an inbound neighbour
-announces is asked for two seconds later than what an outbound one does, so that who connects to us cannot make us wait
-for him. The timers have no memory, so the time until their next turn may be drawn when there is something to say.
+spy who opens many of them learns no more than from one; each that we opened has its own. Who comes anew is told of what
+waits by the same timers. What an inbound neighbour announces is asked for two seconds later than what an outbound one
+does, so that who connects to us cannot make us wait for him. The timers have no memory, so the time until their next
+turn may be drawn when there is something to say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from ..._base.chance import Chance
 from .base import Relay
 from .draws import exponential
-from .words import Effect, Message, Peer, Tell, TxId, Wake
+from .words import Effect, Peer, TxId, Wake
 
 #: Announcements of one message, at most; the others wait for the next turn (Bitcoin Core's bound).
 ANNOUNCED_MAX = 1000
@@ -56,12 +57,18 @@ class Trickle(Relay):
         super().__init__(peers)
         self.timing = timing or Timing()
         self._queues: dict[int, dict[TxId, None]] = {}
+        #: Does the timer of the inbound neighbours run?
+        self._shared_set = False
 
     def fetch_wait_s(self, peer: int) -> float:
         return self.timing.fetch_wait_s(self.peers[peer].outbound)
 
     def spread(self, tx: TxId, sender: int | None, now: float, chance: Chance) -> list[Effect]:
         return self.queue(tx, self.lacking(tx), now, chance)
+
+    def greet(self, peer: int, txs: Sequence[TxId], now: float, chance: Chance) -> list[Effect]:
+        # Were it at once, who connects anew each second would learn of everything sooner than who stays.
+        return [effect for tx in txs for effect in self.queue(tx, [peer], now, chance)]  # guard: greeted-by-timer
 
     def left(self, peer: int, now: float) -> list[Effect]:
         self._queues.pop(peer, None)
@@ -83,8 +90,6 @@ class Trickle(Relay):
             effects.append(self._turn(None, now, chance))
         return effects
 
-    _shared_set = False
-
     def woke(self, key: tuple[object, ...], now: float, chance: Chance) -> list[Effect]:
         if key[0] != "trickle":
             return []
@@ -103,14 +108,8 @@ class Trickle(Relay):
             waiting = self._queues.pop(peer, None)
             if not waiting or peer not in self.peers:
                 continue
-            lacking = [tx for tx in waiting if tx in self.held and not self.knows(peer, tx)]
-            if not lacking:
-                continue
-            now_said, later = lacking[:ANNOUNCED_MAX], lacking[ANNOUNCED_MAX:]
-            for tx in now_said:
-                self._tells(tx, (peer,))
-            if now_said:
-                effects.append(Tell(peer, Message("announce", tuple(now_said))))
-            for tx in later:
+            lacking = self.lacking_here(peer, waiting)
+            effects += self.tell_of(lacking[:ANNOUNCED_MAX], peer)
+            for tx in lacking[ANNOUNCED_MAX:]:
                 effects += self.queue(tx, [peer], now, chance)
         return effects

@@ -23,7 +23,9 @@ from .words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Te
 RETRY_S = 60.0
 #: Ids of what was refused that are kept, the latest; older ones would be checked once more.
 REFUSED_MAX = 50_000
-#: What a new neighbour is told of at once, at most.
+#: Ids of which it is known which neighbours have them, the latest; of older ones a neighbour may be told in vain.
+KNOWN_MAX = 50_000
+#: What a new neighbour is told of, at most: the latest.
 GREETED_MAX = 5000
 
 
@@ -67,6 +69,10 @@ class Relay:
         """A body came that was here already."""
         return []
 
+    def greet(self, peer: int, txs: Sequence[TxId], now: float, chance: Chance) -> list[Effect]:
+        """A neighbour came that lacks these: how does it hear of them?"""
+        return self.tell_of(txs, peer)
+
     def begin(self, now: float, chance: Chance) -> list[Effect]:
         """The node starts."""
         return []
@@ -89,10 +95,10 @@ class Relay:
             return self._fetch(event.key[1], now)  # type: ignore[arg-type]
         return self.woke(event.key, now, chance)
 
-    def joined(self, peer: Peer) -> list[Effect]:
+    def joined(self, peer: Peer, now: float, chance: Chance) -> list[Effect]:
         """A neighbour more. It hears of what is here."""
         self.peers[peer.id] = peer
-        return self.greet(peer.id)
+        return self.greet(peer.id, self.lacking_here(peer.id)[-GREETED_MAX:], now, chance)
 
     def left(self, peer: int, now: float) -> list[Effect]:
         """A neighbour less. What was asked of it is asked of others."""
@@ -139,6 +145,8 @@ class Relay:
         known = self._knows.get(tx)
         if known is None:
             known = self._knows[tx] = set()
+            if len(self._knows) > KNOWN_MAX:  # guard: known-bound. Anybody can speak of what there never was
+                del self._knows[next(iter(self._knows))]
         known.add(peer)
 
     def brought(self, tx: TxId) -> int | None:
@@ -154,16 +162,16 @@ class Relay:
         self.held[tx] = (size, hops)
         return self.spread(tx, None, now, chance)
 
-    def greet(self, peer: int) -> list[Effect]:
-        """What is here, to a neighbour that was not when it came; the latest of it."""
-        fresh = self.lacking_here(peer)[-GREETED_MAX:]
-        for tx in fresh:
-            self._told.setdefault(tx, set()).add(peer)
-        return [Tell(peer, Message("announce", tuple(fresh)))] if fresh else []
-
-    def lacking_here(self, peer: int) -> list[TxId]:
+    def lacking_here(self, peer: int, among: Iterable[TxId] | None = None) -> list[TxId]:
         """What is held, may be spoken of, and this neighbour is not known to have."""
-        return [tx for tx in self.held if self._may_have(tx, peer) and not self.knows(peer, tx)]
+        return [tx for tx in (self.held if among is None else among)
+                if tx in self.held and self._may_have(tx, peer) and not self.knows(peer, tx)]
+
+    def tell_of(self, txs: Sequence[TxId], peer: int) -> list[Effect]:
+        """That these are here, to this neighbour, in one message."""
+        for tx in txs:
+            self._tells(tx, (peer,))
+        return [Tell(peer, Message("announce", tuple(txs)))] if txs else []
 
     def drop(self, tx: TxId) -> None:
         """It is in a block, or too old: nothing is kept of it."""
@@ -243,10 +251,13 @@ class Relay:
     def _fetch(self, tx: TxId, now: float) -> list[Effect]:
         """Asks whoever is due first, unless somebody was asked who may still answer."""
         offers = self._offers.get(tx)
-        if not offers or tx in self._checking:
+        if offers is None or tx in self._checking:
             return []
         asked = self._asked.get(tx)
         if asked is not None and now < asked[0] + RETRY_S:  # guard: one-asked
+            return []
+        if not offers:  # guard: unanswered. All were asked and nobody gave it: it is news when somebody speaks of it
+            self.drop(tx)
             return []
         peer = min(offers, key=offers.__getitem__)
         if offers[peer] > now:

@@ -70,6 +70,11 @@ class Reconcile(Trickle):
             kept.pop(peer, None)
         return super().left(peer, now)
 
+    def drop(self, tx: TxId) -> None:
+        super().drop(tx)
+        for waiting in self._sets.values():  # guard: sets-dropped. Who never compares would keep all that ever was
+            waiting.pop(tx, None)
+
     def learned(self, tx: TxId, peer: int) -> None:
         super().learned(tx, peer)
         self._sets.get(peer, {}).pop(tx, None)
@@ -108,10 +113,7 @@ class Reconcile(Trickle):
 
     def _whole(self, peer: int, txs: Iterable[TxId]) -> list[Effect]:
         """All of these are announced that it is not known to have."""
-        said = tuple(tx for tx in txs if tx in self.held and not self.knows(peer, tx))
-        for tx in said:
-            self._tells(tx, (peer,))
-        return [Tell(peer, Message("announce", said))] if said else []
+        return self.tell_of(self.lacking_here(peer, txs), peer)
 
     def _next(self, now: float, chance: Chance) -> Wake:
         return Wake(now + exponential(self.settings.every_s, chance), ("reconcile",))

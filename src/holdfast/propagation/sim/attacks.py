@@ -173,8 +173,7 @@ def eclipsed(shares: Sequence[float] = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8), *, nodes:
         for number, here in enumerate(honest[:5]):
             world.make(number, 300, here)
         world.run(60.0)
-        reached = max(sum(math.isfinite(world.spread(number).arrived_s[here]) for here in honest)
-                      for number in range(len(honest[:5])))
+        reached = max(sum(math.isfinite(way.arrived_s[here]) for here in honest) for way in world.spreads())
         found.append(Eclipse(share, links, len(honest), len(honest) - reached, round(share ** links, 5),
                              round(cut_off(share, links), 5)))
     return found

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ..topology import numpy, regular
+from ..topology import near_regular, numpy
 from .ledgered import Ledgered
 from .network import Conditions, Latency
 from .watch import Watch
@@ -68,7 +68,7 @@ def swept(nodes: int = 40, seed: int = 1, *, intervals_s: Sequence[float] = INTE
 def measured(nodes: int, seed: int, interval_s: float, *, blocks: int, payments: int = 60,
              conditions: Conditions = NETWORK, keep: Keep | None = None) -> Forks:
     """One row. keep: is given the run when it is over, with what was noted of it."""
-    links = regular(nodes, min(8, (nodes - 1) // 2 * 2), numpy().random.default_rng([seed, 0]))
+    links = near_regular(nodes, numpy().random.default_rng([seed, 0]), degree=8)
     watch = None if keep is None else Watch()
     if watch is not None:
         watch.linked(links)

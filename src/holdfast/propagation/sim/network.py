@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+def log_normal(mean: float, spread: float) -> tuple[float, float]:
+    """Of the distribution with that mean and that standard deviation: mean and deviation of the logarithm."""
+    sigma2 = math.log(1 + (spread / mean) ** 2)
+    return math.log(mean) - sigma2 / 2, math.sqrt(sigma2)
+
+
 @dataclass(frozen=True)
 class Latency:
     """One way over a link, the same in both directions and for the whole run: log-normal, by its mean and its standard
@@ -28,8 +34,7 @@ class Latency:
         np = numpy()
         if not self.spread_s:
             return np.full(count, self.mean_s)  # type: ignore[no-any-return]
-        sigma2 = math.log(1 + (self.spread_s / self.mean_s) ** 2)
-        return rng.lognormal(math.log(self.mean_s) - sigma2 / 2, math.sqrt(sigma2), count)
+        return rng.lognormal(*log_normal(self.mean_s, self.spread_s), count)
 
 
 @dataclass(frozen=True)

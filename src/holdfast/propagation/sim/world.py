@@ -27,7 +27,7 @@ from ..relay.draws import exponential
 from ..relay.words import Check, Checked, Effect, Event, Heard, Made, Message, Peer, Tell, TxId, Wake, Woke
 from ..topology import Links, numpy
 from ..wire import weigh
-from .network import Conditions
+from .network import Conditions, log_normal
 from .watch import Copy, Watch
 
 
@@ -47,7 +47,7 @@ class Talks(Protocol):
         """What happened; what is to be done about it."""
         ...
 
-    def joined(self, peer: Peer) -> list[Effect]:
+    def joined(self, peer: Peer, now: float, chance: Chance) -> list[Effect]:
         """A neighbour more."""
         ...
 
@@ -107,6 +107,11 @@ class _Heard:
     hops: list[int]
     duplicates: list[int]
     first_peer: list[int]
+
+    def spread(self, sent_bytes: Sequence[float], by_kind: dict[str, int], messages: dict[str, int]) -> Spread:
+        """It and what is said to be its share of the costs."""
+        return Spread([when - self.made_s for when in self.arrived_s], self.hops, self.duplicates, sent_bytes, by_kind,
+                      messages, self.first_peer, self.made_s)
 
 
 @dataclass(slots=True)
@@ -243,10 +248,7 @@ class World:
 
     def spread(self, tx: TxId) -> Spread:
         """What became of this transaction, or block. Bytes are of everything there was."""
-        seen = self._seen[tx]
-        return Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates,
-                      [node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages),
-                      seen.first_peer, seen.made_s)
+        return self._seen[tx].spread([node.sent_bytes for node in self.nodes], dict(self.by_kind), dict(self.messages))
 
     def spreads(self) -> list[Spread]:
         """What became of each transaction. Bytes and messages are of all together, in equal parts."""
@@ -254,8 +256,7 @@ class World:
         sent = [node.sent_bytes / count for node in self.nodes]
         by_kind = {kind: round(size / count) for kind, size in self.by_kind.items()}
         messages = {kind: round(number / count) for kind, number in self.messages.items()}
-        return [Spread([when - seen.made_s for when in seen.arrived_s], seen.hops, seen.duplicates, sent, by_kind,
-                       messages, seen.first_peer, seen.made_s) for seen in self._seen.values()]
+        return [seen.spread(sent, by_kind, messages) for seen in self._seen.values()]
 
     def forget_costs(self) -> None:
         """Bytes and messages are counted from now on."""
@@ -327,7 +328,7 @@ class World:
             return
         self._down.discard(line)
         for here, peer in ((a, Peer(b, outbound=True)), (b, Peer(a, outbound=False))):
-            self._do(here, self.nodes[here].relay.joined(peer))
+            self._do(here, self.nodes[here].relay.joined(peer, self.now, self.chance))
 
     def _blame(self, index: int, peer: int, why: str) -> None:
         self.blamed[peer, why] += 1
@@ -423,5 +424,4 @@ class World:
         mean, spread = self.conditions.checked_s, self.conditions.checked_spread_s
         if not mean or not spread:
             return mean
-        sigma2 = math.log(1 + (spread / mean) ** 2)
-        return self.chance.lognormvariate(math.log(mean) - sigma2 / 2, math.sqrt(sigma2))
+        return self.chance.lognormvariate(*log_normal(mean, spread))

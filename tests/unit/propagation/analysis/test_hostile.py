@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.propagation.analysis import figures
@@ -46,7 +46,16 @@ _lines = st.lists(_entries.map(msgspec.json.encode) | st.binary(max_size=30)
                   max_size=25)
 
 
+def _made_and_came(made, came):
+    return [msgspec.json.encode(Made(made, "b", "t")), msgspec.json.encode(Arrived(came, "a", "t", "b"))]
+
+
 @given(_lines, st.booleans())
+@example(_made_and_came(-1.5e308, 0.0), False)
+@example(_made_and_came(0.0, 1.5e308), False)
+@example(_made_and_came(0.0, 5e-324), False)
+@example(_made_and_came(0.0, 1e-322), False)
+@example(_made_and_came(-1e15, 1e15), False)
 @settings(max_examples=250, deadline=None)
 def test_nothing_that_can_be_read_ends_in_an_error(lines, torn):
     reader = Reader()

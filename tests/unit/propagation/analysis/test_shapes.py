@@ -94,6 +94,20 @@ def test_growth_of_what_has_none_is_refused(values):
         growth(values)
 
 
+def test_the_distance_is_nothing_between_equals_and_all_between_strangers():
+    assert distance([1.0, 2.0, 3.0], [3.0, 1.0, 2.0]) == pytest.approx(0)
+    assert distance([1.0, 2.0], [1.0, 1.0, 2.0, 2.0]) == pytest.approx(0)
+    assert distance([1.0, 2.0], [3.0, 4.0]) == pytest.approx(1)
+    assert distance([1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0]) == pytest.approx(0.5)
+
+
+def test_samples_of_one_distribution_are_near_and_of_two_are_not():
+    chance = random.Random(1)
+    ours, same = ([chance.expovariate(1.0) for _ in range(2000)] for _ in range(2))
+    assert distance(ours, same) < 0.05
+    assert distance(ours, [2 * when for when in same]) > 0.2
+
+
 def test_no_sample_has_no_distance():
     with pytest.raises(ValueError, match="one value or more"):
         distance([], [1.0])

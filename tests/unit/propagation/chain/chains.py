@@ -111,8 +111,8 @@ class Table:
         return self.nodes[here].tree.head_id
 
     def link(self, a, b):
-        self.do(a, self.nodes[a].joined(Peer(b, outbound=True)))
-        self.do(b, self.nodes[b].joined(Peer(a, outbound=False)))
+        self.do(a, self.nodes[a].joined(Peer(b, outbound=True), self.now, self.chance))
+        self.do(b, self.nodes[b].joined(Peer(a, outbound=False), self.now, self.chance))
 
     def cut(self, a, b):
         for here, peer in ((a, b), (b, a)):

@@ -176,7 +176,7 @@ def _said(one: Curve) -> str:
 
 def _step(longest: float) -> float:
     """Between marks: 1, 2 or 5 of a power of ten, so that there are five marks or a few more."""
-    if longest <= 0:
+    if longest < 1e-12:  # nothing to be told apart, and too little to be divided
         return 1.0
     rough = longest / 6
     power = 10.0 ** math.floor(math.log10(rough))

@@ -14,6 +14,7 @@ from .... import __version__
 from ...._base.markup import Content, Markup, name, tag
 from ...._base.page import Section, framed, own, scroll, styled
 from ..figures import Figures, by_node, coverage
+from ..output import samples
 from ..run import Run
 from ..seeds import Interval
 from . import tables
@@ -115,11 +116,10 @@ def _timeline(one: Told, place: int) -> Content:
 
 
 def _distances(told: Sequence[Told]) -> Content:
-    samples = {f"{n + 1}. {one.figures.name}": [when for way in one.run.ways for when in way.arrived_s]
-               for n, one in enumerate(told)}
     return [tag("p", "Kolmogorov and Smirnov's distance of the times at which nodes had it: 0 is alike, 1 is apart. In "
                      "brackets: how likely it is so great by chance, if times were independent, which those of one "
-                     "transaction are not quite.", class_="hint"), tables.distances(samples)]
+                     "transaction are not quite.", class_="hint"),
+            tables.distances(samples((one.figures.name, one.run) for one in told))]
 
 
 def _hops(one: Figures, place: int) -> Content:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 
 from ...._base.markup import Content, Markup, name, tag
 from ...._base.page import scroll
@@ -51,16 +52,13 @@ def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Markup:
 
 def distances(samples: Mapping[str, Sequence[float]]) -> Markup:
     """How far each two are apart, and how likely so far by chance alone."""
-    names = list(samples)
-    rows = []
-    for a, here in samples.items():
-        cells = []
-        for b in names:
-            apart = distance(here, samples[b])
-            likely = by_chance(apart, len(here), len(samples[b]))
-            cells.append("-" if a == b else f"{apart:.3f} ({'<0.001' if likely < 0.001 else f'{likely:.3f}'})")
-        rows.append((a, cells))
-    return table("Distances of times", ["Run", *names], rows)
+    said: dict[tuple[str, str], str] = {}
+    for a, b in combinations(samples, 2):
+        apart = distance(samples[a], samples[b])
+        likely = by_chance(apart, len(samples[a]), len(samples[b]))
+        said[a, b] = said[b, a] = f"{apart:.3f} ({'<0.001' if likely < 0.001 else f'{likely:.3f}'})"
+    return table("Distances of times", ["Run", *samples],
+                 [(a, [said.get((a, b), "-") for b in samples]) for a in samples])
 
 
 def links(found: Sequence[Link], run: str) -> Markup:
