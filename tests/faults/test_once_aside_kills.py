@@ -10,7 +10,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from itertools import cycle
+from itertools import cycle, islice
 
 import pytest
 
@@ -69,8 +69,7 @@ def test_fifteen_kills_between_effect_and_acknowledgement_apply_nothing_twice(ra
         asyncio.run(send())
         published += count
 
-    killed = 0
-    for point in cycle(POINTS):
+    for point in islice(cycle(POINTS), KILLS):
         publish(20)
         dying = worker(f"{point}:kill:3")
         try:
@@ -78,9 +77,6 @@ def test_fifteen_kills_between_effect_and_acknowledgement_apply_nothing_twice(ra
         finally:
             dying.kill()
             dying.wait()
-        killed += 1
-        if killed == KILLS:
-            break
     last = worker()
     try:
         wait_until(lambda: records.admin.hlen(stream) == published, SOON_S, "all of it is in")

@@ -195,6 +195,8 @@ def spreads(folder: Path, txs: Sequence[str], names: Sequence[str]) -> list[Spre
                 for kind, number in entry.messages.items():
                     messages[kind] = messages.get(kind, 0) + number
             elif isinstance(entry, journal.Made | journal.Arrived) and entry.id in arrived:
+                # What arrives where it is already is a copy, as it is for analyse and in the simulator.
+                copies[entry.id][index] += isinstance(entry, journal.Arrived) and arrived[entry.id][index] < math.inf
                 if entry.t < arrived[entry.id][index]:
                     arrived[entry.id][index] = entry.t
                     hops[entry.id][index] = entry.hops if isinstance(entry, journal.Arrived) else 0

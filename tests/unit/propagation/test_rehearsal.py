@@ -42,7 +42,7 @@ def test_journals_say_when_each_had_it_over_how_many_links_and_what_it_cost(tmp_
     assert len(entries(tmp_path / "1.jsonl")) == 3
     (one,) = spreads(tmp_path, ["t1"], ["a", "b", "c"])
     assert one.arrived_s == [0.0, 0.5, math.inf]
-    assert (one.hops, one.first_peer, one.duplicates) == ([0, 1, -1], [-1, 0, -1], [0, 1, 0])
+    assert (one.hops, one.first_peer, one.duplicates) == ([0, 1, -1], [-1, 0, -1], [0, 2, 0])
     assert (one.sent_bytes, one.by_kind, one.messages) == ([120.0, 0, 0], {"body": 100, "ping": 20},
                                                            {"body": 1, "ping": 2})
 
