@@ -64,10 +64,17 @@ def check_value(value: bytes) -> bytes:
     """The value as it was given. Raises ConfigurationError for one that is no bytes, empty or too long."""
     if not isinstance(value, bytes):
         raise ConfigurationError(f"a secret's value is bytes, and this is {type(value).__name__}")
-    if not 0 < len(value) <= VALUE_MAX:
-        raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one {len(value):,}: encrypt what is "
-                                 "larger with a key of its own, and keep the key here")
+    check_size(len(value))
     return value
+
+
+def check_size(size: int) -> None:
+    """Raises ConfigurationError for a value that is empty or too long."""
+    if size <= 0:
+        raise ConfigurationError("a secret has 1 byte at least, and this one 0")
+    if size > VALUE_MAX:
+        raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one has more: encrypt what is "
+                                 "larger with a key of its own, and keep the key here")
 
 
 def check_label(label: str) -> str:

@@ -26,7 +26,7 @@ from ..._base.secret import Secret
 from ..._base.typed import from_json
 from ...errors import ConfigurationError, HoldfastError, SecretDenied
 from ..access import Action, Holder
-from ..names import CURRENT, VALUE_MAX
+from ..names import CURRENT, check_size
 from .desk import Desk
 from .words import (
     PLACE_HEADER,
@@ -94,9 +94,7 @@ def _reading(app: FastAPI, desk: Desk) -> None:
 def _changing(app: FastAPI, desk: Desk) -> None:
     @app.put("/v1/secrets/{name:path}")
     async def put(name: str, request: Request) -> Response:
-        if not 0 < (size := _told_size(request)) <= VALUE_MAX:  # guard: nobody fills memory with a body
-            raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one {size:,}: encrypt what is "
-                                     "larger with a key of its own, and keep the key here")
+        check_size(_told_size(request))  # guard: nobody fills memory with a body
         label, expect = request.query_params.get("label", CURRENT), _number(request, "expect")
         who = await _entered(request, desk)
         value = Secret(await _body(request))
