@@ -53,7 +53,8 @@ def test_a_letter_that_the_shelfs_server_has_lost_is_put_back_whole_and_once(bac
         origin, box = Origin("amqp://h", stream, GROUP), Box()
         server, desk = await open_server(backend.url), await Desk(desk_url).open()
         shelf = Shelf(server, origin.name, GROUP)
-        keys, how = GroupKeys("hf", origin.name, GROUP), {"chance": rng, "clock": SystemClock()}
+        keys = GroupKeys("hf", origin.name, GROUP)
+        how = {"chance": rng, "clock": SystemClock(), "counted": lambda *_: None}
         landing = Landing(origin, box, shelf, desk, **how)
         other = Landing(Origin("amqp://other", stream, GROUP), Box(), shelf, desk, **how)
         try:

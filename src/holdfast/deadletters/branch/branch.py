@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..._base import events as ev
 from ..._base.thinned import Thinned
 from ..._redis.keys import GroupKeys
 from ...brokers import World, broker_for
@@ -18,6 +20,7 @@ from ...errors import ConfigurationError, HoldfastError
 from ...streams.scene import Scene
 from ...streams.settings import StreamSettings
 from ...streams.source import StreamSource
+from ..desk.carried import confirm
 from ..shelf import Shelf
 from .landing import Landing
 from .origin import Origin
@@ -47,8 +50,10 @@ class Branch:
         self._broker = cast("Any", broker_for(origin.url, world))
         self._box: Box = self._broker.letters(origin.stream, origin.group, s.letter_prefix)
         shelf = Shelf(server, origin.name, origin.group, prefix=s.letter_prefix)
-        self.landing = Landing(origin, self._box, shelf, hand.desk, chance=hand.chance, clock=hand.clock)
-        self.post = Post(self._published, hand.clock, watch_s=s.watch_s)
+        self.landing = Landing(origin, self._box, shelf, hand.desk, chance=hand.chance, clock=hand.clock,
+                               counted=self._count)
+        self.post = Post(self._published, partial(confirm, hand.desk, actor=hand.actor), hand.clock,
+                         prefix=s.letter_prefix, watch_s=s.watch_s, counted=self._count)
         self._scene = Scene(server, heart, hand.events, hand.clock, hand.chance, Letters(hand.clock))
         self._keys = GroupKeys(server.prefix, origin.name, origin.group)
         self._settings = StreamSettings(gone_is_done=True, lease_ms=s.lease_ms, sweep_ms=s.sweep_ms,
@@ -63,7 +68,8 @@ class Branch:
 
     def start(self) -> None:
         """Begins both ways."""
-        self._tasks = [asyncio.create_task(work) for work in (self._land(), self.post.run(), self._carry())]
+        self._tasks = [asyncio.create_task(work) for work in (self._land(), self.post.run(), self._carry(),
+                                                              self._tell())]
 
     async def _published(self, entry: Sequence[bytes]) -> object:
         await self._opened.wait()
@@ -85,6 +91,15 @@ class Branch:
             if not done:
                 await self._pause(self._hand.settings.land_s * (0.8 + 0.4 * self._hand.chance.random()))
 
+    async def _tell(self) -> None:
+        while not self._stop.is_set():
+            await self._pause(self._hand.settings.poll_s)
+            await self.post.tell()
+
+    def _count(self, what: str, count: int) -> None:
+        self._hand.events.emit(ev.BranchLetters(stream=self.origin.name, group=self.origin.group, what=what,
+                                                count=count))
+
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -101,6 +116,13 @@ class Branch:
                 self._source = StreamSource(self._scene, self._keys, self._settings)
             else:
                 return
+
+    def stood(self, replaying: int, replaying_s: float) -> ev.BranchStood:
+        """How it stands. replaying, replaying_s: as the desk has it."""
+        landing, now_ms = self.landing, self._hand.clock.wall_ms()
+        oldest_s = 0.0 if landing.oldest_ms is None else max(0, now_ms - landing.oldest_ms) / 1000
+        return ev.BranchStood(stream=self.origin.name, group=self.origin.group, landed_at=landing.landed_ms / 1000,
+                              oldest_s=oldest_s, replaying=replaying, replaying_s=replaying_s)
 
     def why_not(self) -> str:
         """What keeps letters from coming or from going back; empty when nothing does."""
@@ -121,6 +143,7 @@ class Branch:
         await asyncio.wait(self._tasks[:2], timeout=self._hand.settings.drain_s)
         with contextlib.suppress(HoldfastError):
             await self._source.close(self.post)
+        await self.post.tell()
         await asyncio.wait(self._tasks, timeout=5.0 if self._opened.is_set() else 0)
         for task in self._tasks:
             task.cancel()
