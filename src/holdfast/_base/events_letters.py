@@ -105,12 +105,12 @@ class BranchLetters(OfLetters, frozen=True, kw_only=True):
 
 
 class BranchStood(OfLetters, frozen=True, kw_only=True):
-    """Gauges of another broker's letters. ``landed_at``: when its letters were last read, and all that was there was
-    taken over, in seconds since 1970; before the first time, since when that is tried. ``oldest_s``: the age of the
-    oldest one that was seen there and not taken over. ``replaying``: sent back, and not confirmed by that broker;
-    ``replaying_s``: since when the first of them is."""
+    """Gauges of another broker's letters. ``looked_at``: when they were last looked at there, and dealt with, in
+    seconds since 1970; before the first time, since when that is tried. ``oldest_s``: the age of the oldest one that
+    was seen there and not taken over. ``replaying``: sent back, and not confirmed by that broker; ``replaying_s``:
+    since when the first of them is."""
 
-    landed_at: float
+    looked_at: float
     oldest_s: float
     replaying: int
     replaying_s: float

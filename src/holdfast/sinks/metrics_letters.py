@@ -56,9 +56,9 @@ LETTER_SERVICE = (
           "Letters of another broker. What landed: taken over from it; stayed: could not be taken over, at each try; "
           "carried: sent back, and confirmed by it; refused: it would not have them, at each try.",
           closed={"what": _BRANCH}),
-    gauge("holdfast_dlq_branch_landed_timestamp_seconds", "landed_at",
-          "When another broker's letters were last read, and all that were there taken over; before the first time, "
-          "since when that is tried.", unit="seconds", event="BranchStood", across="max"),
+    gauge("holdfast_dlq_branch_look_timestamp_seconds", "looked_at",
+          "When another broker's letters were last looked at there, and dealt with; before the first time, since when "
+          "that is tried.", unit="seconds", event="BranchStood", across="max"),
     gauge("holdfast_dlq_branch_oldest_age_seconds", "oldest_s",
           "Age of the oldest letter that was seen at another broker and not taken over.", unit="seconds",
           event="BranchStood", across="max"),

@@ -123,6 +123,8 @@ def test_a_letter_is_replaying_while_its_broker_is_away_and_replayed_when_it_has
             assert (backend.admin.xlen(keys.dead), backend.admin.xlen(keys.replay)) == (0, 1), "it is on its way"
             assert (await desk.get(one.letter_id)).state == "replaying", "guard: its broker has not confirmed it"
             assert shop.handled.total() == 0
+            stood = await until(lambda: [one for one in told.of(ev.BranchStood) if one.replaying], "it is seen", 30.0)
+            assert (stood[0].stream, stood[0].replaying_s >= 0, stood[0].oldest_s) == (away.origin.name, True, 0.0)
             away.back()
             await until(lambda: in_state(desk, "replayed"), "its broker has it", 40.0)
             await until(lambda: shop.handled[1] == 1, "it is handled")

@@ -121,7 +121,7 @@ class Branch:
         """How it stands. replaying, replaying_s: as the desk has it."""
         landing, now_ms = self.landing, self._hand.clock.wall_ms()
         oldest_s = 0.0 if landing.oldest_ms is None else max(0, now_ms - landing.oldest_ms) / 1000
-        return ev.BranchStood(stream=self.origin.name, group=self.origin.group, landed_at=landing.landed_ms / 1000,
+        return ev.BranchStood(stream=self.origin.name, group=self.origin.group, looked_at=landing.swept_ms / 1000,
                               oldest_s=oldest_s, replaying=replaying, replaying_s=replaying_s)
 
     def why_not(self) -> str:

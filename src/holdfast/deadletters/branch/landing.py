@@ -57,10 +57,11 @@ class Landing:
         self._mark: object = None
         #: Why the last sweep left letters there; empty: it left none.
         self.left = ""
-        #: When all that was there was taken over last, before the first time, when this began; and when the oldest one
-        #: was buried that was seen there and was not; None: there is none. In ms since 1970.
-        self.landed_ms: int = clock.wall_ms()
+        #: When a sweep last went through, before the first time, when this began; and when the oldest letter was buried
+        #: that was seen there and not taken over; None: there is none. In ms since 1970.
+        self.swept_ms: int = clock.wall_ms()
         self.oldest_ms: int | None = None
+        self._clean_ms = self.swept_ms
 
     async def sweep(self) -> int:
         """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
@@ -69,28 +70,32 @@ class Landing:
         """
         mark = await self._box.mark()
         if mark is not None and mark == self._mark:
-            self._saw([], all_of_them=True)
+            self._swept([])
             return 0
         stay, self.left = list[Kept](), ""
         try:
             async with self._box.held(MOST) as found:
-                self._saw(found, all_of_them=False)
+                self._saw(found)
                 for lot in _lots(found):
                     stay += await self._land(lot)
         except ServerRefused as error:
             if error.code != "RESOURCE_LOCKED":
                 raise
-            self._saw([], all_of_them=False)  # another instance is at it, or a person looks
+            self._saw([])  # another instance is at it, or a person looks
             return 0
-        self._saw(stay, all_of_them=len(found) < MOST)
+        self._swept(stay)  # guard: swept when it was dealt with
         self._mark = mark if not found else None
         return len(found) - len(stay)
 
-    def _saw(self, there: Sequence[Kept], *, all_of_them: bool) -> None:
-        """What lies there. One that does not say when it was buried has lain there since nothing did."""
-        self.oldest_ms = min((_buried_ms(kept) or self.landed_ms for kept in there), default=None)
-        if all_of_them and not there:  # guard: it has landed when nothing stays
-            self.landed_ms = self._clock.wall_ms()
+    def _saw(self, there: Sequence[Kept]) -> None:
+        """What lies there. One that does not say when it was buried came when nothing lay there, at the earliest."""
+        self.oldest_ms = min((_buried_ms(kept) or self._clean_ms for kept in there), default=None)
+
+    def _swept(self, stay: Sequence[Kept]) -> None:
+        self._saw(stay)
+        self.swept_ms = self._clock.wall_ms()
+        if not stay:
+            self._clean_ms = self.swept_ms
 
     async def _land(self, lot: Sequence[Kept]) -> list[Kept]:
         """Gives those that stay."""

@@ -119,31 +119,39 @@ def test_what_has_landed_and_what_stays_is_counted_and_it_is_known_since_when(th
     box, counted, clock = Box([letter(n) for n in range(3)]), [], ManualClock()
     monkeypatch.setattr(Landing, "_packed", lambda self, one: b"odd" if b"m1" in one.fields else b"{}")
     mine = landing_of(box, rng, lambda *one: counted.append(one), clock)
-    began = mine.landed_ms
+    began = mine.swept_ms
     clock.advance(60.0)
     arun(mine.sweep())
-    assert (counted, mine.oldest_ms, mine.landed_ms) == ([("landed", 2), ("stayed", 1)], 1_000, began), "one stays"
+    assert (counted, mine.oldest_ms) == ([("landed", 2), ("stayed", 1)], 1_000)
     box.lying = [msgspec.structs.replace(box.lying[0], place="0-1")]
     arun(mine.sweep())
     assert mine.oldest_ms == began, "one that does not say when it was buried: since nothing lay there"
     box.lying.clear()
+    clock.advance(60.0)
     arun(mine.sweep())
-    assert (mine.oldest_ms, mine.landed_ms) == (None, began + 60_000), "guard: it has landed when nothing stays"
+    assert (mine.oldest_ms, mine.swept_ms) == (None, began + 120_000)
 
 
 @pytest.mark.parametrize("broken", ["desk", "shelf"])
 def test_how_old_the_oldest_is_that_cannot_land_is_known(broken, there, rng, arun):
-    mine = landing_of(Box([letter(0)]), rng)
-    there["broken"] = broken
+    clock = ManualClock()
+    mine = landing_of(Box([letter(0)]), rng, clock=clock)
+    began, there["broken"] = mine.swept_ms, broken
+    clock.advance(60.0)
     with pytest.raises(ServerUnreachable):
         arun(mine.sweep())
-    assert mine.oldest_ms == 1_000
+    assert (mine.oldest_ms, mine.swept_ms) == (1_000, began), "guard: swept when it was dealt with"
 
 
 def test_letters_that_somebody_else_reads_are_left_to_him(there, rng, arun):
     box = Box([letter(0)])
     box.refuses = "RESOURCE_LOCKED"
-    assert arun(landing_of(box, rng).sweep()) == 0
+    clock = ManualClock()
+    mine = landing_of(box, rng, clock=clock)
+    began = mine.swept_ms
+    clock.advance(60.0)
+    assert arun(mine.sweep()) == 0
+    assert (mine.oldest_ms, mine.swept_ms) == (None, began), "what lies there is his to say"
     box.refuses = "OTHER"
     with pytest.raises(ServerRefused):
         arun(landing_of(box, rng).sweep())
