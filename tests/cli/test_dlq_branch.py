@@ -48,8 +48,14 @@ def _redirect(at, kafka, dead, tmp_path):
     job = said.json["id"]
     assert said.json["plan"]["redirect_to"].startswith("returns@kafka://")
     assert at("dlq", "job", "approve", job, "--by", "bob", *desk).code == 0
-    refused = at("dlq", "job", "resume", job, *desk)
-    assert (refused.code, "with --redirect-url kafka://" in refused.err) == (1, True)
+    assert at("dlq", "job", "pause", job, *desk).code == 0
+    for url in ((), ("--redirect-url", "kafka://other")):
+        refused = at("dlq", "job", "resume", job, *url, *desk)
+        assert (refused.code, "with --redirect-url kafka://" in refused.err) == (1, True)
+    assert at("dlq", "job", "show", job, "--json", *desk).json["job"]["state"] == "paused", "nobody could run it"
+    nowhere = at("dlq", "job", "start", dead.name, "--group", GROUP, "--all", "--redirect", "x@amqp://h", *desk)
+    assert (nowhere.code, "say --redirect-url amqp://h:5672/ as well" in nowhere.err) == (2, True)
+    assert len(at("dlq", "job", "ls", "--json", *desk).json) == 1
     done = at("dlq", "job", "resume", job, "--redirect-url", kafka.url, "--json", *desk)
     assert (done.code, done.json["state"]) == (0, "done"), done.err
     records = read_through(parse_url(kafka.url).config, "returns")
