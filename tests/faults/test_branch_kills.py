@@ -22,8 +22,7 @@ import pytest
 
 from holdfast._redis.keys import GroupKeys
 from holdfast.deadletters.desk import Desk, Filter, State
-from holdfast.deadletters.desk.arrived import ARRIVED
-from holdfast.deadletters.desk.kept import kept
+from holdfast.deadletters.desk.kept import ARRIVED, kept
 from holdfast.errors import ServerUnreachable
 from holdfast.testing.points import known_points
 from tests.faults.letter_office import NUMBERS, Instance

@@ -28,8 +28,8 @@ from ..._base.letter_build import Letter
 from ..._base.thinned import Thinned
 from ...brokers.letters import Kept
 from ...errors import HoldfastError, ServerRefused, ServerUnreachable
-from ..desk import Desk, keep
-from ..desk.arrived import ARRIVED, uncased
+from ..desk import Desk
+from ..desk.arrived import keep_arrived, uncased
 from ..export import exported, fields_of
 from ..letters import letter_info
 from ..shelf import Shelf
@@ -113,7 +113,7 @@ class Landing:
         """Keeps them at the desk and puts them on the shelf; gives those that are there now."""
         try:
             points.reached("branch.land.before")
-            await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for _, letter in lot))
+            await asyncio.gather(*(keep_arrived(self._desk, letter.id, self._packed(letter)) for _, letter in lot))
             points.reached("branch.land.kept")
             for _, letter in lot:
                 await take_in(self._shelf, letter)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ..._base.letter_lineage import letter_id, split
 from ..._base.letter_text import utf8
@@ -54,8 +54,9 @@ def shown(url: str) -> str:
     place = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]  # guard: no credentials in names
     hosts, _, path = place.partition("/")
     named = sorted(_with_port(host, scheme) for host in hosts.split(","))
-    host = unquote(path).strip("/")
-    return f"{scheme}://{','.join(named)}{'' if scheme == 'kafka' else '/' + host}"
+    virtual_host = unquote(path)
+    named_host = "" if virtual_host == "/" else quote(virtual_host, safe="")  # guard: a name ends where it seems to
+    return f"{scheme}://{','.join(named)}{'' if scheme == 'kafka' else '/' + named_host}"
 
 
 def named(stream: str, url: str) -> str:

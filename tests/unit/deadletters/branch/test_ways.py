@@ -56,7 +56,7 @@ def there(monkeypatch):
     """What is at the desk and on the shelf; a name in ``broken`` makes that step fail."""
     found = {"desk": [], "shelf": [], "broken": ""}
 
-    async def keep(desk, letter_id, what, body):
+    async def keep_arrived(desk, letter_id, body):
         if body.endswith(b"odd"):
             raise ValueError("no database takes it")
         if found["broken"] == "desk":
@@ -71,7 +71,7 @@ def there(monkeypatch):
             found["shelf"].append(one.id)
         return is_new
 
-    monkeypatch.setattr(landing, "keep", keep)
+    monkeypatch.setattr(landing, "keep_arrived", keep_arrived)
     monkeypatch.setattr(landing, "take_in", take_in)
     return found
 
