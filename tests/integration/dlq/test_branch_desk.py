@@ -43,7 +43,7 @@ def shop(request, stream):
 async def office(shop, backend, folder, rules=None, **how):
     """A consumer that fails, and the service. Gives the desk, and the letters' shelf."""
     async with shop.open(), serving(backend, shop.stream, sqlite(folder), rules or ASK, also=[shop.origin], land_s=0.1,
-                                    **{"watch_s": 1.0, **how}) as (_, desk, _told):
+                                    **{"watch_s": 1.0, "look_s": 60.0, **how}) as (_, desk, _told):
         server = await open_server(backend.url)
         try:
             yield desk, Shelf(server, shop.origin.name, GROUP)

@@ -16,7 +16,7 @@ from ..._base.thinned import Thinned
 from ..._redis.keys import GroupKeys
 from ...brokers import World, broker_for
 from ...consume.letters import Letters
-from ...errors import ConfigurationError, HoldfastError
+from ...errors import ConfigurationError, HoldfastError, ServerUnreachable
 from ...streams.scene import Scene
 from ...streams.settings import StreamSettings
 from ...streams.source import StreamSource
@@ -86,10 +86,21 @@ class Branch:
                 done = await self.landing.sweep()
                 self._why["landing"] = ""
             except Exception as error:  # noqa: BLE001 - whatever a driver says, it is tried again, and said
-                self._why["landing"] = str(error) if isinstance(error, HoldfastError) else type(error).__name__
-                self._trouble.warn(f"letters of {self.origin.name}/{self.origin.group} do not land", error)
+                self._why["landing"] = said = self._said(error)
+                self._trouble.warn(f"letters of {self.origin.name}/{self.origin.group} do not land",
+                                   said if isinstance(error, HoldfastError) else f"{said}: {error}")
             if not done:
                 await self._pause(self._hand.settings.land_s * (0.8 + 0.4 * self._hand.chance.random()))
+
+    def _said(self, error: Exception) -> str:
+        """What keeps letters from landing, and what is to be done. A driver's own words are for the log."""
+        if isinstance(error, ServerUnreachable | TimeoutError):
+            return f"{str(error) or 'it did not answer in time'}; it is tried again"
+        if isinstance(error, ConfigurationError) and self._opened.is_set():
+            return f"{error}: name stream and group in --also as their consumer does, and let that run once"
+        if isinstance(error, HoldfastError):
+            return str(error)
+        return f"the broker's driver refuses with {type(error).__name__}: the log has its words; mend --also"
 
     async def _tell(self) -> None:
         while not self._stop.is_set():
@@ -155,5 +166,5 @@ class Branch:
 def branches(hand: Hand, heart: Heart, origins: Sequence[Origin]) -> list[Branch]:
     """One for each. Raises ConfigurationError when two say the same, MissingExtra without the broker's driver."""
     if len({(one.name, one.group) for one in origins}) != len(origins):
-        raise ConfigurationError("letters of one group at one broker are named twice")
+        raise ConfigurationError("--also names one group at one broker twice: leave one of them out")
     return [Branch(hand, heart, origin) for origin in origins]

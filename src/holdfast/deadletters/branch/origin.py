@@ -22,6 +22,7 @@ from ...errors import ConfigurationError
 __all__ = ["Origin", "broker_of", "id_at_desk", "named", "parted", "renamed", "stream_of"]
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "kafka": 9092}
+_HOST: Final = re.compile(r"[\w.\-]+|\[[0-9a-f:.%]+\]")
 _NAME: Final = re.compile(r"(?P<stream>.+)@(?P<broker>(?:amqps?|kafka)://[^@\s]+)")
 
 
@@ -68,8 +69,9 @@ def _with_port(host: str, scheme: str) -> str:
     name, colon, port = host.lower().rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host.lower(), str(_PORTS[scheme])
-    if not name or not port.isdigit():
-        raise ConfigurationError(f"a {scheme}:// URL needs a host, as in {scheme}://host:{_PORTS[scheme]}")
+    if not name or not _HOST.fullmatch(name) or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ConfigurationError("another broker's URL needs a host, and a port from 1 to 65535 if it names one: "
+                                 f"{scheme}://host:{_PORTS[scheme]}")
     return f"{name}:{port}"
 
 

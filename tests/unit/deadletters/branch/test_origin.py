@@ -32,7 +32,8 @@ def test_a_broker_has_one_name_without_credentials(url, name):
     assert "secret" not in repr(origin)
 
 
-@pytest.mark.parametrize("url", ["redis://h", "amqp:h", "kafka://", "amqp://h:port/", ""])
+@pytest.mark.parametrize("url", ["redis://h", "amqp:h", "kafka://", "amqp://h:port/", "", "amqp://h:99999",
+                                 "amqp://h:0", "amqp://h h/", "kafka://a,b c:1", "amqp:///shop"])
 def test_what_is_no_other_brokers_url_is_refused(url):
     with pytest.raises(ConfigurationError):
         Origin(url, "orders", "billing")
