@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._base.secret import Secret
 from ..deadletters.branch import broker_of
 from ..deadletters.branch.origin import shown
+from ..deadletters.elsewhere import elsewhere
 from ..deadletters.jobs import Job, JobRefused
 from ..deadletters.jobs.target import target_of
 
@@ -53,8 +54,6 @@ class Brokers:
     @asynccontextmanager
     async def reach(self, job: Job, own_prefix: str) -> AsyncIterator[Elsewhere | None]:
         """What writes at the broker of a job; None when it redirects to none. Raises ServerUnreachable."""
-        from ..deadletters.elsewhere import elsewhere
-
         broker = broker_of(job.plan.redirect_to)
         if not broker:
             yield None

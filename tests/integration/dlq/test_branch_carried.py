@@ -126,10 +126,10 @@ def test_a_letter_is_replaying_while_its_broker_is_away_and_replayed_when_it_has
             stood = await until(lambda: [one for one in told.of(ev.BranchStood) if one.replaying], "it is seen", 30.0)
             assert (stood[0].stream, stood[0].replaying_s >= 0, stood[0].oldest_s) == (away.origin.name, True, 0.0)
             away.back()
-            await until(lambda: in_state(desk, "replayed"), "its broker has it", 40.0)
-            await until(lambda: shop.handled[1] == 1, "it is handled")
+            await until(lambda: shop.handled[1] == 1, "it is handled", 40.0)
             await until(lambda: in_state(desk, "resolved"), "it is over")
-            steps = [(step.what, step.before, step.after) for step in await desk.steps(one.letter_id)]
+            steps = [(step.what, step.before, step.after) for step in await desk.steps(one.letter_id)
+                     if step.what != "notified"]
             assert steps[-3:] == [("replayed", "working", "replaying"), (CARRIED, "replaying", "replayed"),
                                   ("resolved", "replayed", "resolved")]
             assert [(one.what, one.count) for one in told.of(ev.BranchLetters)] == [("landed", 1), ("carried", 1)]

@@ -26,7 +26,7 @@ from ..._base.message import F_NOTE
 from ...consume.contract import Delivery, Note, Settlement, Verb
 from ...errors import HoldfastError, ServerUnreachable
 from ..desk.carried import CARRIED
-from ..holding import AGAIN_MS, HOLD_S, PAUSES_S, Holding
+from ..holding import AGAIN_MS, BATCH, HOLD_S, PAUSES_S, Holding
 
 __all__ = ["Post", "outgoing"]
 
@@ -50,7 +50,7 @@ class Post(Holding):
 
     async def _deal(self, batch: list[Delivery]) -> None:
         through = [d for d in batch if is_carried(d)]
-        await self._end(through)
+        await self._over(through)
         going = [d for d in batch if d not in through]
         since, pauses = self._clock.now(), iter(PAUSES_S)
         while going:
@@ -64,7 +64,7 @@ class Post(Holding):
             going = [d for d in going if self.holds(d.origin, d.entry_id)]
         self.why_not = ""
 
-    async def _end(self, through: list[Delivery]) -> None:
+    async def _over(self, through: list[Delivery]) -> None:
         """What was watched for long enough."""
         if not through:
             return
@@ -82,15 +82,14 @@ class Post(Holding):
     async def tell(self) -> None:
         """Tells the desk what the broker has confirmed since, and what the desk could not take down before."""
         asked = sorted(self._untold)
-        if not asked:
-            return
         try:
-            left = await self._confirm(asked)
+            for at in range(0, len(asked), BATCH):
+                lot = asked[at:at + BATCH]
+                left = await self._confirm(lot)
+                self._untold -= set(lot) - set(left)
+                points.reached("branch.post.told")
         except Exception as error:  # noqa: BLE001 - whatever a database says, it is told again
             self._trouble.warn("telling the desk what its broker has", error)
-        else:
-            self._untold -= set(asked) - set(left)
-            points.reached("branch.post.told")
 
     def _letter(self, delivery: Delivery) -> str:
         whole = delivery.message.raw or delivery.message.fields

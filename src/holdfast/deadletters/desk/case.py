@@ -3,9 +3,9 @@
 
 ::
 
-    new ─▶ classified ─▶ scheduled ─▶ working ─▶ replayed ─▶ resolved
-              │    │         ▲  ▲        │ │         │
-              │    │         │  └────────┘ │         └──▶ (it died again: another letter, another case)
+    new ─▶ classified ─▶ scheduled ─▶ working ─▶ (replaying ─▶) replayed ─▶ resolved
+              │    │         ▲  ▲        │ │                        │
+              │    │         │  └────────┘ │                        └──▶ (it died again: another letter, another case)
               │    └─▶ manual ◀────────────┤
               │          │                 └──▶ archived
               └──────────┴──▶ discarded ──▶ working ──▶ archived     (undone: ▶ manual)
