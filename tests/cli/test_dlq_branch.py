@@ -119,6 +119,11 @@ def test_a_broker_that_goes_and_comes_gives_its_letters_to_two_services_once(at,
     assert arun(lying(dead.url, f"{dead.stream}/{GROUP}/dead")) == []
 
 
+def test_a_console_is_not_started_with_a_broker_that_is_none(at, tmp_path):
+    said = at("console", "--redirect-url", "http://h", "--desk", f"sqlite:///{tmp_path}/d.db", "--bind", "127.0.0.1:0")
+    assert (said.code, "amqp://, amqps:// or kafka://" in said.err) == (2, True), said.err
+
+
 @pytest.mark.parametrize(("also", "code", "word"), [
     (("http://h", "orders", "billing"), 2, "amqp://, amqps:// or kafka://"),
     (("amqp://h:99999", "orders", "billing"), 2, "a port from 1 to 65535"),
