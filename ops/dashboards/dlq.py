@@ -73,6 +73,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
               rate("holdfast_dlq_job_letters_total", "by (stream, group, outcome)")}, "ops"),
         Panel("Age when dealt with", quantiles("holdfast_dlq_age_seconds"), "s"),
     ),
+    "Letters of other brokers": (
+        Panel("Taken over, and carried back", {"{{stream}} · {{group}} {{what}}":
+              rate("holdfast_dlq_branch_letters_total", "by (stream, group, what)")}, "ops",
+              about="stayed, refused: tries at a letter that cannot be taken over, or that its broker refuses."),
+        Panel("Since a broker was looked at",
+              {GROUP: f"time() - {gauge('holdfast_dlq_branch_look_timestamp_seconds')}"}, "s", steps={300: "red"}),
+        Panel("Age of the oldest that lies there still", {GROUP: gauge("holdfast_dlq_branch_oldest_age_seconds")}, "s",
+              steps={900: "red"}),
+        Panel("On their way back, not confirmed", {GROUP: gauge("holdfast_dlq_branch_replaying")}),
+        Panel("Since when", {GROUP: gauge("holdfast_dlq_branch_replaying_seconds")}, "s", steps={300: "red"}),
+    ),
     "Are people told, and at it?": (
         Panel("Wait for a person", {GROUP: gauge("holdfast_dlq_manual_pending")}),
         Panel("Longest untouched", {GROUP: gauge("holdfast_dlq_manual_oldest_seconds")}, "s", steps={86400: "red"}),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``holdfast dlq serve --also`` killed at every step between another broker and the desk, in both directions.
 
-After each kill, with nobody at work, every letter is at the broker or at the desk. At the end each is one case, what
+After each kill, with nobody at work, every letter is at the broker or at the desk, and none is called replayed that its
+broker does not have. At the end each is one case, what
 was sent back is handled, and what was handled twice is counted: no more than was under way when somebody died who may
 have heard the broker's word and not noted it.
 """
@@ -20,9 +21,8 @@ from typing import Any
 import pytest
 
 from holdfast._redis.keys import GroupKeys
-from holdfast.deadletters.desk import Desk, Filter
-from holdfast.deadletters.desk.arrived import ARRIVED
-from holdfast.deadletters.desk.kept import kept
+from holdfast.deadletters.desk import Desk, Filter, State
+from holdfast.deadletters.desk.kept import ARRIVED, kept
 from holdfast.errors import ServerUnreachable
 from holdfast.testing.points import known_points
 from tests.faults.letter_office import NUMBERS, Instance
@@ -50,6 +50,8 @@ class Siege:
         self.shop, self.backend, self.folder = shop, backend, folder
         self.desk_url = f"sqlite:///{folder}/desk.db"
         self.kills: Counter[str] = Counter()
+        #: In which states letters were found after kills, and how many.
+        self.seen: Counter[str] = Counter()
         self.instances: list[Instance] = []
         self.rounds = self.in_doubt = 0
         self._handled_before = 0
@@ -106,17 +108,29 @@ class Siege:
 
     async def nowhere_none(self) -> None:
         await until(lambda: len(set(self.shop.buried)) == self.published, "each message has died once", SOON_S)
-        at_broker, at_desk = await self.shop.left(), await self.arrived()
-        assert len(set(at_broker) | at_desk) == self.published, "guard: at the broker or at the desk, never nowhere"
+        at_broker, arrived = await self.shop.left(), await self.arrived()
+        assert len({*at_broker, *arrived}) == self.published, "guard: at the broker or at the desk, never nowhere"
+        await self.told_truly(arrived)
 
-    async def arrived(self) -> set[str]:
-        """Message ids of letters that the desk has whole."""
-        async def look(desk: Desk) -> list[str]:
+    async def told_truly(self, arrived: dict[str, int]) -> None:
+        """What the desk says of letters that were sent back is so, with nobody at work who could make it so."""
+        states: dict[State, set[int]] = {}
+        for case in await self.cases():
+            states.setdefault(case.state, set()).add(arrived[case.message_id])
+        sent = states.get("replayed", set()) | states.get("resolved", set())
+        await until(lambda: sent <= set(self.shop.handled), "what was replayed is at its broker", SOON_S)
+        keys = GroupKeys("hf", self.shop.origin.name, GROUP)
+        assert len(states.get("replaying", ())) <= self.backend.admin.xlen(keys.replay), "the others are on their way"
+        self.seen.update({state: len(found) for state, found in states.items()})
+
+    async def arrived(self) -> dict[str, int]:
+        """Of letters that the desk has whole: the number in the body, by message id."""
+        async def look(desk: Desk) -> list[tuple[str, int]]:
             rows = await desk.step(lambda c: [row.sha256 for row in c.execute(
                 kept.select().where(kept.c.what == ARRIVED))], reads=True)
-            return [_message_of(await desk.body(sha256) or b"") for sha256 in rows]
+            return [_order_of(await desk.body(sha256) or b"") for sha256 in rows]
 
-        return set(await self.at_desk(look))
+        return dict(await self.at_desk(look))
 
     async def cases(self) -> list[Any]:
         return await self.at_desk(lambda desk: desk.find(Filter(), limit=100_000))
@@ -140,9 +154,9 @@ class Siege:
             one.close()
 
 
-def _message_of(line: bytes) -> str:
+def _order_of(line: bytes) -> tuple[str, int]:
     fields = dict(json.loads(line)["fields"])
-    return str(fields["x-dlq-original-message-id"])
+    return str(fields["x-dlq-original-message-id"]), int(json.loads(fields["body"])["id"])
 
 
 @pytest.fixture(params=["rabbitmq", "kafka"])
@@ -177,7 +191,8 @@ def test_an_instance_killed_at_every_step_leaves_each_letter_at_the_broker_or_at
         assert len(cases) == siege.published == len({case.message_id for case in cases}), "guard: one case each"
         assert len(shop.handled) == siege.rounds * ONCE, "guard: what was sent back arrived"
         twice = sum(times - 1 for times in shop.handled.values())
-        print(f"{siege.kills.total()} kills, {siege.published} letters, {twice} handled twice")
+        assert {"replaying", "replayed"} <= set(siege.seen), "the states that are to be true were seen"
+        print(f"{siege.kills.total()} kills, {dict(siege.seen)}, {siege.published} letters, {twice} handled twice")
         assert twice <= siege.in_doubt, "guard: published again after a kill in between alone"
         assert await shop.left() == []
         keys = GroupKeys("hf", shop.origin.name, GROUP)

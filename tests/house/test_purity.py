@@ -89,6 +89,7 @@ PURE = [
     "deadletters/jobs/order.py",
     "deadletters/jobs/pace.py",
     "deadletters/jobs/ramp.py",
+    "deadletters/jobs/target.py",
     "deadletters/notify/channels/channel.py",
     "deadletters/notify/channels/dingtalk.py",
     "deadletters/notify/channels/pagerduty.py",

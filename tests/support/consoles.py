@@ -74,7 +74,7 @@ class Scene:
 
 def console_of(url: str, desk_url: str, **settings: Any) -> Console:
     """One that may change things."""
-    more = {name: settings.pop(name) for name in ("clock", "users", "applied_of") if name in settings}
+    more = {name: settings.pop(name) for name in ("clock", "users", "applied_of", "brokers") if name in settings}
     how = ConsoleSettings(**{"allow_changes": True, "live_s": 0.3, **settings})
     return Console(lambda: open_server(url), lambda: Desk(desk_url).open(), settings=how,
                    tokens=[(name, Secret(token(name))) for name in NAMES], **more)

@@ -37,7 +37,10 @@ def told(what: str) -> Iterator[None]:
     """Raises the driver's errors as ours. ``what`` was being done."""
     try:
         yield
-    except (ChannelAccessRefused, ConnectionNotAllowed, theirs.ProbableAuthenticationError) as error:
+    except theirs.ProbableAuthenticationError as error:
+        raise NotAuthorized(f"{what}: RabbitMQ refused this user or its password ({_said(error)}): mend them in the "
+                            "URL") from error
+    except (ChannelAccessRefused, ConnectionNotAllowed) as error:
         raise NotAuthorized(f"{what}: RabbitMQ refused it to this user ({_said(error)}): grant configure, write and "
                             f"read on the virtual host with `rabbitmqctl set_permissions`") from error
     except theirs.ChannelPreconditionFailed as error:
@@ -51,7 +54,10 @@ def told(what: str) -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(part) for part in error.args if part is not None)
+    words = " ".join(str(part) for part in error.args if part is not None)
+    if "Connection.OpenOk" in words:  # the driver keeps the server's own words to itself
+        return "it refused the virtual host: there is none of that name, or this user may not enter it"
+    return words
 
 
 class _Connection(aio_pika.Connection):

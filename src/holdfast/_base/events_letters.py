@@ -8,6 +8,8 @@ import logging
 from .event import Event
 
 __all__ = [
+    "BranchLetters",
+    "BranchStood",
     "DeskReady",
     "DeskStood",
     "IncidentChanged",
@@ -89,6 +91,29 @@ class DeskStood(OfLetters, frozen=True, kw_only=True):
     replayed: int
     manual: int
     manual_oldest_s: float
+    level: int = logging.DEBUG
+
+
+class BranchLetters(OfLetters, frozen=True, kw_only=True):
+    """Of another broker's letters ``count`` were: landed (taken over), stayed (could not be taken over, and lie at that
+    broker still), carried (sent back, and that broker has confirmed it), refused (it would not have them; tried again).
+    """
+
+    what: str
+    count: int
+    level: int = logging.DEBUG
+
+
+class BranchStood(OfLetters, frozen=True, kw_only=True):
+    """Gauges of another broker's letters. ``looked_at``: when they were last looked at there, and dealt with, in
+    seconds since 1970; before the first time, since when that is tried. ``oldest_s``: the age of the oldest one that
+    was seen there and not taken over. ``replaying``: sent back, and not confirmed by that broker; ``replaying_s``:
+    since when the first of them is."""
+
+    looked_at: float
+    oldest_s: float
+    replaying: int
+    replaying_s: float
     level: int = logging.DEBUG
 
 

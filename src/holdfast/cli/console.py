@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .context import desk_option, letter_option, server_options, settings, sql_option_for, token_option
+from .context import desk_option, letter_option, secrets_option, server_options, settings, sql_option_for, token_option
 from .desk import desk_url
 from .output import say
 from .params import ADDRESS
@@ -49,14 +49,18 @@ NAME = "admin"
 @click.option("--fields", "fields_file", type=_FILE, help="TOML file of payload fields and which roles may see them")
 @click.option("--approve-above", type=click.IntRange(min=0), metavar="LETTERS",
               help="replays of more letters wait until an approver, a second person, agrees")
+@click.option("--redirect-url", "brokers", multiple=True, metavar="URL", envvar="HOLDFAST_REDIRECT_URL",
+              help="a broker that replay jobs may redirect to: amqp://…, kafka://…, or secret://name; several times if "
+                   "need be  [HOLDFAST_REDIRECT_URL]")
 @click.option("--hash-key-file", type=_FILE, help="secret of the marks that erased keys leave, as `dlq erase` has it")
 @sql_option_for('the database behind once="sql", to ask before a replay what took effect')
+@secrets_option
 @token_option
 @letter_option
 @desk_option
 @server_options()
 def console(*, bind: Address, users_file: Path | None, password_file: Path | None, hash_password: str | None,
-            cert: Path | None, key: Path | None, roles: Sequence[str], **more: Any) -> int:
+            cert: Path | None, key: Path | None, roles: Sequence[str], brokers: Sequence[str], **more: Any) -> int:
     """Serve the console's API on streams, dead letters, locks and worker ids.
 
     Everything but /healthz and /api/openapi.json takes a session, a token or a proxy's word. Without --users,
@@ -75,7 +79,7 @@ def console(*, bind: Address, users_file: Path | None, password_file: Path | Non
                proxy=bool(more["proxy_header"]))
     users = _users(users_file, password_file, proxied=bool(more["proxy_header"]))
     how = _settings(bind, roles, secure=cert is not None or bool(more["proxy_header"]), **more)
-    return asyncio.run(_serving(bind, users, how, _tokens(), (cert, key)))
+    return asyncio.run(_serving(bind, users, how, _tokens(), (cert, key), brokers=_redirects(brokers)))
 
 
 def _hashed(text: str) -> int:
@@ -164,6 +168,13 @@ def _tokens() -> list[tuple[str, Secret[str]]]:
     return found
 
 
+def _redirects(urls: Sequence[str]) -> list[Secret[str]]:
+    from .._base.secret import resolve
+    from .context import resolver
+
+    return [secret for url in urls if (secret := resolve(url, resolver())) is not None]
+
+
 def _in_database(url: str, databases: contextlib.AsyncExitStack) -> Callable[[str, str], Applied]:
     """Who knows which effects are in the database of ``--sql``, which is opened when it is first asked."""
     from ..deadletters.applied import sql_inbox
@@ -182,7 +193,7 @@ def _in_database(url: str, databases: contextlib.AsyncExitStack) -> Callable[[st
 
 
 async def _serving(bind: Address, users: dict[str, User], how: ConsoleSettings, tokens: list[tuple[str, Secret[str]]],
-                   tls: tuple[Path | None, Path | None]) -> int:
+                   tls: tuple[Path | None, Path | None], *, brokers: Sequence[Secret[str]]) -> int:
     from .. import _sql  # noqa: F401 - names the extra where it is missing
     from .._base.serving import address_of, listen
     from .._redis.open import open_server
@@ -196,7 +207,7 @@ async def _serving(bind: Address, users: dict[str, User], how: ConsoleSettings, 
     databases = contextlib.AsyncExitStack()
     seen = Console(lambda: open_server(said.url, prefix=said.own_prefix, data_dir=said.data_dir),
                    lambda: Desk(url).open(), settings=how, users=users, tokens=tokens, holders=workers.holders,
-                   applied_of=_in_database(said.sql, databases) if said.sql else None)
+                   applied_of=_in_database(said.sql, databases) if said.sql else None, brokers=brokers)
     seen.begin()
     stop = asyncio.Event()
 

@@ -15,8 +15,8 @@ from .params import SINCE
 if TYPE_CHECKING:
     from ..deadletters.desk import Case, Filter, Step
 
-STATES = ("new", "classified", "scheduled", "working", "manual", "replayed", "resolved", "discarded", "archived",
-          "gone")
+STATES = ("new", "classified", "scheduled", "working", "manual", "replaying", "replayed", "resolved",
+          "discarded", "archived", "gone")
 
 
 @click.command("cases")

@@ -73,10 +73,13 @@ def start(*, stream: str, group: str, every: bool, approval: bool, limit: int | 
     if redirect_url and not redirect_to:
         raise click.UsageError("--redirect-url says where the stream of --redirect is: name that, too")
     actor = _actor(by)
-    from ..deadletters.branch.origin import named
+    from ..deadletters.branch import broker_of
     from ..deadletters.jobs import Plan
+    from ..deadletters.jobs.target import target_of
 
-    to = named(redirect_to, redirect_url) if redirect_url else redirect_to
+    to = target_of(redirect_to, redirect_url)
+    if broker_of(to) and not redirect_url:
+        raise click.UsageError(f"that stream is at another broker: say --redirect-url {broker_of(to)} as well")
     try:
         plan = Plan(rate_per_s=rate_per_s or 0.0, wait=not no_wait, redirect_to=to, **more)
     except ValueError as error:
@@ -142,11 +145,13 @@ def resume(*, job_id: str, redirect_url: str, by: str | None, as_json: bool) -> 
 
 async def _resumed(job_id: str, actor: Actor, redirect_url: str) -> Job:
     from ..deadletters.jobs import JobRefused, get, move
+    from ..deadletters.jobs.target import check_reach
 
     async with opened_desk() as desk:
         found = await get(desk, job_id)
         if found.state == "waiting":
             raise JobRefused(f"job {job_id} waits for a second person: `holdfast dlq job approve {job_id}`")
+        check_reach(found, redirect_url)
         if found.state != "running":
             found = await move(desk, found, "running", actor, what="resumed")
         return await _ran(desk, found, actor, redirect_url)

@@ -16,6 +16,7 @@ from .._base.clock import Clock, SystemClock
 from .._base.secret import Secret
 from ..deadletters.shelf import Shelf
 from ..errors import HoldfastError, ServerUnreachable
+from .brokers import Brokers
 from .flashes import Flashes
 from .running import Running
 from .sessions import Sessions
@@ -34,13 +35,15 @@ if TYPE_CHECKING:
 class Console:
     """open_server, open_desk: make them; asked again when they failed. users: who may sign in. tokens: who may ask
     the API, by name; a name begins with its role (``viewer.grafana``). holders: worker ids that are held, by pool.
-    applied_of: who knows which effects of a stream's group are there, for replays; default: the records beside it."""
+    applied_of: who knows which effects of a stream's group are there, for replays; default: the records beside it.
+    brokers: URLs of other brokers that jobs may redirect letters to."""
 
     def __init__(self, open_server: Callable[[], Awaitable[Server]], open_desk: Callable[[], Awaitable[Desk]], *,
                  settings: ConsoleSettings | None = None, users: Mapping[str, User] | None = None,
                  tokens: Sequence[tuple[str, Secret[str]]] = (), clock: Clock | None = None,
                  holders: Callable[[], Awaitable[Sequence[Holding]]] | None = None,
-                 applied_of: Callable[[str, str], Applied] | None = None) -> None:
+                 applied_of: Callable[[str, str], Applied] | None = None,
+                 brokers: Sequence[Secret[str]] = ()) -> None:
         self.settings = settings or ConsoleSettings()
         self.clock = clock or SystemClock()
         self.sessions = Sessions(self.clock)
@@ -49,6 +52,7 @@ class Console:
         self.tokens = tuple(tokens)
         self.holders = holders
         self.applied_of = applied_of
+        self.brokers = Brokers(brokers)
         self.stopping = asyncio.Event()
         #: How many listen to ``/api/live``, by name.
         self.listening: Counter[str] = Counter()

@@ -15,7 +15,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ..deadletters import Shelf
-from ..deadletters.branch import broker_of
 from ..deadletters.desk import Actor, Desk
 from ..deadletters.jobs import Job, JobRefused, Runner, adrift
 from ..deadletters.jobs.closing import close
@@ -73,9 +72,8 @@ class Running:
         desk = await self._console.desk()
         now_ms = await desk.now_ms()
         for job in await adrift(desk):
-            if broker_of(job.plan.redirect_to):  # it is run by whoever has that broker's password
-                continue
-            if max(job.changed_ms, job.holder_until_ms) + adrift_ms <= now_ms:  # guard: whoever made it comes first
+            alone = max(job.changed_ms, job.holder_until_ms) + adrift_ms <= now_ms  # guard: whoever made it comes first
+            if alone and self._console.brokers.knows(job):  # else it is run by whoever has that broker's password
                 self.begin(job)
 
     async def close(self) -> None:
@@ -106,15 +104,16 @@ class Running:
         shelf = await console.shelf(job.logical, job.group)
         applied = console.applied_of(job.logical, job.group) if console.applied_of is not None else None
         by = Actor(job.by)
-        runner = self._runners[job.id] = Runner(desk, shelf, by, applied=applied)
-        closing = asyncio.create_task(_closing(desk, shelf, job, by))
-        try:
-            await runner.run(job.id)
-        finally:
-            del self._runners[job.id]
-            closing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await closing
+        async with console.brokers.reach(job, shelf.server.prefix) as write:
+            runner = self._runners[job.id] = Runner(desk, shelf, by, applied=applied, elsewhere=write)
+            closing = asyncio.create_task(_closing(desk, shelf, job, by))
+            try:
+                await runner.run(job.id)
+            finally:
+                del self._runners[job.id]
+                closing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await closing
         await _closed(desk, shelf, job, by)
 
 

@@ -140,4 +140,4 @@ class Holding:
             self._room.set()
 
 
-__all__ = ["AGAIN_MS", "HOLD_S", "PAUSES_S", "Holding"]
+__all__ = ["AGAIN_MS", "BATCH", "HOLD_S", "PAUSES_S", "Holding"]

@@ -54,7 +54,7 @@ LOOK_S, PATIENCE_S, LETTERS_A_SECOND_MIN = 0.1, 60.0, 50
 #: More steps than a desk of the demo's has.
 _ALL = 10_000_000
 #: Cases on which something is still to be done by itself.
-_UNDER_WAY: tuple[State, ...] = ("new", "classified", "scheduled", "working", "replayed")
+_UNDER_WAY: tuple[State, ...] = ("new", "classified", "scheduled", "working", "replaying", "replayed")
 
 
 def rules_in(folder: Path) -> Rules:

@@ -11,6 +11,7 @@ from .metric import GROUP, NOW, ONE, REASONS, Feed, Metric, count, gauge
 
 _STEPS = ("judged", "replayed", "repaired", "archived")
 _CATEGORIES = ("transient", "permanent", "business", "unknown")
+_BRANCH = ("landed", "stayed", "carried", "refused")
 _OUTCOMES = ("sent", "handled", "died", "applied", "refused", "gone", "held")
 _JOBS = ("waiting", "running", "adrift", "paused", "stopped")
 
@@ -51,6 +52,21 @@ LETTER_SERVICE = (
     gauge("holdfast_dlq_look_timestamp_seconds", NOW,
           "When an instance last looked how things stand. A group at which nobody looks has no service.",
           unit="seconds", event="DeskStood", across="max"),
+    count("holdfast_dlq_branch_letters_total", "BranchLetters", "count",
+          "Letters of another broker. What landed: taken over from it; stayed: could not be taken over, at each try; "
+          "carried: sent back, and confirmed by it; refused: it would not have them, at each try.",
+          closed={"what": _BRANCH}),
+    gauge("holdfast_dlq_branch_look_timestamp_seconds", "looked_at",
+          "When another broker's letters were last looked at there, and dealt with; before the first time, since when "
+          "that is tried.", unit="seconds", event="BranchStood", across="max"),
+    gauge("holdfast_dlq_branch_oldest_age_seconds", "oldest_s",
+          "Age of the oldest letter that was seen at another broker and not taken over.", unit="seconds",
+          event="BranchStood", across="max"),
+    gauge("holdfast_dlq_branch_replaying", "replaying",
+          "Letters that were sent back to another broker, which has not confirmed them.", event="BranchStood",
+          across="max"),
+    gauge("holdfast_dlq_branch_replaying_seconds", "replaying_s", "Since when the first of them is on its way.",
+          unit="seconds", event="BranchStood", across="max"),
     Metric("holdfast_dlq_paused", "gauge", "Whether automatic replays of a category pause: 1, or 0.",
            (*GROUP, "category"), (Feed("ReplaysStood", "paused"), Feed("ReplaysPaused", "paused")), across="max"),
     Metric("holdfast_dlq_jobs", "gauge",

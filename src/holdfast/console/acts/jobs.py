@@ -44,8 +44,11 @@ async def start(console: Console, which: Sequence[str] | Filter, person: Person,
                 approval: bool = False) -> Started:
     """Replays these letters. approval: it waits for a second person, as every job above ``approve_above`` does.
 
-    A filter takes what can be sent back and leaves the rest. Raises LetterError when that is nothing.
+    A filter takes what can be sent back and leaves the rest. Raises LetterError when that is nothing, JobRefused when
+    it redirects to a broker that this console does not reach.
     """
+    plan = plan or Plan()
+    plan = msgspec.structs.replace(plan, redirect_to=console.brokers.target(plan.redirect_to))
     desk = await console.desk()
     cases, refused, more = await _cases(desk, which)
     groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
@@ -57,7 +60,7 @@ async def start(console: Console, which: Sequence[str] | Filter, person: Person,
     waits = approval or (most is not None and len(cases) > most)  # guard: what is large takes a second person
     jobs = []
     for (logical, group), mine in groups.items():
-        job = await make(desk, await console.shelf(logical, group), _letters(mine), plan or Plan(), by(person),
+        job = await make(desk, await console.shelf(logical, group), _letters(mine), plan, by(person),
                          asked=_words(which), approval=waits)
         if not waits:
             console.running.begin(job)
@@ -76,6 +79,7 @@ async def approve(console: Console, job_id: str, person: Person) -> Job:
     job = await get(await console.desk(), job_id)
     if job.state != "waiting":
         raise JobRefused(f"job {job_id} is {job.state}: it does not wait for approval")
+    console.brokers.check(job)
     return await _moved(console, job, "running", person, what="approved")
 
 
@@ -89,6 +93,7 @@ async def resume(console: Console, job_id: str, person: Person) -> Job:
     job = await get(await console.desk(), job_id)
     if job.state == "waiting":
         raise JobRefused(f"job {job_id} waits for a second person to approve it")
+    console.brokers.check(job)
     if job.state == "running":
         console.running.begin(job)
         return job

@@ -16,7 +16,7 @@ Several instances may read one group. RabbitMQ lets one at a time; Kafka lets al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -28,8 +28,8 @@ from ..._base.letter_build import Letter
 from ..._base.thinned import Thinned
 from ...brokers.letters import Kept
 from ...errors import HoldfastError, ServerRefused, ServerUnreachable
-from ..desk import Desk, keep
-from ..desk.arrived import ARRIVED, uncased
+from ..desk import Desk
+from ..desk.arrived import keep_arrived, uncased
 from ..export import exported, fields_of
 from ..letters import letter_info
 from ..shelf import Shelf
@@ -47,14 +47,21 @@ LOT: Final = 100
 
 
 class Landing:
-    """Of one group. shelf: of its stream at the desk's server."""
+    """Of one group. shelf: of its stream at the desk's server. counted: told what became of so many: landed, stayed."""
 
-    def __init__(self, origin: Origin, box: Box, shelf: Shelf, desk: Desk, *, chance: Chance, clock: Clock) -> None:
+    def __init__(self, origin: Origin, box: Box, shelf: Shelf, desk: Desk, *, chance: Chance, clock: Clock,
+                 counted: Callable[[str, int], object]) -> None:
         self._trouble = Thinned(clock)
         self._origin, self._box, self._shelf, self._desk, self._chance = origin, box, shelf, desk, chance
+        self._clock, self._counted = clock, counted
         self._mark: object = None
         #: Why the last sweep left letters there; empty: it left none.
         self.left = ""
+        #: When a sweep last went through, before the first time, when this began; and when the oldest letter was buried
+        #: that was seen there and not taken over; None: there is none. In ms since 1970.
+        self.swept_ms: int = clock.wall_ms()
+        self.oldest_ms: int | None = None
+        self._clean_ms = self.swept_ms
 
     async def sweep(self) -> int:
         """Takes over what lies there, at most ``MOST``; gives how many. One that cannot be taken over stays there.
@@ -63,30 +70,50 @@ class Landing:
         """
         mark = await self._box.mark()
         if mark is not None and mark == self._mark:
+            self._swept([])
             return 0
-        landed, self.left = 0, ""
+        stay, self.left = list[Kept](), ""
         try:
             async with self._box.held(MOST) as found:
+                self._saw(found)
                 for lot in _lots(found):
-                    landed += await self._land(lot)
+                    stay += await self._land(lot)
         except ServerRefused as error:
             if error.code != "RESOURCE_LOCKED":
                 raise
-            return 0  # another instance is at it, or a person looks
+            self._saw([])  # another instance is at it, or a person looks
+            return 0
+        self._swept(stay)  # guard: swept when it was dealt with
         self._mark = mark if not found else None
-        return landed
+        return len(found) - len(stay)
 
-    async def _land(self, lot: Sequence[Kept]) -> int:
+    def _saw(self, there: Sequence[Kept]) -> None:
+        """What lies there. One that does not say when it was buried came when nothing lay there, at the earliest."""
+        self.oldest_ms = min((_buried_ms(kept) or self._clean_ms for kept in there), default=None)
+
+    def _swept(self, stay: Sequence[Kept]) -> None:
+        self._saw(stay)
+        self.swept_ms = self._clock.wall_ms()
+        if not stay:
+            self._clean_ms = self.swept_ms
+
+    async def _land(self, lot: Sequence[Kept]) -> list[Kept]:
+        """Gives those that stay."""
         here = await self._kept([(kept, self._letter(kept)) for kept in lot])
         await self._box.remove_all(here)  # guard: removed there when it is here
         points.reached("branch.land.removed")
-        return len(here)
+        places = {kept.place for kept in here}
+        stay = [kept for kept in lot if kept.place not in places]
+        for what, some in (("landed", here), ("stayed", stay)):
+            if some:
+                self._counted(what, len(some))
+        return stay
 
     async def _kept(self, lot: Sequence[tuple[Kept, Letter]]) -> list[Kept]:
         """Keeps them at the desk and puts them on the shelf; gives those that are there now."""
         try:
             points.reached("branch.land.before")
-            await asyncio.gather(*(keep(self._desk, letter.id, ARRIVED, self._packed(letter)) for _, letter in lot))
+            await asyncio.gather(*(keep_arrived(self._desk, letter.id, self._packed(letter)) for _, letter in lot))
             points.reached("branch.land.kept")
             for _, letter in lot:
                 await take_in(self._shelf, letter)
@@ -104,7 +131,7 @@ class Landing:
         return [kept for kept, _ in lot]
 
     def _letter(self, kept: Kept) -> Letter:
-        prefix, at_ms = self._shelf.prefix, int(kept.place.partition("-")[0])
+        prefix, at_ms = self._shelf.prefix, _buried_ms(kept)
         # A topic's place is the same whenever it is read; a queue's tag is another one each time.
         place = kept.handles[0] if isinstance(kept.handles[0], str) else new_id(self._chance)
         known_by = id_at_desk(self._origin, kept.fields, prefix=prefix, at_ms=at_ms, place=place)
@@ -124,6 +151,11 @@ class Landing:
                 if (told["stream"], told["group"]) == (self._origin.name, self._origin.group):
                     found += await take_in(self._shelf, Letter(letter_id, fields_of(line)))
         return found
+
+
+def _buried_ms(kept: Kept) -> int:
+    """0: it does not say when."""
+    return int(kept.place.partition("-")[0])
 
 
 def _lots(found: Sequence[Kept]) -> list[Sequence[Kept]]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ..._base.letter_lineage import letter_id, split
 from ..._base.letter_text import utf8
@@ -22,6 +22,7 @@ from ...errors import ConfigurationError
 __all__ = ["Origin", "broker_of", "id_at_desk", "named", "parted", "renamed", "stream_of"]
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "kafka": 9092}
+_HOST: Final = re.compile(r"[\w.\-]+|\[[0-9a-f:.%]+\]")
 _NAME: Final = re.compile(r"(?P<stream>.+)@(?P<broker>(?:amqps?|kafka)://[^@\s]+)")
 
 
@@ -54,8 +55,9 @@ def shown(url: str) -> str:
     place = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]  # guard: no credentials in names
     hosts, _, path = place.partition("/")
     named = sorted(_with_port(host, scheme) for host in hosts.split(","))
-    host = unquote(path).strip("/")
-    return f"{scheme}://{','.join(named)}{'' if scheme == 'kafka' else '/' + host}"
+    virtual_host = unquote(path)
+    named_host = "" if virtual_host == "/" else quote(virtual_host, safe="")  # guard: a name ends where it seems to
+    return f"{scheme}://{','.join(named)}{'' if scheme == 'kafka' else '/' + named_host}"
 
 
 def named(stream: str, url: str) -> str:
@@ -67,8 +69,9 @@ def _with_port(host: str, scheme: str) -> str:
     name, colon, port = host.lower().rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host.lower(), str(_PORTS[scheme])
-    if not name or not port.isdigit():
-        raise ConfigurationError(f"a {scheme}:// URL needs a host, as in {scheme}://host:{_PORTS[scheme]}")
+    if not name or not _HOST.fullmatch(name) or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ConfigurationError("another broker's URL needs a host, and a port from 1 to 65535 if it names one: "
+                                 f"{scheme}://host:{_PORTS[scheme]}")
     return f"{name}:{port}"
 
 

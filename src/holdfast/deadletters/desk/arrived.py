@@ -7,17 +7,28 @@ from __future__ import annotations
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from . import tables
 from .desk import Desk
-from .kept import kept
+from .kept import ARRIVED, kept, kept_in
 
-__all__ = ["ARRIVED", "uncased"]
+__all__ = ["keep_arrived", "uncased"]
 
-#: What a body is to a letter: its whole entry, as it came from its broker.
-ARRIVED: Final = "arrived"
 #: In one look.
 PAGE: Final = 1_000
+
+
+async def keep_arrived(desk: Desk, letter_id: str, line: bytes) -> None:
+    """Keeps a letter whole, as ``dlq export`` writes it. One that has a case was here before: it is on its shelf or
+    dealt with, and what was erased of it does not come back."""
+    await desk.write(letter_id, lambda connection, now_ms: _kept(connection, letter_id, line, now_ms))
+
+
+def _kept(connection: Connection, letter_id: str, line: bytes, now_ms: int) -> None:
+    known = sa.select(tables.case.c.letter_id).where(tables.case.c.letter_id == letter_id)
+    if connection.execute(known).first() is None:  # guard: what was erased does not come back
+        kept_in(connection, letter_id, ARRIVED, line, now_ms)
 
 
 async def uncased(desk: Desk, *, after: str = "", limit: int = PAGE) -> list[tuple[str, bytes]]:

@@ -3,9 +3,9 @@
 
 ::
 
-    new ─▶ classified ─▶ scheduled ─▶ working ─▶ replayed ─▶ resolved
-              │    │         ▲  ▲        │ │         │
-              │    │         │  └────────┘ │         └──▶ (it died again: another letter, another case)
+    new ─▶ classified ─▶ scheduled ─▶ working ─▶ (replaying ─▶) replayed ─▶ resolved
+              │    │         ▲  ▲        │ │                        │
+              │    │         │  └────────┘ │                        └──▶ (it died again: another letter, another case)
               │    └─▶ manual ◀────────────┤
               │          │                 └──▶ archived
               └──────────┴──▶ discarded ──▶ working ──▶ archived     (undone: ▶ manual)
@@ -15,6 +15,8 @@
 A move compares and sets: whoever moves says which version of the case was read, and of two who move at once one is
 told that it came too late. ``working`` is the state in which something outside is being changed: it has a holder with a
 deadline, and says what it was about to do, so that whoever finds it orphaned can look whether it was done.
+``replaying`` comes before ``replayed`` where the message goes to another broker: it left its shelf, and that broker has
+not said yet that it has it.
 """
 
 from __future__ import annotations
@@ -24,22 +26,25 @@ from typing import Final, Literal
 
 import msgspec
 
-State = Literal["new", "classified", "scheduled", "working", "manual", "replayed", "resolved", "discarded", "archived",
-                "gone"]
+State = Literal["new", "classified", "scheduled", "working", "manual", "replaying", "replayed", "resolved", "discarded",
+                "archived", "gone"]
 
 #: What may follow what. ``gone`` may follow anything that is not an end.
 MOVES: Final[dict[State, frozenset[State]]] = {
     "new": frozenset({"classified"}),
     "classified": frozenset({"classified", "scheduled", "working", "manual", "discarded"}),
     "scheduled": frozenset({"scheduled", "working", "manual", "classified", "discarded"}),
-    "working": frozenset({"scheduled", "replayed", "resolved", "manual", "archived", "discarded"}),
+    "working": frozenset({"scheduled", "replaying", "replayed", "resolved", "manual", "archived", "discarded"}),
     "manual": frozenset({"manual", "scheduled", "working", "discarded", "classified"}),
+    "replaying": frozenset({"replayed", "resolved", "scheduled", "manual"}),
     "replayed": frozenset({"resolved", "manual"}),
     "discarded": frozenset({"manual", "working"}),
     "resolved": frozenset(),
     "archived": frozenset(),
     "gone": frozenset(),
 }
+#: Its message is on its way, or nobody knows yet what became of it.
+SENT_BACK: Final[tuple[State, ...]] = ("replaying", "replayed")
 ENDS: Final[frozenset[State]] = frozenset(state for state, following in MOVES.items() if not following)
 
 #: What a case in ``working`` is about to do.
@@ -108,8 +113,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One record of the handling log: who did what to a letter, and what came of it.
 
     actor: an instance of the service, or a person. by_person: which of them. what: taken_in, classified, repaired,
-    scheduled, replayed, resolved, notified, viewed, commented, edited, assigned, discarded, undone, archived, gone,
-    failed, approved. result: ok, failed, refused, dry. detail: more of it as JSON, without secrets or payload.
+    scheduled, replayed, carried, resolved, notified, viewed, commented, edited, assigned, discarded, undone, archived,
+    gone, failed, approved. result: ok, failed, refused, dry. detail: more of it as JSON, without secrets or payload.
     """
 
     letter_id: str

@@ -30,7 +30,7 @@ T = TypeVar("T")
 #: Instances that may open one database at the same time before one of them gives up.
 OPENED_AT_ONCE = 20
 #: States in which an automatic step may be due.
-_WAITING: tuple[State, ...] = ("new", "classified", "scheduled", "replayed", "discarded")
+_WAITING: tuple[State, ...] = ("new", "classified", "scheduled", "replaying", "replayed", "discarded")
 
 
 class Desk:
@@ -122,7 +122,7 @@ class Desk:
 
     async def note(self, step: Step) -> None:
         """Records what changed no state: a look at a payload, a comment, a notification."""
-        await self._commits.run(step.letter_id, lambda connection, now_ms: _noted(connection, step, now_ms))
+        await self._commits.run(step.letter_id, lambda connection, now_ms: noted(connection, step, now_ms))
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -259,11 +259,12 @@ def _moved(connection: Connection, case: Case, moved: Case, record: Step, now_ms
         now = _one(connection, case.letter_id)
         raise CaseMoved(f"letter {case.letter_id} was {case.state} when you looked and is "
                         f"{now.state if now else 'gone'} now: look at it again", state=now.state if now else "")
-    _noted(connection, record, now_ms)
+    noted(connection, record, now_ms)
     return moved
 
 
-def _noted(connection: Connection, step: Step, now_ms: int) -> None:
+def noted(connection: Connection, step: Step, now_ms: int) -> None:
+    """As ``Desk.note``, within a transaction."""
     connection.execute(_RECORD, _row_of(step, now_ms))
 
 

@@ -13,14 +13,16 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ..._base.ulid import format_ulid
 from ..._sql.steps import clock_ms
 from ..._sql.tables import Name
 from . import tables
 from .case import ENDS
 from .desk import Desk, insert_new
 
-#: What a body is to a letter: its whole entry as it lay among the dead letters (see ``packed``), its body before it was
-#: mended, or its body as it was sent instead.
+#: What a body is to a letter: its whole entry as it came from another broker, or as it lay among the dead letters (see
+#: ``packed``), its body before it was mended, or its body as it was sent instead.
+ARRIVED: Final = "arrived"
 ENTRY: Final = "entry"
 ORIGINAL: Final = "original"
 SENT: Final = "sent"
@@ -62,13 +64,15 @@ async def kept_of(desk: Desk, letter_id: str) -> list[tuple[str, str]]:
 
 
 async def clean_up(desk: Desk, keep_ms: int, *, limit: int = STEP) -> int:
-    """One step: cases that ended so long ago go, with all that is theirs, at most ``limit``. Gives how many."""
+    """One step: cases that ended so long ago go, with all that is theirs, at most ``limit``; and letters of other
+    brokers that arrived so long ago, and of which somebody made no case. Gives how many."""
     return await desk.step(lambda connection: _cleaned(connection, keep_ms, limit))
 
 
 def _cleaned(connection: Connection, keep_ms: int, limit: int) -> int:
     before_ms = clock_ms(connection) - keep_ms
     ids = [row.letter_id for row in connection.execute(over_query(before_ms, limit))]
+    ids += connection.execute(caseless_query(before_ms, limit)).scalars()
     if ids:
         hashes = [row.sha256 for row in connection.execute(sa.select(kept.c.sha256).where(kept.c.letter_id.in_(ids)))]
         for table in (kept, tables.step, tables.comment, tables.case):
@@ -83,6 +87,16 @@ def over_query(before_ms: int, limit: int) -> sa.Select[Any]:
     return sa.select(case.letter_id).where(
         case.state.in_(sorted(ENDS)), case.changed_ms < before_ms  # guard: only what has ended
     ).order_by(case.changed_ms).limit(limit)
+
+
+def caseless_query(before_ms: int, limit: int) -> sa.Select[Any]:
+    """Letters that arrived before then and have no case: somebody moved them who did not ask, or they lie on their
+    shelf. Ids sort by time, so those that came since are not looked at."""
+    case, newest = tables.case.c, format_ulid(max(0, before_ms) << 80)
+    return sa.select(kept.c.letter_id).where(
+        kept.c.what == ARRIVED, kept.c.letter_id < newest, kept.c.at_ms < before_ms,
+        ~sa.exists().where(case.letter_id == kept.c.letter_id)  # guard: not what a case needs
+    ).order_by(kept.c.letter_id).limit(limit)
 
 
 def _forget(connection: Connection, hashes: list[str], before_ms: int) -> None:

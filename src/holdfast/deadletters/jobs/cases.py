@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from ..desk import Actor, Case, State
 from ..desk import tables as desk_tables
+from ..desk.carried import sent_back
 from ..desk.desk import case_of
 from . import tables
 from .job import Item, Job
@@ -29,10 +30,10 @@ _HOLD_MS: Final = 60_000
 _CHECK_MS: Final = 5_000
 _LOGGED: Final = ("letter_id", "what", "actor", "by_person", "before", "after", "category", "rule", "action", "result",
                   "attempts", "duration_ms", "trace_id", "detail", "at_ms")
-#: What becomes of a case when its letter is told of: its state, which letters, what the log calls it, and when the
-#: service looks again.
-_TOLD: Final[tuple[tuple[State, tuple[str, ...], str, int], ...]] = (
-    ("replayed", ("sent",), "replayed", _CHECK_MS), ("gone", ("gone",), "gone", 0),
+#: What becomes of a case when its letter is told of: its state (None: see ``_sent``), which letters, what the log calls
+#: it, and when the service looks again.
+_TOLD: Final[tuple[tuple[State | None, tuple[str, ...], str, int], ...]] = (
+    (None, ("sent",), "replayed", _CHECK_MS), ("gone", ("gone",), "gone", 0),
     ("manual", ("applied", "refused"), "failed", 0), ("manual", ("waiting",), "released", 0))
 
 
@@ -90,9 +91,9 @@ def _tell_sent(connection: Connection, job: Job, by: Actor, now_ms: int) -> None
     case, item = desk_tables.case.c, tables.item.c
     sent = sa.exists().where(item.job == job.id, item.letter_id == case.letter_id, item.state == "sent")
     mine = sa.and_(case.holder_until_ms > desk_tables.ZERO, case.holder == _holder(job), sent)
-    _log(connection, job, by, mine, now_ms, after="replayed", what="replayed")
+    _log(connection, job, by, mine, now_ms, after=_sent(job), what="replayed")
     connection.execute(desk_tables.case.update().where(mine).values(
-        state="replayed", version=case.version + 1, changed_ms=now_ms, deed="", holder="", holder_until_ms=0,
+        state=_sent(job), version=case.version + 1, changed_ms=now_ms, deed="", holder="", holder_until_ms=0,
         due_ms=now_ms + _CHECK_MS))
 
 
@@ -117,7 +118,8 @@ def _tell_each(connection: Connection, job: Job, by: Actor, items: Sequence[Item
     query = sa.select(case).where(case.c.letter_id.in_([item.letter_id for item in items]),
                                   case.c.holder == _holder(job)).with_for_update()
     found = {row["letter_id"]: case_of(row) for row in connection.execute(query).mappings()} if items else {}
-    for after, states, what, due in _TOLD:
+    for told, states, what, due in _TOLD:
+        after = told or _sent(job)
         mine = [(found[i.letter_id], i) for i in items if i.state in states and i.letter_id in found]
         changes = {"state": after, "deed": "", "holder": "", "holder_until_ms": 0, "changed_ms": now_ms,
                    "due_ms": now_ms + due if due else 0}
@@ -134,6 +136,11 @@ def _tell_each(connection: Connection, job: Job, by: Actor, items: Sequence[Item
 
 def _detail(job: Job, why: str) -> str:
     return msgspec.json.encode({"job": job.id, **({"why": why} if why else {})}).decode()
+
+
+def _sent(job: Job) -> State:
+    """What a letter is that was sent. Redirected, it was confirmed before it left its shelf."""
+    return "replayed" if job.plan.redirect_to else sent_back(job.logical)
 
 
 def _holder(job: Job) -> str:

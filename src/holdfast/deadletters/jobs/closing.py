@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ..._sql.steps import clock_ms
-from ..desk import Actor, Case, Desk
+from ..desk import SENT_BACK, Actor, Case, Desk
 from ..desk import tables as desk_tables
 from ..desk.desk import case_of
 from . import tables
@@ -36,7 +36,7 @@ def _closed(connection: Connection, job: Job, by: Actor) -> int:
     item, case, now_ms = tables.item.c, desk_tables.case, clock_ms(connection)
     query = sa.select(case, item.state.label("ended")).join(tables.item, item.letter_id == case.c.letter_id).where(
         item.job == job.id, item.state.in_(("handled", "died")),
-        case.c.state == "replayed").limit(PAGE).with_for_update()  # what somebody else has moved is theirs
+        case.c.state.in_(SENT_BACK)).limit(PAGE).with_for_update()  # what somebody else has moved is theirs
     found = [(case_of({name: value for name, value in row.items() if name != "ended"}), row["ended"])
              for row in connection.execute(query).mappings().all()]
     if found:

@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 from ..._base.durations import seconds
 from ..._base.secret import SCHEME, Secret, SecretRef
 from ...errors import ConfigurationError
+from ..branch import stream_of
 from ..handling.verdict import CATEGORIES, SEVERITIES
 from ..repairs.options import Options
 from .channels import DingTalk, Mail, PagerDuty, Slack, Webhook, WeCom
@@ -63,8 +64,9 @@ class Route:
         """Is this incident one of its?"""
         category = incident.category.partition(":")[0]
         return (_among(incident.category, self.categories) or _among(category, self.categories)) and all((
-            _among(incident.severity, self.severities), _among(incident.logical, self.streams),
-            _among(incident.group, self.groups)))
+            _among(incident.severity, self.severities), _among(incident.group, self.groups),
+            # guard: a stream is that stream wherever it is, as in a rule
+            _among(incident.logical, self.streams) or _among(stream_of(incident.logical), self.streams)))
 
 
 @dataclass(frozen=True, slots=True)

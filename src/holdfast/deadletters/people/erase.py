@@ -23,13 +23,15 @@ from sqlalchemy.engine import Connection
 from ..._sql.steps import clock_ms
 from ..._sql.tables import fit
 from ..desk import ENDS, Actor, Desk, tables
+from ..desk.arrived import uncased
 from ..desk.kept import kept
 from ..desk.tables import NAME_BYTES
 from ..desk.tells import tell
 from ..discard import remove
+from ..export import fields_of
 from ..jobs import tables as job_tables
 from ..jobs.store import prepare
-from ..letters import Choice
+from ..letters import Choice, letter_info
 from ..shelf import Shelf
 
 
@@ -55,10 +57,22 @@ async def erase(desk: Desk, shelf: Shelf, key: str, by: Actor, *, why: str, secr
         places = {keys.stream: keys for keys in await shelf.keys()}
         for letter in letters:
             await remove(shelf, places[letter.stream], letter)
-    cases = await desk.step(lambda connection: _erased(connection, key, mark, by, why=why, dry_run=dry_run))
+    arrived = [] if dry_run else await _arrived(desk, key, shelf.prefix)
+    cases = await desk.step(lambda connection: _erased(connection, key, mark, by, why=why, arrived=arrived,
+                                                       dry_run=dry_run))
     if not dry_run:
         await _vacuum(desk)
     return Erased(mark=mark, letters=len(letters), cases=cases, busy=sorted(busy), done=not dry_run)
+
+
+async def _arrived(desk: Desk, key: str, prefix: str) -> list[str]:
+    """Letters of other brokers that are kept and have no case yet."""
+    found, after = list[str](), ""
+    while page := await uncased(desk, after=after):
+        found += [letter_id for letter_id, line in page if letter_info(
+            "", "", b"0-0", fields_of(line), prefix).key == key]
+        after = page[-1][0]
+    return found
 
 
 def _busy(connection: Connection, key: str) -> set[str]:
@@ -67,7 +81,8 @@ def _busy(connection: Connection, key: str) -> set[str]:
     return {row.letter_id for row in connection.execute(query)}
 
 
-def _erased(connection: Connection, key: str, mark: str, by: Actor, *, why: str, dry_run: bool) -> int:
+def _erased(connection: Connection, key: str, mark: str, by: Actor, *, why: str, arrived: list[str],
+            dry_run: bool) -> int:
     case, now_ms = tables.case.c, clock_ms(connection)
     query = sa.select(case.letter_id, case.state).where(
         case.key == fit(key, NAME_BYTES), case.state != "working").with_for_update()  # guard: not what is in a hand
@@ -75,8 +90,9 @@ def _erased(connection: Connection, key: str, mark: str, by: Actor, *, why: str,
     ids = [row.letter_id for row in found]
     if dry_run:
         return len(ids)
-    for at in range(0, len(ids), 500):
-        _forget(connection, ids[at:at + 500], mark, now_ms)
+    gone = ids + arrived  # guard: what has no case yet is erased, too
+    for at in range(0, len(gone), 500):
+        _forget(connection, gone[at:at + 500], mark, now_ms)
     open_ids = [row.letter_id for row in found if row.state not in ENDS]
     for at in range(0, len(open_ids), 500):
         connection.execute(tables.case.update().where(case.letter_id.in_(open_ids[at:at + 500])),

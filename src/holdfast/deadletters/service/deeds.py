@@ -14,6 +14,7 @@ from __future__ import annotations
 from ..._base import points
 from ...errors import AlreadyApplied, LetterNotFound, RepairRefused, ReplayRefused
 from ..desk import Case, keep, kept_of
+from ..desk.carried import sent_back, was_carried
 from ..desk.kept import ENTRY, ORIGINAL, SENT
 from ..letters import LetterInfo
 from ..replay import Order, Replayer
@@ -77,8 +78,10 @@ class Deeds:
 
     async def replayed(self, case: Case, began: float = 0.0, **more: str) -> None:
         """Tells the desk that it was sent back; what becomes of it is looked at later."""
-        hand = self._hand
-        now = await hand.move(case, "replayed", "replayed", began=began, more={"try": case.tries, **more},
+        hand, after = self._hand, sent_back(case.logical)
+        if after == "replaying" and await was_carried(hand.desk, case.letter_id):  # before we came to say so
+            after = "replayed"
+        now = await hand.move(case, after, "replayed", began=began, more={"try": case.tries, **more},
                               due_ms=hand.now_ms() + int(hand.settings.check_s * 1000))
         hand.tell_step(now, "replayed", began or hand.clock.now())
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..._base.thinned import Thinned
 from ...errors import CaseMoved, HoldfastError, ServerUnreachable
-from ..desk import Case
+from ..desk import SENT_BACK, Case
 from .deeds import Deeds
 from .hand import Hand
 from .judging import Judging
@@ -43,8 +43,8 @@ class Engine:
         due = [case for case in await hand.desk.due(hand.settings.batch + len(self._aside))
                if self._aside.get(case.letter_id, (0.0, 0))[0] <= now]
         due.sort(key=lambda _: hand.chance.random())  # instances that look at the same moment begin elsewhere
-        sent_back = [case for case in due if case.state == "replayed"]
-        others = [case for case in due if case.state != "replayed"]
+        sent_back = [case for case in due if case.state in SENT_BACK]
+        others = [case for case in due if case.state not in SENT_BACK]
         self._away = None
         done = await self._outcomes.look(sent_back) if sent_back else 0
         done += sum(await asyncio.gather(*(self._guarded(case) for case in others)))

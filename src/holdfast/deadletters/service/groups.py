@@ -47,7 +47,7 @@ async def there(server: Server, wanted: Wanted, desk_group: str) -> list[Whose]:
     """Those that there are now. A stream of dead letters is there from the first of them on."""
     walks = not wanted.only_also and not (wanted.streams and wanted.groups)
     found = {*await (_all(server) if walks else _named(server, wanted))}
-    found |= {*await _also(server, wanted)}
+    found |= {Whose(name, name, group) for name, group in wanted.also}  # their first letter is not waited for
     return sorted(whose for whose in found if wanted.takes(whose) and whose.group != desk_group)
 
 
@@ -59,11 +59,6 @@ async def _named(server: Server, wanted: Wanted) -> list[Whose]:
                       if await server.shared(stream.encode()).call(
                           "EXISTS", GroupKeys(server.prefix, stream, group).dead)]
     return found
-
-
-async def _also(server: Server, wanted: Wanted) -> list[Whose]:
-    return [Whose(name, name, group) for name, group in wanted.also
-            if await server.shared(name.encode()).call("EXISTS", GroupKeys(server.prefix, name, group).dead)]
 
 
 async def _all(server: Server) -> list[Whose]:

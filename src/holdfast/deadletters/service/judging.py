@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..._base import points
 from ..._base.letter_text import ms_of
 from ...errors import LetterNotFound
-from ..desk import Case
+from ..desk import SENT_BACK, Case
 from ..handling.facts import facts_of
 from ..handling.verdict import Verdict
 from ..letters import LetterInfo
@@ -81,7 +81,7 @@ class Judging:
             parent = await self._hand.desk.get(child.parent)
         except LetterNotFound:
             return
-        if parent.state == "replayed":
+        if parent.state in SENT_BACK:
             await self._outcomes.died_again(parent, child)
 
 

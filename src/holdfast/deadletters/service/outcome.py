@@ -9,6 +9,8 @@ There are three places to look, in this order, and the order is what makes the a
 3. Is there a letter at the desk that names this one as the replay it died of? Then it died again. If not, its message
    was settled: handled, or acknowledged as a duplicate, as expired, or by somebody's hand.
 
+What goes to another broker is ``replaying`` until it has confirmed it; gone from the way without that, it was lost.
+
 A letter that died again and was moved by hand before the service could read it is not seen by 3.
 """
 
@@ -21,6 +23,7 @@ from collections.abc import Sequence
 from ..._base import points
 from ...errors import CaseMoved
 from ..desk import Case
+from ..desk.carried import was_carried
 from ..desk.rounds import children, postpone
 from .hand import Hand
 from .pauses import Pauses
@@ -65,6 +68,8 @@ class Outcomes:
         try:
             if child is not None:
                 await self.died_again(case, child)
+            elif case.state == "replaying" and not await was_carried(self._hand.desk, case.letter_id):
+                await self._lost(case)  # guard: what no broker confirmed was not handled
             else:
                 await self._settled(case)
         except CaseMoved:  # another instance, or a person, was quicker
@@ -75,6 +80,18 @@ class Outcomes:
         is_applied = await hand.outside.applied(case)
         await self._resolve(case, handled=True, why="its message was settled, and did not die again",
                             more={"done_record": True} if is_applied else {})
+
+    async def _lost(self, case: Case) -> None:
+        """It left for another broker, is not on its way, and that broker never confirmed it: the shelf's server has
+        lost the step that sent it, and so has the letter on its shelf still; or somebody removed it by hand."""
+        hand = self._hand
+        if await hand.outside.letter(case) is None:
+            await hand.gone(case)
+        elif case.action in ("retry", "repair"):
+            await hand.move(case, "scheduled", "recovered", due_ms=hand.now_ms(),
+                            why="its server has lost that it was sent back; the letter is on its shelf")
+        else:
+            await hand.give_up(case, "stuck", "its server has lost that it was sent back; the letter is on its shelf")
 
     async def died_again(self, case: Case, child: Case) -> None:
         """The case goes on as another one. Raises CaseMoved."""

@@ -168,7 +168,7 @@ class Service:
         return 0
 
     async def _measure(self) -> int:
-        await stand(self.hand, self._feeds)
+        await stand(self.hand, self._feeds, self._branches)
         return 0
 
     async def _clean(self) -> int:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..._base import events as ev
 from ...errors import ServerUnreachable
-from ..desk import Desk
+from ..desk import SENT_BACK, Desk, State
 from ..desk.rounds import Standing, standings
 from ..handling.breaker import Breaker
 from ..jobs import standing as of_jobs
@@ -24,6 +24,9 @@ from .groups import Whose
 from .hand import Hand
 from .outside import Shelved
 from .pauses import pauses
+
+if TYPE_CHECKING:
+    from ..branch.branch import Branch
 
 T = TypeVar("T")
 _Emit = Callable[[ev.Event], object]
@@ -39,7 +42,7 @@ class _AtDesk(NamedTuple):
     untold: int
 
 
-async def stand(hand: Hand, taken_from: Iterable[Whose]) -> None:
+async def stand(hand: Hand, taken_from: Iterable[Whose], branches: Iterable[Branch] = ()) -> None:
     """Tells how each group stands whose letters are taken in. Raises ServerUnreachable when the desk or the server does
     not answer, after it has told which."""
     emit = hand.events.emit
@@ -57,6 +60,8 @@ async def stand(hand: Hand, taken_from: Iterable[Whose]) -> None:
         emit(_jobs(name, desk))
         for category, paused in paused_of(name, desk.breakers).items():
             emit(ev.ReplaysStood(stream=name[0], group=name[1], category=category, paused=paused))
+    for branch in branches:
+        emit(branch.stood(*_since(desk, (branch.origin.name, branch.origin.group), "replaying")))
 
 
 async def asked(what: str, emit: _Emit, asking: Coroutine[Any, Any, T]) -> T:
@@ -86,13 +91,22 @@ async def _shelves(hand: Hand, taken_from: list[Whose]) -> dict[_Name, list[Shel
 
 def _stood(name: _Name, parts: list[Shelved], desk: _AtDesk) -> ev.DeskStood:
     cases = desk.cases.get(name)
-    states, touched_ms = (cases.states, cases.touched_ms) if cases else ({}, {})
+    states = cases.states if cases else {}
+    manual, manual_oldest_s = _since(desk, name, "manual")
     oldest_ms = max((part.now_ms - part.oldest_ms for part in parts if part.oldest_ms is not None), default=0)
     return ev.DeskStood(
         stream=name[0], group=name[1], length=sum(part.length for part in parts), oldest_s=oldest_ms / 1000,
         pending=sum(part.pending for part in parts), open=sum(states.values()), scheduled=states.get("scheduled", 0),
-        replayed=states.get("replayed", 0), manual=states.get("manual", 0),
-        manual_oldest_s=max(0, desk.now_ms - touched_ms.get("manual", desk.now_ms)) / 1000)
+        replayed=sum(states.get(state, 0) for state in SENT_BACK), manual=manual,
+        manual_oldest_s=manual_oldest_s)
+
+
+def _since(desk: _AtDesk, name: _Name, state: State) -> tuple[int, float]:
+    """How many of a group's cases are in a state, and for how many seconds the one is that nobody has touched since."""
+    cases = desk.cases.get(name)
+    if cases is None or state not in cases.states:
+        return 0, 0.0
+    return cases.states[state], max(0, desk.now_ms - cases.touched_ms[state]) / 1000
 
 
 def _jobs(name: _Name, desk: _AtDesk) -> ev.JobsStood:

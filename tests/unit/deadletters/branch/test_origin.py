@@ -18,9 +18,12 @@ OURS = [b"x-dlq-spec-version", b"1", b"x-dlq-letter-id", b"L1", b"id", b"m-1", b
     ("amqp://rabbit", "orders@amqp://rabbit:5672/"),
     ("amqp://u:p@rabbit/%2F", "orders@amqp://rabbit:5672/"),
     ("amqps://rabbit/shop?heartbeat=5", "orders@amqps://rabbit:5671/shop"),
+    ("amqp://rabbit/my%20shop", "orders@amqp://rabbit:5672/my%20shop"),
+    ("amqp://rabbit/a%40b", "orders@amqp://rabbit:5672/a%40b"),
+    ("amqp://rabbit/%2Fshop", "orders@amqp://rabbit:5672/%2Fshop"),
     ("amqp://[::1]/shop", "orders@amqp://[::1]:5672/shop"),
     ("kafka://user:secret@b:9093,a?sasl.mechanism=PLAIN", "orders@kafka://a:9092,b:9093")],
-    ids=["password", "defaults", "vhost", "options", "ipv6", "kafka"])
+    ids=["password", "defaults", "vhost", "options", "space", "at", "slash", "ipv6", "kafka"])
 def test_a_broker_has_one_name_without_credentials(url, name):
     origin = Origin(url, "orders", "billing")
     assert origin.name == name
@@ -29,7 +32,8 @@ def test_a_broker_has_one_name_without_credentials(url, name):
     assert "secret" not in repr(origin)
 
 
-@pytest.mark.parametrize("url", ["redis://h", "amqp:h", "kafka://", "amqp://h:port/", ""])
+@pytest.mark.parametrize("url", ["redis://h", "amqp:h", "kafka://", "amqp://h:port/", "", "amqp://h:99999",
+                                 "amqp://h:0", "amqp://h h/", "kafka://a,b c:1", "amqp:///shop"])
 def test_what_is_no_other_brokers_url_is_refused(url):
     with pytest.raises(ConfigurationError):
         Origin(url, "orders", "billing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from holdfast._base.clock import SystemClock
@@ -13,8 +14,10 @@ from holdfast.brokers.letters import Kept
 from holdfast.consume.contract import Delivery, Note, Verb
 from holdfast.deadletters.branch import Origin, landing
 from holdfast.deadletters.branch.landing import Landing
-from holdfast.deadletters.branch.post import CARRIED, Post, outgoing
+from holdfast.deadletters.branch.post import Post, outgoing
+from holdfast.deadletters.desk.carried import CARRIED
 from holdfast.errors import ConfigurationError, ServerRefused, ServerUnreachable
+from holdfast.testing import ManualClock
 
 ORIGIN = Origin("amqp://h", "orders", "billing")
 
@@ -53,7 +56,7 @@ def there(monkeypatch):
     """What is at the desk and on the shelf; a name in ``broken`` makes that step fail."""
     found = {"desk": [], "shelf": [], "broken": ""}
 
-    async def keep(desk, letter_id, what, body):
+    async def keep_arrived(desk, letter_id, body):
         if body.endswith(b"odd"):
             raise ValueError("no database takes it")
         if found["broken"] == "desk":
@@ -68,13 +71,13 @@ def there(monkeypatch):
             found["shelf"].append(one.id)
         return is_new
 
-    monkeypatch.setattr(landing, "keep", keep)
+    monkeypatch.setattr(landing, "keep_arrived", keep_arrived)
     monkeypatch.setattr(landing, "take_in", take_in)
     return found
 
 
-def landing_of(box, rng):
-    return Landing(ORIGIN, box, Shelf(), None, chance=rng, clock=SystemClock())
+def landing_of(box, rng, counted=lambda *_: None, clock=None):
+    return Landing(ORIGIN, box, Shelf(), None, chance=rng, clock=clock or SystemClock(), counted=counted)
 
 
 @pytest.mark.parametrize("broken", ["desk", "shelf"])
@@ -112,10 +115,43 @@ def test_one_letter_that_nothing_can_be_done_with_stays_and_keeps_nobody_up(ther
     assert mine.left == ""
 
 
+def test_what_has_landed_and_what_stays_is_counted_and_it_is_known_since_when(there, rng, arun, monkeypatch):
+    box, counted, clock = Box([letter(n) for n in range(3)]), [], ManualClock()
+    monkeypatch.setattr(Landing, "_packed", lambda self, one: b"odd" if b"m1" in one.fields else b"{}")
+    mine = landing_of(box, rng, lambda *one: counted.append(one), clock)
+    began = mine.swept_ms
+    clock.advance(60.0)
+    arun(mine.sweep())
+    assert (counted, mine.oldest_ms) == ([("landed", 2), ("stayed", 1)], 1_000)
+    box.lying = [msgspec.structs.replace(box.lying[0], place="0-1")]
+    arun(mine.sweep())
+    assert mine.oldest_ms == began, "one that does not say when it was buried: since nothing lay there"
+    box.lying.clear()
+    clock.advance(60.0)
+    arun(mine.sweep())
+    assert (mine.oldest_ms, mine.swept_ms) == (None, began + 120_000)
+
+
+@pytest.mark.parametrize("broken", ["desk", "shelf"])
+def test_how_old_the_oldest_is_that_cannot_land_is_known(broken, there, rng, arun):
+    clock = ManualClock()
+    mine = landing_of(Box([letter(0)]), rng, clock=clock)
+    began, there["broken"] = mine.swept_ms, broken
+    clock.advance(60.0)
+    with pytest.raises(ServerUnreachable):
+        arun(mine.sweep())
+    assert (mine.oldest_ms, mine.swept_ms) == (1_000, began), "guard: swept when it was dealt with"
+
+
 def test_letters_that_somebody_else_reads_are_left_to_him(there, rng, arun):
     box = Box([letter(0)])
     box.refuses = "RESOURCE_LOCKED"
-    assert arun(landing_of(box, rng).sweep()) == 0
+    clock = ManualClock()
+    mine = landing_of(box, rng, clock=clock)
+    began = mine.swept_ms
+    clock.advance(60.0)
+    assert arun(mine.sweep()) == 0
+    assert (mine.oldest_ms, mine.swept_ms) == (None, began), "what lies there is his to say"
     box.refuses = "OTHER"
     with pytest.raises(ServerRefused):
         arun(landing_of(box, rng).sweep())
@@ -139,12 +175,28 @@ def deliveries(origin, *notes):
     found = []
     for n, note in enumerate(notes):
         fields = [b"id", b"m%d" % n, b"body", b"{}"]
-        found.append(Delivery(origin, b"%d-0" % n, Message(origin.stream, b"%d-0" % n, fields), None, note=note))
+        message = Message(origin.stream, b"%d-0" % n, fields, [*fields, b"x-dlq-replayed-from", b"L%d" % n])
+        found.append(Delivery(origin, b"%d-0" % n, message, None, note=note))
     return found
 
 
-def posted(arun, publish, *notes):
-    replays, post = Replays(), Post(publish, SystemClock(), watch_s=1.0)
+class Told:
+    """A desk that is told what is confirmed; ``away``: so often it does not answer; ``busy``: letters in a hand."""
+
+    def __init__(self, away=0, busy=()):
+        self.away, self.busy, self.told = away, set(busy), []
+
+    async def __call__(self, letter_ids):
+        if self.away:
+            self.away -= 1
+            raise ServerUnreachable("the desk is away")
+        self.told.append(list(letter_ids))
+        return self.busy & set(letter_ids)
+
+
+def posted(arun, publish, *notes, desk=None, counted=lambda *_: None):
+    replays = Replays()
+    post = Post(publish, desk or Told(), SystemClock(), prefix="x-dlq-", watch_s=1.0, counted=counted)
     post.deliver(deliveries(replays, *notes))
     post.stop()
     arun(post.run())
@@ -171,8 +223,52 @@ def test_what_was_carried_is_not_published_again(arun):
         published.append(entry)
 
     replays, _ = posted(arun, publish, Note(reason=CARRIED), None)
-    assert published == [[b"id", b"m1", b"body", b"{}"]]
+    assert published == [[b"id", b"m1", b"body", b"{}", b"x-dlq-replayed-from", b"L1"]]
     assert (replays.acks, len(replays.parked)) == ([b"0-0"], 1)
+
+
+async def taken(entry):
+    """A broker that takes what it is given."""
+
+
+def test_the_desk_is_told_what_is_confirmed_and_again_while_somebody_has_the_letter_in_hand(arun):
+    desk = Told(busy={"L1"})
+    _, post = posted(arun, taken, None, None, desk=desk)
+    arun(post.tell())
+    arun(post.tell())
+    desk.busy.clear()
+    arun(post.tell())
+    arun(post.tell())
+    assert desk.told == [["L0", "L1"], ["L1"], ["L1"]], "until it is told, and not again"
+
+
+def test_a_desk_that_is_away_keeps_no_message_from_its_broker_and_is_told_later(arun):
+    desk = Told(away=1)
+    replays, post = posted(arun, taken, None, desk=desk)
+    assert replays.parked == [(Verb.PARK, b"0-0", CARRIED)]
+    arun(post.tell())
+    assert desk.told == []
+    arun(post.tell())
+    assert desk.told == [["L0"]]
+
+
+def test_nothing_leaves_the_replay_stream_that_the_desk_was_not_told_of(arun):
+    desk = Told(away=1)
+    replays, _ = posted(arun, taken, Note(reason=CARRIED), desk=desk)
+    assert (replays.acks, replays.parked) == ([], [(Verb.PARK, b"0-0", "")]), "guard: the desk is told first"
+    replays, _ = posted(arun, taken, Note(reason=CARRIED), desk=desk)
+    assert (replays.acks, desk.told) == ([b"0-0"], [["L0"]])
+
+
+def test_what_was_carried_and_what_was_refused_is_counted(arun):
+    counted = []
+
+    async def publish(entry):
+        if b"m1" in entry:
+            raise ConfigurationError("there is no queue")
+
+    posted(arun, publish, None, None, None, Note(reason=CARRIED), counted=lambda *one: counted.append(one))
+    assert counted == [("carried", 2), ("refused", 1)]
 
 
 def test_what_a_broker_that_is_away_did_not_take_is_handed_back(arun):
