@@ -43,7 +43,7 @@ from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
 from .errors import ConfigurationError
-from .once.modes import BESIDE, Mode, mode_of
+from .once.modes import Mode, mode_of
 from .once.retention import tidy
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.placing import Placing
@@ -77,8 +77,7 @@ class Holdfast:
     url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or a Cluster's node; None starts or finds an
         embedded server in ``data_dir`` (default ``.holdfast`` here); ``memory://`` is for tests, see ``testing``;
         ``amqp://`` and ``kafka://`` are other brokers, which can less: see ``cannot``.
-    broker: settings of such a broker, of its own kind (``RabbitSettings``). records: the Redis or Valkey that keeps
-        records of effects and locks for it, so that every ``once`` works there.
+    broker: settings of such a broker, of its own kind (``RabbitSettings``).
     client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
@@ -90,10 +89,9 @@ class Holdfast:
                  data_dir: Path | str | None = None, client: Any = None, settings: StreamSettings | None = None,
                  service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None, limits_file: Path | str | None = None,
-                 broker: Any = None, records: str | None = None, **connection: Any) -> None:
+                 broker: Any = None, **connection: Any) -> None:
         self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "client": client,
-                                           "clock": clock, "chance": chance, "broker": broker, "records": records,
-                                           **connection}
+                                           "clock": clock, "chance": chance, "broker": broker, **connection}
         self.url = url
         #: TOML file whose numbers go over those in code; changed numbers are taken over within a second.
         self.limits_file = None if limits_file is None else Path(limits_file)
@@ -105,8 +103,6 @@ class Holdfast:
         self._client = client
         self._connection = connection
         self._broker_settings = broker
-        self._records_url = records
-        self._records: Server | None = None
         self._broker: Broker | None = None
         self._clock = clock or SystemClock()
         self._chance = chance or system_chance()
@@ -237,8 +233,7 @@ class Holdfast:
     def cannot(self) -> list[str]:
         """What the broker of this URL cannot do, a sentence each. ``holdfast run`` says it at the start."""
         broker = self._other_broker()
-        return [] if broker is None else shortcomings(broker.name, broker.abilities,
-                                                      records=self._records_url is not None)
+        return [] if broker is None else shortcomings(broker.name, broker.abilities)
 
     def _other_broker(self) -> Broker | None:
         """The broker, when it is neither Redis nor memory."""
@@ -257,15 +252,6 @@ class Holdfast:
             if broker is not None:
                 await broker.open()
         return broker
-
-    async def _server_of_records(self) -> Server | None:
-        """What keeps records of effects for another broker, connected; None: nothing does, or nobody asks."""
-        if self._records_url is None or not any(isinstance(d.once, BESIDE) for d in self._declared):
-            return None
-        async with self._opening:
-            if self._records is None:
-                self._records = await open_server(self._records_url, prefix=self.prefix, **self._connection)
-            return self._records
 
     async def _send(self, broker: Broker, stream: str, outs: Sequence[Outgoing], limit_bytes: int) -> list[Receipt]:
         """Publishing to another broker."""
@@ -412,8 +398,8 @@ class Holdfast:
         if self._home is not None and self._home != here:  # guard: a forked child shares no connection
             if self._home[0] != here[0]:
                 # For ever: even closing them would take the parent's sockets out of the loop that both still share.
-                _LEFT_TO_THE_PARENT.append((self._server, self._broker, self._records, self._home[1]))
-            self._server = self._producer = self._broker = self._records = None
+                _LEFT_TO_THE_PARENT.append((self._server, self._broker, self._home[1]))
+            self._server = self._producer = self._broker = None
             self._locks, self._ids = [], []
             self._opening = asyncio.Lock()
         self._home = here
@@ -429,9 +415,6 @@ class Holdfast:
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None
-        if self._records is not None:
-            records, self._records = self._records, None
-            await records.close()
         if self._broker is not None:
             broker, self._broker = self._broker, None
             await broker.close()
@@ -444,8 +427,7 @@ class Holdfast:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def place(self, *, url: str | None = None, prefix: str | None = None, data_dir: Path | str | None = None,
-              records: str | None = None) -> None:
+    def place(self, *, url: str | None = None, prefix: str | None = None, data_dir: Path | str | None = None) -> None:
         """Says anew where the server is and what our keys begin with; None leaves it. Before anything is opened.
 
         This is how a command line goes over what code says. Raises ConfigurationError once the server is open.
@@ -453,9 +435,7 @@ class Holdfast:
         if self._server is not None or self._broker is not None:
             raise ConfigurationError("the server is open already: name another one before anything is published or run")
         named = {"url": url, "prefix": prefix, "data_dir": None if data_dir is None else Path(data_dir)}
-        named["records"] = records
         self._made_with |= {name: value for name, value in named.items() if value is not None}
-        self._records_url = records or self._records_url
         self.url, self.prefix = url or self.url, prefix or self.prefix
         self._data_dir = named["data_dir"] or self._data_dir  # type: ignore[assignment]
 
@@ -466,8 +446,7 @@ class Holdfast:
         """
         if not self._declared:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
-        elsewhere = self._memory is not None or await self._elsewhere() is not None
-        server = await self._server_of_records() if elsewhere else await self.open()
+        server = await self.open() if self._memory is None and await self._elsewhere() is None else None
         heart = None if server is None else Heart(server, self._clock, self.events)
         gate = Gate()
         # Threads are made when needed, and the consumers' own limits say how many that is.
@@ -478,7 +457,7 @@ class Holdfast:
                 heart.start()
             self.worker = worker = Worker(running)
             beside = [asyncio.create_task(self._follow_limits(file, running))]
-            if server is not None and not elsewhere:
+            if server is not None:
                 rows = self._assembly(server, heart).rows(self._declared, running)
                 beside.append(asyncio.create_task(tidy(server, rows, self.events)))
             if signals:

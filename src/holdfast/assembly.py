@@ -34,7 +34,6 @@ from .consume.upcast import Upcasters
 from .consume.worker import Running
 from .errors import ConfigurationError
 from .once.modes import BESIDE, InSql, Locked, is_mode
-from .once.presence import Presence
 from .once.retention import Pruned, Rows
 from .once.wiring import Wiring
 from .streams.open import open_sources
@@ -61,8 +60,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What everything of one run is put together with. server, heart: None on ``memory://``; on another broker those of
-    the records of effects, or None."""
+    """What everything of one run is put together with. server, heart: None on ``memory://`` and another broker."""
 
     events: Events
     clock: Clock
@@ -100,7 +98,7 @@ class Assembly:
         for d, r in zip(declared, running, strict=True):
             mode, effect = (d.once.inner, getattr(r.effect, "inner", None)) if isinstance(d.once, Locked) else (
                 d.once, r.effect)
-            if isinstance(mode, InSql) and self.server is not None and self.broker is None:
+            if isinstance(mode, InSql) and self.server is not None:
                 s, count = d.subscription, self.partitions.get(d.subscription.stream, 0)
                 names = [physical(s.stream, i, count) for i in range(count)] or [s.stream]
                 groups = [GroupKeys(self.server.prefix, name, s.group) for name in names]
@@ -112,8 +110,7 @@ class Assembly:
         if self.broker is not None:
             s = d.subscription
             refuse(self.broker.name, self.broker.abilities, Asked(
-                stream=s.stream, group=s.group, ordered=s.ordered,
-                effects=isinstance(d.once, BESIDE) and self.server is None))
+                stream=s.stream, group=s.group, ordered=s.ordered, effects=isinstance(d.once, BESIDE)))
 
     def _sources(self, d: Declared, letters: Letters) -> Sequence[Source]:
         s = d.subscription
@@ -138,15 +135,10 @@ class Assembly:
         # One that runs in a thread is enough: a thread has to be waited for.
         plain = not all(bind(h, provides=provides, batch=d.subscription.batch).is_async for h, _, _ in d.handlers)
         s, settings = d.subscription, d.settings
-        wiring = Wiring(
+        effect: Effect = d.once.effect(Wiring(
             stream=s.stream, group=s.group, events=self.events, clock=self.clock, chance=self.chance,
             server=self.server, heart=self.heart, sql=self.sql, plain=plain, letters_days=settings.letters_days,
-            lease_ms=settings.lease_ms)
-        if self.broker is not None and self.server is not None and self.heart is not None:
-            keys = GroupKeys(self.server.prefix, f"{self.broker.name.lower()}:{s.stream}", s.group)
-            wiring = replace(wiring, keys=keys, presence=Presence(
-                self.server, self.heart, keys, lease_ms=settings.lease_ms, clock=self.clock, chance=self.chance))
-        effect: Effect = d.once.effect(wiring)
+            lease_ms=settings.lease_ms))
         return effect
 
 

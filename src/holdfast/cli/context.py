@@ -35,7 +35,6 @@ class Settings:
     url: str | None = None
     prefix: str | None = None
     data_dir: Path | None = None
-    records: str | None = None
     sql: str | None = None
     desk: str | None = None
     letter_prefix: str | None = None
@@ -56,7 +55,7 @@ class Settings:
 
     def named(self) -> tuple[dict[str, str], dict[str, str]]:
         """Which server was named: by the command line, and by the environment."""
-        values = {name: getattr(self, name) for name in ("url", "prefix", "data_dir", "records")}
+        values = {name: getattr(self, name) for name in ("url", "prefix", "data_dir")}
         said = {name: str(value) for name, value in values.items() if value is not None}
         return ({name: value for name, value in said.items() if name in self.typed},
                 {name: value for name, value in said.items() if name not in self.typed})
@@ -88,12 +87,6 @@ def sql_option(command: F) -> F:
 def sql_option_for(what: str) -> Callable[[F], F]:
     """``--sql``, for commands that look for something else there."""
     return _named("--sql", f"{what}: postgresql+psycopg://…", asked=True)
-
-
-def records_option(command: F) -> F:
-    """``--records``, for commands that consume from other brokers."""
-    return _named("--records", "redis://… that keeps records of effects and locks, with --url amqp://… or kafka://…",
-                  asked=True)(command)
 
 
 def desk_option(command: F) -> F:

@@ -107,8 +107,6 @@ def _is_silent(hf: Holdfast, name: str) -> bool:
 
     if name == "prefix":
         return hf.prefix == DEFAULT_PREFIX
-    if name == "records":
-        return hf._records_url is None  # noqa: SLF001
     return hf.url is None and hf._client is None and (name == "url" or hf._data_dir is None)  # noqa: SLF001
 
 

@@ -27,9 +27,8 @@ class Asked:
     effects: bool = False
 
 
-def shortcomings(broker: str, abilities: Abilities, *, records: bool = False) -> list[str]:
-    """What users of ``broker`` have to know, a sentence each; nothing where nothing is missing. records: those of
-    effects, and locks, have a server of their own."""
+def shortcomings(broker: str, abilities: Abilities) -> list[str]:
+    """What users of ``broker`` have to know, a sentence each; nothing where nothing is missing."""
     said = {
         "settling takes several steps there: a crash between them makes a message come twice, and none is lost; "
         'once="sql" makes the effect once, and dead letters are told apart by their ids': abilities.atomic_settle,
@@ -37,8 +36,7 @@ def shortcomings(broker: str, abilities: Abilities, *, records: bool = False) ->
         f"order is kept {_UNITS[abilities.ordering]}, and ordered=True is refused": abilities.ordering == "key",
         "it does not count deliveries: what kills its process is found by marks only": abilities.delivery_counter,
         "a new group sees what is published from then on, and nothing before": abilities.history,
-        'records of effects and locks cannot lie there: once="sql" makes an effect once, or records="redis://…" names '
-        "where they are kept": abilities.effects or records,
+        'records of effects and locks cannot lie there: once="sql" is what makes an effect once': abilities.effects,
         "nothing can be published for later": abilities.later,
     }
     return [f"{broker}: {sentence}" for sentence, able in said.items() if not able]
@@ -57,8 +55,8 @@ def refuse(broker: str, abilities: Abilities, asked: Asked) -> None:
             f"a stream on Redis")
     if asked.effects and not abilities.effects:  # guard: no record of an effect that nobody keeps
         raise ConfigurationError(
-            f"{who} asks for records of effects, or locks, beside the stream, and {broker} has no place for them: name "
-            f'a Redis or Valkey that has, Holdfast(…, records="redis://…"), or use once="sql"')
+            f"{who} asks for records of effects, or locks, beside the stream, and {broker} has no place for them: use "
+            f'once="sql" with Holdfast(…, sql="postgresql+psycopg://…")')
 
 
 def refuse_later(broker: str, abilities: Abilities) -> None:

@@ -16,7 +16,6 @@ from .identity import Identity
 
 if TYPE_CHECKING:
     from .._base.clock import Clock
-    from .._redis.keys import GroupKeys
     from .._redis.server import Server
 
 NO_BATCH = ("effects beside the stream go in with the acknowledgements, many in one step already: a batch handler "
@@ -27,14 +26,14 @@ class BesideStream:
     """The part of ``consume.contract.Effect`` that does not depend on how the effect comes about.
 
     server: that of the stream. identity: what effects are known by. kept_days: how long records are kept at least;
-    shorter than letters are kept, a replay could apply twice. keys: of records that lie beside no stream.
+    shorter than letters are kept, a replay could apply twice.
     """
 
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None,
-                 kept_days: float, keys: GroupKeys | None = None) -> None:
+                 kept_days: float) -> None:
         self._identity = identity or Identity()
         self._kept_ms = int(kept_days * DAY_MS)
-        self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms, keys=keys)
+        self._records = DoneRecords(server, events, clock, kept_ms=self._kept_ms)
 
     async def open(self) -> None:
         """Begins to look after the records."""

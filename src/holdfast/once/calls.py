@@ -47,7 +47,6 @@ from .identity import Identity
 if TYPE_CHECKING:
     from .._base.clock import Clock
     from .._redis.server import Server
-    from .presence import Presence
 
 _BEGIN = load_script("holdfast.once", "begin")
 _RESOLVE = load_script("holdfast.once", "resolve")
@@ -108,8 +107,7 @@ class OutsideOnce(BesideStream):
 
     stream: the logical one, which keys are made of; None: whatever a delivery lies in. on_doubt: ``retry`` with the
     same key, or ``hold`` for a person. on_error: ``clear`` or ``keep`` the mark of a handler that failed. hold_s: how
-    often a held message looks whether somebody has decided. identity, kept_days, keys: as of ``RedisOnce``. presence:
-    whose lease marks are worth, where consumers have none on this server.
+    often a held message looks whether somebody has decided. identity, kept_days: as of ``RedisOnce``.
     """
 
     strategy = "outside"
@@ -117,13 +115,12 @@ class OutsideOnce(BesideStream):
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, stream: str | None = None,
                  identity: Identity | None = None, kept_days: float = 30.0,
                  on_doubt: Literal["retry", "hold"] = "retry", on_error: Literal["clear", "keep"] = "clear",
-                 hold_s: float = 10.0, keys: GroupKeys | None = None, presence: Presence | None = None) -> None:
+                 hold_s: float = 10.0) -> None:
         if on_doubt not in ("retry", "hold") or on_error not in ("clear", "keep"):
             raise ConfigurationError("on_doubt is 'retry' or 'hold', on_error is 'clear' or 'keep'")
-        super().__init__(server, events, clock, identity=identity, kept_days=kept_days, keys=keys)
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
         self._events = events
-        self._presence = presence
         self._stream = stream
         self._on_doubt, self._on_error, self._hold_s = on_doubt, on_error, hold_s
         #: Under ``hold`` nobody may try again, not even we; else the next attempt may.
@@ -148,7 +145,7 @@ class OutsideOnce(BesideStream):
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider that records it with the acknowledgement; False when it is done; True when the handler gave a
         directive. Raises EffectBusy, and Retry for what waits for a person."""
-        mark = _Mark(self._records.keys(delivery), self._identity.of(delivery), self._incarnation(delivery),
+        mark = _Mark(self._records.keys(delivery), self._identity.of(delivery), _incarnation(delivery),
                      delivery.message.id, time.monotonic())
         if mark.effect in self._running:  # guard: nor beside itself in one process
             raise EffectBusy(f"the effect of message {mark.message_id} is being brought about in this process")
@@ -253,12 +250,6 @@ class OutsideOnce(BesideStream):
         self._events.emit(ev.EffectDoubted(stream=mark.keys.stream, group=mark.keys.group, message_id=mark.message_id,
                                            from_consumer=who, age_s=age_s))
 
-    def _incarnation(self, delivery: Delivery) -> str:
-        """Whose lease the mark is worth: that of its consumer, where the server has one."""
-        if self._presence is not None:
-            return self._presence.name
-        return str(getattr(delivery.fence, "incarnation", "-"))
-
     def transient(self, error: BaseException) -> bool:
         """Somebody else is at it: no attempt is counted."""
         return isinstance(error, EffectBusy)
@@ -277,3 +268,5 @@ async def resolve(server: Server, keys: GroupKeys, identity: str, how: Verdict, 
     return found
 
 
+def _incarnation(delivery: Delivery) -> str:
+    return str(getattr(delivery.fence, "incarnation", "-"))

@@ -103,15 +103,10 @@ def seen_before(delivery: Delivery) -> bool:
 
 
 class DoneRecords:
-    """Asks and tidies the records of the groups that it was asked about. ``kept_ms``: how long one is kept at least.
+    """Asks and tidies the records of the groups that it was asked about. ``kept_ms``: how long one is kept at least."""
 
-    keys: of the only group there is, whose records lie beside no stream; they are pruned by time alone.
-    """
-
-    def __init__(self, server: Server, events: ev.Events, clock: Clock, *, kept_ms: int,
-                 keys: GroupKeys | None = None) -> None:
+    def __init__(self, server: Server, events: ev.Events, clock: Clock, *, kept_ms: int) -> None:
         self._server = server
-        self._only = keys
         self._events = events
         self._kept_ms = kept_ms
         self._trouble = Thinned(clock)
@@ -120,7 +115,7 @@ class DoneRecords:
 
     def keys(self, delivery: Delivery) -> GroupKeys:
         """The group's keys; from now on its records are looked after."""
-        keys = self._only or keys_of(delivery, self._server.prefix)
+        keys = keys_of(delivery, self._server.prefix)
         self._groups.setdefault(keys)
         return keys
 

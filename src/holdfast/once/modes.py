@@ -46,16 +46,6 @@ def _outlives(kept_days: float, wiring: Wiring) -> float:
     return kept_days
 
 
-def _aside(wiring: Wiring, kept_days: float, effect: Effect) -> Effect:
-    """The effect, which carries itself out where its messages are another broker's."""
-    if wiring.keys is None or wiring.server is None:
-        return effect
-    from .aside import AsideOnce
-    from .done import DAY_MS
-
-    return AsideOnce(effect, wiring.server, wiring.keys, int(kept_days * DAY_MS), wiring.presence)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRedis:
     """See ``once.redis``."""
@@ -75,9 +65,8 @@ class InRedis:
 
         if wiring.server is None:
             return MemoryOnce(self.identity)
-        return _aside(wiring, self.kept_days, RedisOnce(
-            wiring.server, wiring.events, wiring.clock, identity=self.identity,
-            kept_days=_outlives(self.kept_days, wiring), keys=wiring.keys))
+        return RedisOnce(wiring.server, wiring.events, wiring.clock, identity=self.identity,
+                         kept_days=_outlives(self.kept_days, wiring))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +91,9 @@ class Outside:
 
         if wiring.server is None:
             return MemoryOnce(self.identity)
-        return _aside(wiring, self.kept_days, OutsideOnce(
-            wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
-            kept_days=_outlives(self.kept_days, wiring), on_doubt=self.on_doubt, on_error=self.on_error,
-            hold_s=self.hold_s, keys=wiring.keys, presence=wiring.presence))
+        return OutsideOnce(wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
+                           kept_days=_outlives(self.kept_days, wiring), on_doubt=self.on_doubt, on_error=self.on_error,
+                           hold_s=self.hold_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +140,9 @@ class Locked:
 
         if wiring.server is None:
             raise ConfigurationError("a lock around handlers needs a server: memory:// runs one process anyway")
-        return _aside(wiring, self.kept_days, LockedOnce(
-            wiring.server, wiring.events, wiring.clock, self.lock or leases(wiring),
-            inner=None if self.inner is None else self.inner.effect(wiring), identity=self.identity,
-            wait_s=self.wait_s, kept_days=_outlives(self.kept_days, wiring), plain=wiring.plain, keys=wiring.keys))
+        return LockedOnce(wiring.server, wiring.events, wiring.clock, self.lock or leases(wiring),
+                          inner=None if self.inner is None else self.inner.effect(wiring), identity=self.identity,
+                          wait_s=self.wait_s, kept_days=_outlives(self.kept_days, wiring), plain=wiring.plain)
 
 
 def in_redis(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse", kept_days: float = 30.0) -> Mode:

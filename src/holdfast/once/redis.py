@@ -31,14 +31,15 @@ from typing import TYPE_CHECKING, Any
 
 from .._base import events as ev
 from .._base.points import reached
+from .._redis import effect
 from .._redis.effect import Words
 from .._redis.keys import EffectKeys, GroupKeys
+from .._redis.scripts import load_script
 from .._redis.slots import slot_of
 from ..consume.contract import Delivery, EffectContext, Origin, Rider
 from ..consume.outcome import Directive
 from ..errors import EffectFailed, ReadsChanged
 from .beside import BesideStream, result_of
-from .carry import carry_out
 from .done import mark_of_slot, seen_before
 from .identity import Identity
 from .writes import Writes
@@ -47,9 +48,13 @@ if TYPE_CHECKING:
     from .._base.clock import Clock
     from .._redis.server import Server
 
+#: Records of another slot that are pruned whenever one is added there: nobody else looks after them.
+PRUNED_BESIDE = 20
+_APPLY = load_script("holdfast.once", "apply", "effect")
+
 
 class RedisOnce(BesideStream):
-    """Fulfils ``consume.contract.Effect``. server: that of the stream; or keys: of records that lie beside none.
+    """Fulfils ``consume.contract.Effect``. server: that of the stream.
 
     identity: what effects are known by. kept_days: how long records are kept at least; shorter than letters are kept, a
     replay could apply twice.
@@ -58,8 +63,8 @@ class RedisOnce(BesideStream):
     strategy = "redis"
 
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None = None,
-                 kept_days: float = 30.0, keys: GroupKeys | None = None) -> None:
-        super().__init__(server, events, clock, identity=identity, kept_days=kept_days, keys=keys)
+                 kept_days: float = 30.0) -> None:
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
         self._clock = clock
         self._clustered = server.clustered
@@ -108,11 +113,20 @@ class RedisOnce(BesideStream):
         reached("effect.elsewhere.before")
         await self._mark(keys, rider, slot)
         there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
-        try:
-            await carry_out(self._server, there, rider, self._kept_ms)
-        except EffectFailed:
+        touched: dict[bytes, None] = {}
+        fields: list[Any] = []
+        effect.fields(rider.result, rider.reads, rider.writes, touched, fields)
+        answer = (await self._server.shared(there.done).run(
+            _APPLY, (there.done, there.half_done, there.results, there.begun, there.door, *touched),
+            (rider.identity, PRUNED_BESIDE, self._kept_ms, effect.packed(fields)))).decode("utf-8", "replace")
+        reached("effect.elsewhere.after")
+        if answer == "changed":
+            raise ReadsChanged
+        if answer not in ("", "in"):
             await self._mark(keys, rider, slot, doubt=True)
-            raise
+            done, total, error = answer.split("|", 2)
+            raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done),
+                               total=int(total))
         return Rider(rider.identity, result=rider.result)
 
     async def _mark(self, keys: GroupKeys, rider: Rider, slot: int, *, doubt: bool = False) -> None:

@@ -48,7 +48,6 @@ from .wiring import LockFor, Wiring
 
 if TYPE_CHECKING:
     from .._base.clock import Clock
-    from .._redis.keys import GroupKeys
     from .._redis.server import Server
 
 
@@ -119,8 +118,8 @@ class LockedOnce(BesideStream):
 
     def __init__(self, server: Server, events: ev.Events, clock: Clock, lock_for: LockFor, *,
                  inner: Effect | None = None, identity: Identity | None = None, wait_s: float = 0.0,
-                 kept_days: float = 30.0, plain: bool = False, keys: GroupKeys | None = None) -> None:
-        super().__init__(server, events, clock, identity=identity, kept_days=kept_days, keys=keys)
+                 kept_days: float = 30.0, plain: bool = False) -> None:
+        super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._events = events
         self._lock_for = lock_for
         self.inner = inner

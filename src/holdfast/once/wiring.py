@@ -14,9 +14,7 @@ from .._base.lock import Lock
 
 if TYPE_CHECKING:
     from .._redis.heart import Heart
-    from .._redis.keys import GroupKeys
     from .._redis.server import Server
-    from .presence import Presence
 
 #: Gives the lock for a name.
 LockFor = Callable[[str], Lock]
@@ -25,9 +23,7 @@ LockFor = Callable[[str], Lock]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
     """What a mode is made with when its consumer starts. server and heart: None on ``memory://``. sql: what the façade
-    was given. plain: the handler runs in a thread. letters_days: how long letters are kept, 0: for ever. keys: of
-    records that lie beside no stream, because the messages are another broker's (see ``aside``); presence: who is at
-    work on them."""
+    was given. plain: the handler runs in a thread. letters_days: how long letters are kept, 0: for ever."""
 
     stream: str
     group: str
@@ -40,5 +36,3 @@ class Wiring:
     plain: bool = False
     letters_days: float = 30.0
     lease_ms: int = 10_000
-    keys: GroupKeys | None = None
-    presence: Presence | None = None
