@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from holdfast import Holdfast, Outgoing, Reject, Retry
 from holdfast._base import events as ev
 from holdfast._redis.keys import GroupKeys
 from holdfast._redis.open import open_server
+from holdfast._redis.scripts import load_script
 from holdfast.brokers.kafka import KafkaSettings
 from holdfast.brokers.rabbitmq import RabbitSettings
 from holdfast.errors import ConfigurationError, ServerUnreachable
@@ -213,8 +215,9 @@ def test_what_is_in_is_acknowledged_and_not_buried(at, backend, stream, arun):
 
 def test_without_the_server_of_records_messages_wait_uncounted_and_nothing_is_lost(at, backend, stream, arun):
     async def claim():
-        with Proxy(backend.url) as proxy:
-            it, attempts = at(proxy.url), []
+        where = urlsplit(backend.url)
+        with Proxy((str(where.hostname), int(where.port or 0))) as proxy:
+            it, attempts = at(proxy.through(backend.url)), []
 
             @it.hf.consumer(stream, group=GROUP, once="redis", retry=Retry(after=0.05, attempts=1))
             async def count(order: dict, writes: Writes) -> None:
@@ -222,11 +225,12 @@ def test_without_the_server_of_records_messages_wait_uncounted_and_nothing_is_lo
                 writes.hincrby(f"effects:{stream}", str(order["n"]))
 
             async with it.running(), asked(backend.url) as ask:
-                proxy.cut()
+                await asyncio.to_thread(proxy.refuse)
+                await asyncio.to_thread(proxy.cut)
                 await it.hf.publish_many(stream, [{"n": n} for n in range(5)])
                 await it.until(lambda: len(it.told(ev.AttemptFailed)) >= 5, "each has tried")
                 assert await ask("EXISTS", f"effects:{stream}") == 0
-                proxy.mend()
+                await asyncio.to_thread(proxy.accept)
                 await it.until(lambda: it.done >= 5, "each was done")
                 assert await ask("HVALS", f"effects:{stream}") == [b"1"] * 5
             assert not it.told(ev.Buried)
@@ -403,5 +407,27 @@ def test_a_lock_at_the_server_of_records_keeps_two_processes_apart_and_a_record_
         assert max(most) == 1
         assert sorted(done) == [f"p-{n}" for n in range(4)]
         assert one.duplicates + two.duplicates == 16
+
+    arun(claim())
+
+
+# -- leases at the server of records -----------------------------------------------------------------------------------
+
+
+def test_who_beats_between_the_look_and_the_step_stays(backend, stream, arun):
+    async def claim():
+        server = await open_server(backend.url)
+        try:
+            keys = keys_of(stream)
+            link = server.shared(keys.leases)
+            for who in ("dead", "beaten"):
+                await link.call("ZADD", keys.leases, 1000, who)
+            await link.call("ZADD", keys.leases, 2000, "beaten")
+            gone = await link.run(load_script("holdfast.once", "seat"), (keys.leases, keys.door),
+                                  ("", 0, "dead", "1000", "beaten", "1000"))
+            assert gone == 1
+            assert await link.call("ZRANGE", keys.leases, 0, -1) == [b"beaten"]
+        finally:
+            await server.close()
 
     arun(claim())

@@ -90,10 +90,10 @@ class Apart:
         try:
             rider = await self.inner.run(delivery, told)
         except ServerError as error:
-            if error in handlers_own:
+            if error in handlers_own:  # guard: what the handler itself met is its own failure
                 raise
-            raise EffectBusy(f"the server of records could not be asked about message {delivery.message.id}: {error}"
-                             ) from error
+            raise EffectBusy(  # guard: an outage of records is nobody's failed attempt
+                f"the server of records could not be asked about message {delivery.message.id}: {error}") from error
         finally:
             handlers_own.clear()  # an error keeps its frames, and these keep it
         if not isinstance(rider, Rider):
@@ -101,7 +101,7 @@ class Apart:
         try:
             new = await self._recorded(delivery, rider)  # guard: recorded before the broker acknowledges
         except BaseException:
-            come_to_nothing(rider)
+            come_to_nothing(rider)  # guard: a lock is given back, and a mark ended, though nothing was recorded
             raise
         if not new:
             come_to_nothing(rider, Settled.DUPLICATE)
@@ -127,7 +127,7 @@ class Apart:
                 self._events.emit(ev.EffectHalfDone(stream=origin.stream, group=origin.group, message_id=message_id,
                                                     done=error.done, total=error.total, error=str(error)))
                 raise
-            except ServerError as error:  # guard: an outage is nobody's failed attempt
+            except ServerError as error:
                 if not isinstance(error, ServerUnreachable) or time.monotonic() > until:
                     raise EffectBusy(f"the effect of message {message_id} could not be recorded: {error}") from error
                 unanswered = True

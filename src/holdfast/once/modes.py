@@ -119,7 +119,7 @@ class Outside:
         kept_days, seat = _outlives(self.kept_days, wiring), _seat(wiring)
         made = OutsideOnce(wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
                            kept_days=kept_days, on_doubt=self.on_doubt, on_error=self.on_error, hold_s=self.hold_s,
-                           incarnation=None if seat is None else lambda _: seat.incarnation)
+                           incarnation=None if seat is None else lambda _: seat.incarnation)  # guard: a lease of ours
         return made if seat is None else _apart(made, wiring, kept_days, seat)
 
 

@@ -92,7 +92,7 @@ class RedisOnce(BesideStream):
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
         identity, keys = self._identity.of(delivery), self._records.keys(delivery)
-        if self._apart or seen_before(delivery):
+        if self._apart or seen_before(delivery):  # guard: apart, nobody says what came before
             known = await self._records.state(keys, identity)
             if known.applied:
                 return False
