@@ -578,7 +578,7 @@ class Holdfast:
                     code = self._limited_by_code[r.consumer.name]
                     r.consumer.adjust(file.current.over(code, r.consumer.name))
 
-    def _assembly(self, server: Server | None, heart: Heart | None, records: Server | None) -> Assembly:
+    def _assembly(self, server: Server | None, heart: Heart | None, records: Server | None = None) -> Assembly:
         return Assembly(events=self.events, clock=self._clock, chance=self._chance, site=self._site,
                         partitions=self._partitions, sql=self._sql, server=server, heart=heart, memory=self._memory,
                         broker=self._broker, records=records)

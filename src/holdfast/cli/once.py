@@ -223,7 +223,7 @@ async def _pruned_rows(server: Server, groups: list[GroupKeys], stream: str, kep
 
 
 async def _groups(server: Server, stream: str, group: str) -> list[GroupKeys]:
-    """The group's keys on each partition that is there, or those of another broker's group, of which only records are."""
+    """The group's keys on each partition that is there; of another broker's group, those of its records."""
     from .._redis.keys import GroupKeys
     from ..once.inspect import kept_apart
     from ..streams.overview import states_of
