@@ -42,8 +42,8 @@ from .consume.policy import RetryPolicy, policy_of
 from .consume.subscription import Subscription
 from .consume.upcast import Upcasters
 from .consume.worker import Running, Worker
-from .errors import ConfigurationError
-from .once.modes import Mode, mode_of
+from .errors import ConfigurationError, ServerUnreachable
+from .once.modes import BESIDE, Mode, mode_of
 from .once.retention import tidy
 from .streams.entry import LIMIT_BYTES, Outgoing, entry_of
 from .streams.placing import Placing
@@ -78,6 +78,8 @@ class Holdfast:
         embedded server in ``data_dir`` (default ``.holdfast`` here); ``memory://`` is for tests, see ``testing``;
         ``amqp://`` and ``kafka://`` are other brokers, which can less: see ``cannot``.
     broker: settings of such a broker, of its own kind (``RabbitSettings``).
+    records: URL of the Redis or Valkey where effects of such a broker's messages are recorded, and locks lie: what
+        ``once="redis"``, ``once="outside"`` and ``locked`` need there. It is opened when a consumer wants it.
     client: a client you own already, instead of ``url``.
     sql: URL, engine or session maker for ``once="sql"``. prefix: begins every key we write; one a tenant.
     settings: lease, sweep and the rest (``StreamSettings``). service, version, environment: said in every dead letter.
@@ -89,10 +91,11 @@ class Holdfast:
                  data_dir: Path | str | None = None, client: Any = None, settings: StreamSettings | None = None,
                  service: str = "", version: str = "", environment: str = "", events: ev.Events | None = None,
                  clock: Clock | None = None, chance: Chance | None = None, limits_file: Path | str | None = None,
-                 broker: Any = None, **connection: Any) -> None:
+                 broker: Any = None, records: str | None = None, **connection: Any) -> None:
         self._made_with: dict[str, Any] = {"url": url, "prefix": prefix, "data_dir": data_dir, "client": client,
-                                           "clock": clock, "chance": chance, "broker": broker, **connection}
-        self.url = url
+                                           "clock": clock, "chance": chance, "broker": broker, "records": records,
+                                           **connection}
+        self.url, self.records = url, records
         #: TOML file whose numbers go over those in code; changed numbers are taken over within a second.
         self.limits_file = None if limits_file is None else Path(limits_file)
         self.prefix = prefix
@@ -112,6 +115,7 @@ class Holdfast:
         self._limited_by_code: dict[str, Limits] = {}
         self._partitions: dict[str, int] = {}
         self._server: Server | None = None
+        self._record_server: Server | None = None
         self._producer: Producer | None = None
         self._opening = asyncio.Lock()
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
@@ -233,7 +237,7 @@ class Holdfast:
     def cannot(self) -> list[str]:
         """What the broker of this URL cannot do, a sentence each. ``holdfast run`` says it at the start."""
         broker = self._other_broker()
-        return [] if broker is None else shortcomings(broker.name, broker.abilities)
+        return [] if broker is None else shortcomings(broker.name, broker.abilities, records=self.records is not None)
 
     def _other_broker(self) -> Broker | None:
         """The broker, when it is neither Redis nor memory."""
@@ -252,6 +256,18 @@ class Holdfast:
             if broker is not None:
                 await broker.open()
         return broker
+
+    async def _recording(self) -> Server | None:
+        """Where effects of another broker are recorded, connected; None: nobody has said, or no consumer wants it."""
+        if self.records is None or not any(isinstance(d.once, BESIDE) for d in self._declared):
+            return None
+        async with self._opening:
+            if self._record_server is None:
+                try:
+                    self._record_server = await open_server(self.records, prefix=self.prefix, **self._connection)
+                except ServerUnreachable as error:
+                    raise ServerUnreachable(f"the server of records=, where effects are recorded: {error}") from error
+            return self._record_server
 
     async def _send(self, broker: Broker, stream: str, outs: Sequence[Outgoing], limit_bytes: int) -> list[Receipt]:
         """Publishing to another broker."""
@@ -398,8 +414,8 @@ class Holdfast:
         if self._home is not None and self._home != here:  # guard: a forked child shares no connection
             if self._home[0] != here[0]:
                 # For ever: even closing them would take the parent's sockets out of the loop that both still share.
-                _LEFT_TO_THE_PARENT.append((self._server, self._broker, self._home[1]))
-            self._server = self._producer = self._broker = None
+                _LEFT_TO_THE_PARENT.append((self._server, self._record_server, self._broker, self._home[1]))
+            self._server = self._record_server = self._producer = self._broker = None
             self._locks, self._ids = [], []
             self._opening = asyncio.Lock()
         self._home = here
@@ -415,6 +431,9 @@ class Holdfast:
         if self._server is not None:
             await self._server.close()
             self._server = self._producer = None
+        if self._record_server is not None:
+            found, self._record_server = self._record_server, None
+            await found.close()
         if self._broker is not None:
             broker, self._broker = self._broker, None
             await broker.close()
@@ -427,16 +446,19 @@ class Holdfast:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def place(self, *, url: str | None = None, prefix: str | None = None, data_dir: Path | str | None = None) -> None:
-        """Says anew where the server is and what our keys begin with; None leaves it. Before anything is opened.
+    def place(self, *, url: str | None = None, prefix: str | None = None, data_dir: Path | str | None = None,
+              records: str | None = None) -> None:
+        """Says anew where the server is, where records lie, what our keys begin with; None leaves it. Before anything
+        is opened.
 
         This is how a command line goes over what code says. Raises ConfigurationError once the server is open.
         """
         if self._server is not None or self._broker is not None:
             raise ConfigurationError("the server is open already: name another one before anything is published or run")
-        named = {"url": url, "prefix": prefix, "data_dir": None if data_dir is None else Path(data_dir)}
+        named = {"url": url, "prefix": prefix, "data_dir": None if data_dir is None else Path(data_dir),
+                 "records": records}
         self._made_with |= {name: value for name, value in named.items() if value is not None}
-        self.url, self.prefix = url or self.url, prefix or self.prefix
+        self.url, self.prefix, self.records = url or self.url, prefix or self.prefix, records or self.records
         self._data_dir = named["data_dir"] or self._data_dir  # type: ignore[assignment]
 
     async def run(self, *, drain_s: float | None = None, signals: bool = False) -> None:
@@ -446,19 +468,29 @@ class Holdfast:
         """
         if not self._declared:
             raise ConfigurationError("nothing to run: declare a consumer with @hf.consumer(stream, group=…)")
-        server = await self.open() if self._memory is None and await self._elsewhere() is None else None
-        heart = None if server is None else Heart(server, self._clock, self.events)
+        server = recording = None
+        if self._memory is None:
+            if await self._elsewhere() is not None:
+                recording = await self._recording()
+            elif self.records is not None:
+                raise ConfigurationError("records= is for amqp:// and kafka://: on Redis and Valkey records of effects "
+                                         "lie beside the stream; leave it out")
+            else:
+                server = await self.open()
+        beating = server or recording
+        heart = None if beating is None else Heart(beating, self._clock, self.events)
         gate = Gate()
         # Threads are made when needed, and the consumers' own limits say how many that is.
         with ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="holdfast-handler") as executor:
-            running = [self._running(d, server, heart, gate, executor) for d in self._declared]
+            assembly = self._assembly(server, heart, recording)
+            running = [assembly.running(d, gate, executor) for d in self._declared]
             file = self._limits_of(running)
             if heart is not None:
                 heart.start()
             self.worker = worker = Worker(running)
             beside = [asyncio.create_task(self._follow_limits(file, running))]
             if server is not None:
-                rows = self._assembly(server, heart).rows(self._declared, running)
+                rows = assembly.rows(self._declared, running)
                 beside.append(asyncio.create_task(tidy(server, rows, self.events)))
             if signals:
                 loop = asyncio.get_running_loop()
@@ -546,14 +578,10 @@ class Holdfast:
                     code = self._limited_by_code[r.consumer.name]
                     r.consumer.adjust(file.current.over(code, r.consumer.name))
 
-    def _running(self, d: Declared, server: Server | None, heart: Heart | None, gate: Gate,
-                 executor: ThreadPoolExecutor) -> Running:
-        return self._assembly(server, heart).running(d, gate, executor)
-
-    def _assembly(self, server: Server | None, heart: Heart | None) -> Assembly:
+    def _assembly(self, server: Server | None, heart: Heart | None, records: Server | None = None) -> Assembly:
         return Assembly(events=self.events, clock=self._clock, chance=self._chance, site=self._site,
                         partitions=self._partitions, sql=self._sql, server=server, heart=heart, memory=self._memory,
-                        broker=self._broker)
+                        broker=self._broker, records=records)
 
 
 def _say_why(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ._base.chance import Chance
@@ -36,6 +37,7 @@ from .errors import ConfigurationError
 from .once.modes import BESIDE, InSql, Locked, is_mode
 from .once.retention import Pruned, Rows
 from .once.wiring import Wiring
+from .streams.names import new_incarnation
 from .streams.open import open_sources
 from .streams.producer import physical
 from .streams.scene import Scene
@@ -60,7 +62,8 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What everything of one run is put together with. server, heart: None on ``memory://`` and another broker."""
+    """What everything of one run is put together with. server: None on ``memory://`` and another broker. records: where
+    another broker's effects are recorded, and its locks lie. heart: of either; None: there is neither."""
 
     events: Events
     clock: Clock
@@ -72,6 +75,7 @@ class Assembly:
     heart: Heart | None = None
     memory: MemoryBroker | None = None
     broker: Broker | None = None
+    records: Server | None = None
 
     def running(self, d: Declared, gate: Gate, executor: ThreadPoolExecutor) -> Running:
         """The consumer, with the sources that feed it and the effect around its handlers."""
@@ -110,7 +114,8 @@ class Assembly:
         if self.broker is not None:
             s = d.subscription
             refuse(self.broker.name, self.broker.abilities, Asked(
-                stream=s.stream, group=s.group, ordered=s.ordered, effects=isinstance(d.once, BESIDE)))
+                stream=s.stream, group=s.group, ordered=s.ordered,
+                effects=self.records is None and isinstance(d.once, BESIDE)))
 
     def _sources(self, d: Declared, letters: Letters) -> Sequence[Source]:
         s = d.subscription
@@ -137,8 +142,9 @@ class Assembly:
         s, settings = d.subscription, d.settings
         effect: Effect = d.once.effect(Wiring(
             stream=s.stream, group=s.group, events=self.events, clock=self.clock, chance=self.chance,
-            server=self.server, heart=self.heart, sql=self.sql, plain=plain, letters_days=settings.letters_days,
-            lease_ms=settings.lease_ms))
+            server=self.server or self.records, heart=self.heart, sql=self.sql, plain=plain,
+            letters_days=settings.letters_days, lease_ms=settings.lease_ms,
+            named=None if self.records is None else partial(new_incarnation, self.chance)))
         return effect
 
 

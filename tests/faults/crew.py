@@ -50,6 +50,8 @@ class Crew:
     attempts: int = 5
     drain_s: float = 5.0
     workers: list[Worker] = field(default_factory=list)
+    #: Where another broker's effects are recorded.
+    recorded_at: str | None = None
 
     def __enter__(self) -> Self:
         if self.handler == "ledger":
@@ -80,7 +82,7 @@ class Crew:
         sql = f"sqlite:///{self.database}" if self.handler == "ledger" else None
         task = Task(url=self.backend.url, stream=self.stream, group=GROUP, handler=self.handler,
                     folder=str(self.folder), partitions=self.partitions, settings=dict(self.settings),
-                    how=dict(self.how), sql=sql, retry_s=self.retry_s, attempts=self.attempts,
+                    how=dict(self.how), sql=sql, records=self.recorded_at, retry_s=self.retry_s, attempts=self.attempts,
                     drain_s=self.drain_s)
         return msgspec.structs.replace(task, **other)
 

@@ -26,7 +26,7 @@ COMMON = ("read.after", "read.delivered.after", "handler.before", "handler.after
 #: Steps of other ways to have effects once, and of what is no consumer: `test_once_kills` and `test_dlq_service` say
 #: who walks which.
 ELSEWHERE = ("apply.", "effect.", "outside.", "locked.", "outbox.", "guard.", "once.guard.", "dlq.", "job.", "logs.",
-             "rotation.", "secrets.", "rabbit.", "kafka.", "branch.")
+             "rotation.", "secrets.", "rabbit.", "kafka.", "branch.", "apart.")
 #: Steps of a consumer with `once="sql"` on a plain stream: all there are, but for those of partitions.
 EVERY = tuple(name for name in known_points() if name not in PARTITIONED and not name.startswith(ELSEWHERE))
 SOAK_KILLS = 300

@@ -39,7 +39,7 @@ LOCKED = ("locked.held.after",)
 INNER = ("read.after", "handler.before", "handler.after", "decide.after", "park.after", "settle.before", "settle.after")
 #: Steps of what is no consumer with an effect on a plain stream; their own tests kill there.
 OTHERS = ("partition.", "outbox.", "guard.", "once.guard.", "dlq.", "job.", "logs.", "rotation.", "secrets.",
-          "rabbit.", "kafka.", "branch.")
+          "rabbit.", "kafka.", "branch.", "apart.")
 OWNED = (*APPLYING, *IN_SQL, *OUTSIDE, *ELSEWHERE, *LOCKED)
 #: All that every consumer walks.
 COMMON = tuple(name for name in known_points() if not name.startswith(OTHERS) and name not in OWNED)

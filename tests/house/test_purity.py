@@ -309,6 +309,7 @@ PURE = [
     "once/machine/paths.py",
     "once/machine/transition.py",
     "once/outbox/stalls.py",
+    "once/silence.py",
     "propagation/analyse.py",
     "propagation/analysis/blocks.py",
     "propagation/analysis/clocks.py",

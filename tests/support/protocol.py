@@ -187,7 +187,7 @@ class Service:
         self.heart.start(0.05)
         self.executor = ThreadPoolExecutor(16)
         self.gate = Gate()
-        self.worker = Worker([self.hf._running(d, server, self.heart, self.gate, self.executor)
+        self.worker = Worker([self.hf._assembly(server, self.heart).running(d, self.gate, self.executor)
                               for d in self.hf._declared])
         self._task = asyncio.create_task(self.worker.run(drain_s=self.drain_s))
         await self.worker.started.wait()

@@ -42,6 +42,7 @@ class Settings:
     zookeeper: str | None = None
     token_file: Path | None = None
     secrets: Path | None = None
+    records: str | None = None
     debug: bool = False
     #: Names that the command line gave; the others come from the environment.
     typed: set[str] = field(default_factory=set)
@@ -54,8 +55,8 @@ class Settings:
         return self.prefix or DEFAULT_PREFIX
 
     def named(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Which server was named: by the command line, and by the environment."""
-        values = {name: getattr(self, name) for name in ("url", "prefix", "data_dir")}
+        """Which servers were named: by the command line, and by the environment."""
+        values = {name: getattr(self, name) for name in ("url", "prefix", "data_dir", "records")}
         said = {name: str(value) for name, value in values.items() if value is not None}
         return ({name: value for name, value in said.items() if name in self.typed},
                 {name: value for name, value in said.items() if name not in self.typed})
@@ -87,6 +88,12 @@ def sql_option(command: F) -> F:
 def sql_option_for(what: str) -> Callable[[F], F]:
     """``--sql``, for commands that look for something else there."""
     return _named("--sql", f"{what}: postgresql+psycopg://…", asked=True)
+
+
+def records_option(command: F) -> F:
+    """``--records``, for consumers of another broker."""
+    return _named("--records", "where effects and locks of amqp:// and kafka:// are recorded: redis://…",
+                  asked=True)(command)
 
 
 def desk_option(command: F) -> F:

@@ -223,11 +223,14 @@ async def _pruned_rows(server: Server, groups: list[GroupKeys], stream: str, kep
 
 
 async def _groups(server: Server, stream: str, group: str) -> list[GroupKeys]:
-    """The group's keys on each partition that is there."""
+    """The group's keys on each partition that is there; of another broker's group, those of its records."""
     from .._redis.keys import GroupKeys
+    from ..once.inspect import kept_apart
     from ..streams.overview import states_of
     from .streams import must_have_group
 
+    if await kept_apart(server, own := GroupKeys(server.prefix, stream, group)):
+        return [own]
     states = await states_of(server, stream)
     must_have_group(stream, group, sorted({g.group for state in states for g in state.groups}))
     return [GroupKeys(server.prefix, state.stream, group) for state in states]

@@ -93,7 +93,12 @@ def imported(module_name: str, here: str) -> Any:
 
 def _adjust(hf: Holdfast, plan: Plan) -> None:
     """What the command line says over the module, and the environment where the module is silent."""
-    hf.place(**{**{k: v for k, v in plan.unless.items() if _is_silent(hf, k)}, **plan.over})
+    from ..brokers import scheme_of
+
+    named: dict[str, Any] = {**{k: v for k, v in plan.unless.items() if _is_silent(hf, k)}, **plan.over}
+    if "records" not in plan.over and not scheme_of(named.get("url") or hf.url):
+        named.pop("records", None)  # of an environment that services on Redis share
+    hf.place(**named)
     if plan.limits is not None:
         from ..consume.limits_file import load_limits
 
@@ -107,6 +112,8 @@ def _is_silent(hf: Holdfast, name: str) -> bool:
 
     if name == "prefix":
         return hf.prefix == DEFAULT_PREFIX
+    if name == "records":
+        return hf.records is None
     return hf.url is None and hf._client is None and (name == "url" or hf._data_dir is None)  # noqa: SLF001
 
 

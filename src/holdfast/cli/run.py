@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .context import server_options, settings
+from .context import records_option, server_options, settings
 from .params import ADDRESS, DURATION
 
 
@@ -22,6 +22,7 @@ from .params import ADDRESS, DURATION
               help="how long running handlers may still take after SIGTERM")
 @click.option("--limits", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="TOML file of limits; its numbers may change while it runs")
+@records_option
 @server_options()
 def command(*, app: str, processes: int, reload: bool, uvloop: bool | None, health: tuple[str, int] | None,
             metrics: tuple[str, int] | None, drain_s: float, limits: Path | None) -> int:

@@ -19,7 +19,7 @@ EVERYTHING: Final = Abilities(atomic_settle=True, native_delay=True, ordering="k
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a consumer needs of its broker. effects: records beside the stream."""
+    """What a consumer needs of its broker. effects: records beside the stream, or locks."""
 
     stream: str
     group: str
@@ -27,8 +27,9 @@ class Asked:
     effects: bool = False
 
 
-def shortcomings(broker: str, abilities: Abilities) -> list[str]:
-    """What users of ``broker`` have to know, a sentence each; nothing where nothing is missing."""
+def shortcomings(broker: str, abilities: Abilities, *, records: bool = False) -> list[str]:
+    """What users of ``broker`` have to know, a sentence each; nothing where nothing is missing. records: there is a
+    server of records beside it."""
     said = {
         "settling takes several steps there: a crash between them makes a message come twice, and none is lost; "
         'once="sql" makes the effect once, and dead letters are told apart by their ids': abilities.atomic_settle,
@@ -36,7 +37,10 @@ def shortcomings(broker: str, abilities: Abilities) -> list[str]:
         f"order is kept {_UNITS[abilities.ordering]}, and ordered=True is refused": abilities.ordering == "key",
         "it does not count deliveries: what kills its process is found by marks only": abilities.delivery_counter,
         "a new group sees what is published from then on, and nothing before": abilities.history,
-        'records of effects and locks cannot lie there: once="sql" is what makes an effect once': abilities.effects,
+        'records of effects and locks cannot lie there: once="sql" is what makes an effect once, or '
+        'records="redis://…" says where they lie instead': abilities.effects or records,
+        "records of effects lie at the server of `records`, and go after kept_days: what is older than that, letters "
+        "included, would take effect a second time if it came again": abilities.effects or not records,
         "nothing can be published for later": abilities.later,
     }
     return [f"{broker}: {sentence}" for sentence, able in said.items() if not able]
@@ -55,8 +59,9 @@ def refuse(broker: str, abilities: Abilities, asked: Asked) -> None:
             f"a stream on Redis")
     if asked.effects and not abilities.effects:  # guard: no record of an effect that nobody keeps
         raise ConfigurationError(
-            f"{who} asks for records of effects, or locks, beside the stream, and {broker} has no place for them: use "
-            f'once="sql" with Holdfast(…, sql="postgresql+psycopg://…")')
+            f"{who} asks for records of effects, or locks, beside the stream, and {broker} has no place for them: say "
+            f'where they lie, Holdfast(…, records="redis://…") or --records, or use once="sql" with Holdfast(…, '
+            f'sql="postgresql+psycopg://…")')
 
 
 def refuse_later(broker: str, abilities: Abilities) -> None:

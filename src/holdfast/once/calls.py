@@ -107,7 +107,8 @@ class OutsideOnce(BesideStream):
 
     stream: the logical one, which keys are made of; None: whatever a delivery lies in. on_doubt: ``retry`` with the
     same key, or ``hold`` for a person. on_error: ``clear`` or ``keep`` the mark of a handler that failed. hold_s: how
-    often a held message looks whether somebody has decided. identity, kept_days: as of ``RedisOnce``.
+    often a held message looks whether somebody has decided. identity, kept_days: as of ``RedisOnce``. incarnation:
+    whose lease the mark of a delivery is worth; None: that of the consumer that received it.
     """
 
     strategy = "outside"
@@ -115,13 +116,14 @@ class OutsideOnce(BesideStream):
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, stream: str | None = None,
                  identity: Identity | None = None, kept_days: float = 30.0,
                  on_doubt: Literal["retry", "hold"] = "retry", on_error: Literal["clear", "keep"] = "clear",
-                 hold_s: float = 10.0) -> None:
+                 hold_s: float = 10.0, incarnation: Callable[[Delivery], str] | None = None) -> None:
         if on_doubt not in ("retry", "hold") or on_error not in ("clear", "keep"):
             raise ConfigurationError("on_doubt is 'retry' or 'hold', on_error is 'clear' or 'keep'")
         super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
         self._events = events
         self._stream = stream
+        self._incarnation = incarnation or _incarnation
         self._on_doubt, self._on_error, self._hold_s = on_doubt, on_error, hold_s
         #: Under ``hold`` nobody may try again, not even we; else the next attempt may.
         self._cut_off: Verdict = "again" if on_doubt == "retry" else "doubt"
@@ -145,7 +147,7 @@ class OutsideOnce(BesideStream):
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider that records it with the acknowledgement; False when it is done; True when the handler gave a
         directive. Raises EffectBusy, and Retry for what waits for a person."""
-        mark = _Mark(self._records.keys(delivery), self._identity.of(delivery), _incarnation(delivery),
+        mark = _Mark(self._records.keys(delivery), self._identity.of(delivery), self._incarnation(delivery),
                      delivery.message.id, time.monotonic())
         if mark.effect in self._running:  # guard: nor beside itself in one process
             raise EffectBusy(f"the effect of message {mark.message_id} is being brought about in this process")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from .._redis.keys import GroupKeys
+from .._redis.keys import GroupKeys, StreamKeys
 
 if TYPE_CHECKING:
     from .._redis.server import Server
@@ -76,6 +76,14 @@ async def applied(server: Server, keys: GroupKeys, identity: str) -> Applied:
     link = server.shared(keys.done)
     at, result = await link.call("ZSCORE", keys.done, identity), await link.call("HGET", keys.results, identity)
     return Applied(keys.stream, keys.group, identity, None if at is None else int(float(at)), (result or b"").decode())
+
+
+async def kept_apart(server: Server, keys: GroupKeys) -> bool:
+    """Are these records of a group whose stream is at another broker (``Holdfast(records=…)``)?"""
+    link = server.shared(keys.done)
+    if await link.call("EXISTS", StreamKeys(keys.prefix, keys.stream).stream_key):
+        return False
+    return bool(await link.call("EXISTS", keys.done, keys.begun, keys.half_done, keys.leases))
 
 
 async def memory_bytes(server: Server, keys: GroupKeys) -> int | None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .._base.lock import Held
 from ..consume.contract import Effect
 from ..errors import BadHandler, ConfigurationError, MissingExtra
 from .identity import By, Identity
 from .wiring import LockFor, Wiring
+
+if TYPE_CHECKING:
+    from .seat import Seat
 
 
 class Mode(Protocol):
@@ -46,6 +49,26 @@ def _outlives(kept_days: float, wiring: Wiring) -> float:
     return kept_days
 
 
+def _seat(wiring: Wiring) -> Seat | None:
+    """The lease of a consumer whose stream is elsewhere; None: its source has one."""
+    if wiring.named is None or wiring.server is None or wiring.heart is None:
+        return None
+    from .._redis.keys import GroupKeys
+    from .seat import Seat
+
+    return Seat(wiring.server, wiring.heart, GroupKeys(wiring.server.prefix, wiring.stream, wiring.group),
+                lease_ms=wiring.lease_ms, clock=wiring.clock, name=wiring.named)
+
+
+def _apart(inner: Effect, wiring: Wiring, kept_days: float, seat: Seat | None = None) -> Effect:
+    """The same effect, recorded before another broker acknowledges."""
+    from .apart import Apart
+
+    if wiring.server is None:
+        raise ConfigurationError("there is no server of records")
+    return Apart(inner, wiring.server, wiring.events, kept_days=kept_days, seat=seat)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRedis:
     """See ``once.redis``."""
@@ -65,8 +88,10 @@ class InRedis:
 
         if wiring.server is None:
             return MemoryOnce(self.identity)
-        return RedisOnce(wiring.server, wiring.events, wiring.clock, identity=self.identity,
-                         kept_days=_outlives(self.kept_days, wiring))
+        kept_days = _outlives(self.kept_days, wiring)
+        made = RedisOnce(wiring.server, wiring.events, wiring.clock, identity=self.identity, kept_days=kept_days,
+                         apart=wiring.named is not None)
+        return made if wiring.named is None else _apart(made, wiring, kept_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +116,11 @@ class Outside:
 
         if wiring.server is None:
             return MemoryOnce(self.identity)
-        return OutsideOnce(wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
-                           kept_days=_outlives(self.kept_days, wiring), on_doubt=self.on_doubt, on_error=self.on_error,
-                           hold_s=self.hold_s)
+        kept_days, seat = _outlives(self.kept_days, wiring), _seat(wiring)
+        made = OutsideOnce(wiring.server, wiring.events, wiring.clock, stream=wiring.stream, identity=self.identity,
+                           kept_days=kept_days, on_doubt=self.on_doubt, on_error=self.on_error, hold_s=self.hold_s,
+                           incarnation=None if seat is None else lambda _: seat.incarnation)  # guard: a lease of ours
+        return made if seat is None else _apart(made, wiring, kept_days, seat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +167,11 @@ class Locked:
 
         if wiring.server is None:
             raise ConfigurationError("a lock around handlers needs a server: memory:// runs one process anyway")
-        return LockedOnce(wiring.server, wiring.events, wiring.clock, self.lock or leases(wiring),
+        kept_days = _outlives(self.kept_days, wiring)
+        made = LockedOnce(wiring.server, wiring.events, wiring.clock, self.lock or leases(wiring),
                           inner=None if self.inner is None else self.inner.effect(wiring), identity=self.identity,
-                          wait_s=self.wait_s, kept_days=_outlives(self.kept_days, wiring), plain=wiring.plain)
+                          wait_s=self.wait_s, kept_days=kept_days, plain=wiring.plain)
+        return made if wiring.named is None else _apart(made, wiring, kept_days)
 
 
 def in_redis(*, by: By = None, missing: Literal["refuse", "identity"] = "refuse", kept_days: float = 30.0) -> Mode:

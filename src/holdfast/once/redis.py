@@ -38,7 +38,7 @@ from .._redis.scripts import load_script
 from .._redis.slots import slot_of
 from ..consume.contract import Delivery, EffectContext, Origin, Rider
 from ..consume.outcome import Directive
-from ..errors import EffectFailed, ReadsChanged
+from ..errors import EffectBusy, EffectFailed, ReadsChanged, ServerUnreachable
 from .beside import BesideStream, result_of
 from .done import mark_of_slot, seen_before
 from .identity import Identity
@@ -57,17 +57,19 @@ class RedisOnce(BesideStream):
     """Fulfils ``consume.contract.Effect``. server: that of the stream.
 
     identity: what effects are known by. kept_days: how long records are kept at least; shorter than letters are kept, a
-    replay could apply twice.
+    replay could apply twice. apart: ``server`` has no stream, and another broker does not say of each delivery whether
+    it came before: all are asked about.
     """
 
     strategy = "redis"
 
     def __init__(self, server: Server, events: ev.Events, clock: Clock, *, identity: Identity | None = None,
-                 kept_days: float = 30.0) -> None:
+                 kept_days: float = 30.0, apart: bool = False) -> None:
         super().__init__(server, events, clock, identity=identity, kept_days=kept_days)
         self._server = server
         self._clock = clock
         self._clustered = server.clustered
+        self._apart = apart
         self._looked_after: set[Origin] = set()
 
     def provides(self) -> tuple[type, ...]:
@@ -75,7 +77,7 @@ class RedisOnce(BesideStream):
 
     def begin(self, delivery: Delivery) -> Writes | None:
         """A buffer, where nothing has to be asked: a first delivery, known by its own id, and no slots to mind."""
-        if self._clustered or not self._identity.told_by_id or seen_before(delivery):
+        if self._apart or self._clustered or not self._identity.told_by_id or seen_before(delivery):
             return None
         if delivery.origin not in self._looked_after:
             self._looked_after.add(delivery.origin)
@@ -90,7 +92,7 @@ class RedisOnce(BesideStream):
     async def run(self, delivery: Delivery, attempt: Callable[[EffectContext], Any]) -> bool | Rider:
         """A rider with what the handler buffered; False when that is in; True when the handler gave a directive."""
         identity, keys = self._identity.of(delivery), self._records.keys(delivery)
-        if seen_before(delivery):
+        if self._apart or seen_before(delivery):  # guard: apart, nobody says what came before
             known = await self._records.state(keys, identity)
             if known.applied:
                 return False
@@ -113,20 +115,12 @@ class RedisOnce(BesideStream):
         reached("effect.elsewhere.before")
         await self._mark(keys, rider, slot)
         there = EffectKeys(self._server.prefix, keys.stream, keys.group, slot)
-        touched: dict[bytes, None] = {}
-        fields: list[Any] = []
-        effect.fields(rider.result, rider.reads, rider.writes, touched, fields)
-        answer = (await self._server.shared(there.done).run(
-            _APPLY, (there.done, there.half_done, there.results, there.begun, there.door, *touched),
-            (rider.identity, PRUNED_BESIDE, self._kept_ms, effect.packed(fields)))).decode("utf-8", "replace")
-        reached("effect.elsewhere.after")
-        if answer == "changed":
-            raise ReadsChanged
-        if answer not in ("", "in"):
+        try:
+            await apply(self._server, there, rider, kept_ms=self._kept_ms)
+        except EffectFailed:
             await self._mark(keys, rider, slot, doubt=True)
-            done, total, error = answer.split("|", 2)
-            raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done),
-                               total=int(total))
+            raise
+        reached("effect.elsewhere.after")
         return Rider(rider.identity, result=rider.result)
 
     async def _mark(self, keys: GroupKeys, rider: Rider, slot: int, *, doubt: bool = False) -> None:
@@ -136,8 +130,33 @@ class RedisOnce(BesideStream):
             "HSET", keys.begun, rider.identity, mark_of_slot(slot, self._clock.wall_ms(), doubt=doubt))
 
     def transient(self, error: BaseException) -> bool:
-        """What was read has changed: no attempt is counted."""
-        return isinstance(error, ReadsChanged)
+        """What was read has changed, or could not be asked: no attempt is counted."""
+        return isinstance(error, ReadsChanged | EffectBusy)
 
     async def _ask(self, words: Words) -> Any:
-        return await self._server.shared(words[1]).call(*words)
+        try:
+            return await self._server.shared(words[1]).call(*words)
+        except ServerUnreachable as error:
+            if self._apart:  # the broker goes on without this server: it is not the message's fault
+                raise EffectBusy(f"a handler's question could not be asked: {error}") from error
+            raise
+
+
+async def apply(server: Server, keys: EffectKeys | GroupKeys, rider: Rider, *, kept_ms: int) -> bool:
+    """Applies an effect and records it under ``keys``, in one step of the server; False when it was in before.
+
+    Nobody else prunes there, so each step takes some records along that are older than ``kept_ms``. Raises
+    ReadsChanged, and EffectFailed for a write that was refused: what is in is remembered with the rest.
+    """
+    touched: dict[bytes, None] = {}
+    fields: list[Any] = []
+    effect.fields(rider.result, rider.reads, rider.writes, touched, fields)
+    answer = (await server.shared(keys.done).run(
+        _APPLY, (keys.done, keys.half_done, keys.results, keys.begun, keys.door, *touched),
+        (rider.identity, PRUNED_BESIDE, kept_ms, effect.packed(fields)))).decode("utf-8", "replace")
+    if answer == "changed":
+        raise ReadsChanged
+    if answer not in ("", "in"):
+        done, total, error = answer.split("|", 2)
+        raise EffectFailed(f"write {int(done) + 1} of {total} was refused: {error}", done=int(done), total=int(total))
+    return not answer

@@ -23,7 +23,10 @@ LockFor = Callable[[str], Lock]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
     """What a mode is made with when its consumer starts. server and heart: None on ``memory://``. sql: what the façade
-    was given. plain: the handler runs in a thread. letters_days: how long letters are kept, 0: for ever."""
+    was given. plain: the handler runs in a thread. letters_days: how long letters are kept, 0: for ever.
+
+    named: None where ``server`` has the stream. Else it only keeps records for another broker, ``Holdfast(records=…)``,
+    and this gives each consumer's lease there a name."""
 
     stream: str
     group: str
@@ -36,3 +39,4 @@ class Wiring:
     plain: bool = False
     letters_days: float = 30.0
     lease_ms: int = 10_000
+    named: Callable[[], str] | None = None

@@ -37,6 +37,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     handler: str
     folder: str
+    records: str | None = None
     group: str = "workers"
     sql: str | None = None
     partitions: int = 0
@@ -144,19 +145,59 @@ def ledger(folder: Path) -> Callable[..., Any]:
     return ledger
 
 
+def counting(folder: Path, stream: str) -> Callable[..., Any]:
+    """Counts each effect at the server of records, in the step of ``once``."""
+    from holdfast.once import Writes
+
+    async def counting(work: Work, writes: Writes) -> None:
+        say(event="began", n=work.n)
+        writes.hincrby(f"effects:{stream}", str(work.n))
+        writes.hincrby(f"again:{stream}", str(work.n))
+        await asyncio.sleep(work.seconds)
+        meet(folder, work)
+
+    counting.__annotations__.update(work=Work, writes=Writes)
+    return counting
+
+
+def calling(folder: Path) -> Callable[..., Any]:
+    """Notes each call with its key, as a callee outside would."""
+    from holdfast.once import IdempotencyKey
+
+    async def calling(work: Work, key: IdempotencyKey) -> None:
+        say(event="began", n=work.n)
+        await asyncio.sleep(work.seconds)
+        meet(folder, work)
+        note(folder, "calls", f"{work.n} {key}")
+
+    calling.__annotations__.update(work=Work, key=IdempotencyKey)
+    return calling
+
+
+def made(task: Task) -> tuple[Callable[..., Any], Any]:
+    """The handler that was asked for, and its ``once``."""
+    folder = Path(task.folder)
+    if task.handler == "ledger":
+        return ledger(folder), "sql"
+    if task.handler == "counting":
+        return counting(folder, task.stream), "redis"
+    if task.handler == "calling":
+        return calling(folder), "outside"
+    return getattr(Handlers(folder), task.handler), None
+
+
 def tell(event: Event) -> None:
     if event.level >= 20:
         say(event=event.name, thread=threading.current_thread().name, **event.as_dict())
 
 
 async def main(task: Task) -> None:
-    hf = Holdfast(task.url, sql=task.sql, settings=StreamSettings(**task.settings))
+    hf = Holdfast(task.url, sql=task.sql, records=task.records, settings=StreamSettings(**task.settings))
     hf.events.subscribe(tell)
     if task.partitions:
         hf.stream(task.stream, partitions=task.partitions)
-    with_ledger = task.handler == "ledger"
-    handler = ledger(Path(task.folder)) if with_ledger else getattr(Handlers(Path(task.folder)), task.handler)
-    hf.consumer(task.stream, group=task.group, once="sql" if with_ledger else None, batch=task.handler == "batch",
+    handler, once = made(task)
+    hf.consumer(task.stream, group=task.group, once=once, batch=task.handler == "batch",
                 retry=Retry(after=task.retry_s, attempts=task.attempts), **task.how)(handler)
     await hf.run(drain_s=task.drain_s, signals=True)
     await hf.close()

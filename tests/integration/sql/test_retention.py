@@ -80,7 +80,7 @@ def test_a_worker_looks_after_the_rows_of_its_consumers(backend, stream, arun, t
         async with hf:
             server = await hf.open()
             heart = Heart(server, SystemClock(), hf.events)
-            running = [hf._running(d, server, heart, Gate(), None) for d in hf._declared]
+            running = [hf._assembly(server, heart).running(d, Gate(), None) for d in hf._declared]
             (rows,) = hf._assembly(server, heart).rows(hf._declared, running)
             assert isinstance(rows.records, SqlOnce)
             assert [keys.stream for keys in rows.groups] == [f"{stream}.0", f"{stream}.1"]

@@ -123,7 +123,9 @@ class Lane:
         refused = [(d, why) for d in acks if (why := self._refusal(d)) is not None]
         refused += [(s.delivery, why) for s in others if (why := self._refusal(s.delivery)) is not None]
         out = {id(d) for d, _ in refused}
-        left = [s for s in others if id(s.delivery) not in out]
+        # The effect of such a one is recorded elsewhere by now: what is left of it is the acknowledgement.
+        acks = [*acks, *(s.delivery for s in others if s.verb is Verb.APPLY)]
+        left = [s for s in others if id(s.delivery) not in out and s.verb is not Verb.APPLY]  # guard: moves nothing
         released = [s.delivery.fence.tag for s in left if self._goes_back(s)]
         moving = [s for s in left if not self._goes_back(s)]
         try:
