@@ -110,7 +110,8 @@ class Assembly:
         if self.broker is not None:
             s = d.subscription
             refuse(self.broker.name, self.broker.abilities, Asked(
-                stream=s.stream, group=s.group, ordered=s.ordered, effects=isinstance(d.once, BESIDE)))
+                stream=s.stream, group=s.group, ordered=s.ordered, effects=isinstance(d.once, BESIDE),
+                dead_heads=s.on_dead_head == "bury-following"))
 
     def _sources(self, d: Declared, letters: Letters) -> Sequence[Source]:
         s = d.subscription

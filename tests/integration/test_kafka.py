@@ -115,6 +115,21 @@ def test_what_it_cannot_is_said_and_refused(kafka, stream):
         Holdfast(kafka.url, broker=3).cannot()
 
 
+def test_burying_what_follows_a_dead_head_is_refused_before_anything_runs(kafka, stream, arun):
+    async def claim():
+        it = Service(kafka)
+
+        @it.hf.consumer(stream, group=GROUP, ordered=True, on_dead_head="bury-following")
+        async def handle(order: dict) -> None:
+            pytest.fail("nothing runs")
+
+        async with it.hf:
+            with pytest.raises(ConfigurationError, match="Kafka forgets which keys have a dead head"):
+                await it.hf.run()
+
+    arun(claim())
+
+
 def test_a_message_that_the_cluster_refuses_is_not_published(kafka, stream, arun):
     async def claim():
         topics(kafka, stream, 1)

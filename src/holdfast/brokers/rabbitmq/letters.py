@@ -95,8 +95,8 @@ class DeadQueue:
         """How many are to be read."""
         there = await self._count(link)
         if most is None and there > PREFETCH_MAX:
-            ev.log.warning("of %d letters in %r the oldest %d are read, as many as AMQP lets one reader hold: the others "
-                           "are there once these are settled", there, self._names.dead, PREFETCH_MAX)
+            ev.log.warning("of %d letters in %r the oldest %d are read, as many as AMQP lets one reader hold: settle "
+                           "these, and read again", there, self._names.dead, PREFETCH_MAX)
         return min(there, most or PREFETCH_MAX, PREFETCH_MAX)
 
     async def mark(self) -> object:
