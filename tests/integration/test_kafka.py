@@ -289,6 +289,109 @@ def test_what_does_not_end_in_time_is_abandoned_and_nothing_of_it_is_settled(kaf
     arun(claim())
 
 
+# -- records that are not there ------------------------------------------------------------------------------------
+
+#: The mock cluster keeps 5 MB of a partition.
+LARGE = "x" * 900_000
+
+
+async def overrun(it: Service, stream: str) -> int:
+    """Publishes until the cluster has cut off the beginning of the partition; answers how many are left."""
+    for n in range(8):
+        await it.hf.publish(stream, {"n": n, "large": LARGE})
+    place = ck.TopicPartition(stream, 0)
+    look = ck.Consumer({"bootstrap.servers": it.cluster.address, "group.id": "look", "log_level": 0})
+    low, high = await asyncio.to_thread(look.get_watermark_offsets, place, 10)
+    look.close()
+    assert low > 0
+    return high - low
+
+
+def missing(it: Service) -> int:
+    return sum(event.count for event in it.told(ev.EntriesMissing))
+
+
+ASSIGNORS = ["cooperative-sticky", "range"]
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_records_lost_to_retention_before_they_were_read_are_counted_and_told(kafka, stream, arun, assignor):
+    async def claim():
+        topics(kafka, stream, 1)
+        kept: list[int] = []
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor, start="latest"))
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            kept.append(order["n"])
+
+        async with it.hf as hf:
+            await hf.publish(stream, {"n": -1})
+            member = ck.Consumer({"bootstrap.servers": kafka.address, "group.id": GROUP, "log_level": 0})
+            member.commit(offsets=[ck.TopicPartition(stream, 0, 0)], asynchronous=False)
+            member.close()
+            left = await overrun(it, stream)
+        async with it.running():
+            await drained(it, stream)
+        assert (missing(it), kept) == (9 - left, list(range(8 - left, 8)))
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_what_is_in_hand_when_the_log_is_cut_off_behind_it_ends_and_the_rest_is_counted(kafka, stream, arun, assignor):
+    async def claim():
+        topics(kafka, stream, 1)
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor, ahead=1))
+        kept: list[int] = []
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        @it.hf.consumer(stream, group=GROUP, concurrency=1)
+        async def handle(order: dict) -> None:
+            began.set()
+            await go_on.wait()
+            kept.append(order["n"])
+
+        async with it.running():
+            await it.hf.publish(stream, {"n": -1})
+            await asyncio.wait_for(began.wait(), SOON_S)
+            left = await overrun(it, stream)
+            go_on.set()
+            await drained(it, stream)
+        assert kept[0] == -1
+        assert len(kept) == len(set(kept))
+        assert missing(it) == 9 - len(kept)
+        assert set(range(8 - left, 8)) <= set(kept)
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_a_topic_that_ends_before_the_groups_offset_is_read_from_its_beginning(kafka, stream, arun, assignor, caplog):
+    async def claim():
+        topics(kafka, stream, 1)
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor))
+        got: list[int] = []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            got.append(order["n"])
+
+        async with it.hf as hf:
+            await hf.publish_many(stream, [{"n": n} for n in range(3)])
+            member = ck.Consumer({"bootstrap.servers": kafka.address, "group.id": GROUP, "log_level": 0})
+            member.commit(offsets=[ck.TopicPartition(stream, 0, 1_000, '{"d":"Bw=="}')], asynchronous=False)
+            member.close()
+        async with it.running():
+            await until(lambda: len(got) == 3, "what is there")
+            await drained(it, stream)
+        assert got == [0, 1, 2]
+        assert not missing(it)
+        assert "the topic was made anew, or has lost its end" in caplog.text
+
+    arun(claim())
+
+
 # -- letters ---------------------------------------------------------------------------------------------------------
 
 
