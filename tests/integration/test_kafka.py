@@ -29,6 +29,7 @@ SOON_S = 20.0
 #: The mock cluster puts out of the group who has not joined anew within the session less a second.
 QUICK = KafkaSettings(session_ms=3_000, revoke_s=1.0)
 AUTHORIZATION_FAILED = 29
+ASSIGNORS = ["cooperative-sticky", "range"]
 
 
 @dataclass
@@ -58,11 +59,11 @@ class Service:
                 await task
 
 
-def topics(cluster: MockCluster, stream: str, partitions: int) -> Topics:
-    """Makes a group's topics."""
+def topics(cluster: MockCluster, stream: str, partitions: int, beside: int = 0) -> Topics:
+    """Makes a group's topics. beside: partitions of those beside the first; 0: as many."""
     named = Topics(stream, GROUP, QUICK.levels_s)
     for topic in (*named.read, named.dead):
-        cluster.create(topic, partitions)
+        cluster.create(topic, partitions if topic == stream else beside or partitions)
     return named
 
 
@@ -91,8 +92,9 @@ async def letters(cluster: MockCluster, stream: str) -> list[str]:
 # -- beginning -------------------------------------------------------------------------------------------------------
 
 
-def test_topics_that_are_missing_are_made_and_one_that_nobody_made_is_named(kafka, stream, arun):
+def test_topics_that_are_missing_are_made_and_one_that_nobody_made_is_named(kafka, stream, arun, monkeypatch):
     async def claim():
+        monkeypatch.setattr("holdfast._kafka.admin._MAKE_S", 0.5)  # this cluster answers no CreateTopics
         it, got = Service(kafka), []
 
         @it.hf.consumer(stream, group=GROUP)
@@ -289,6 +291,58 @@ def test_what_does_not_end_in_time_is_abandoned_and_nothing_of_it_is_settled(kaf
     arun(claim())
 
 
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_who_joins_gets_what_is_not_done_by_the_deadline_and_each_is_done_once(kafka, stream, arun, assignor):
+    """Handlers are in flight when their partitions go: at the deadline they are abandoned, and the new owner begins."""
+    async def claim():
+        count = 8
+        topics(kafka, stream, count, beside=1)  # of 12 partitions each gets 6: some of the stream move, whoever deals
+        settings = KafkaSettings(session_ms=4_000, revoke_s=0.5, assignor=assignor)
+        stands, begun, done, abandoned = asyncio.Event(), set(), [], []
+
+        def consuming(who: str) -> Service:
+            it = Service(kafka, settings)
+
+            @it.hf.consumer(stream, group=GROUP, concurrency=count)
+            async def handle(order: dict) -> None:
+                begun.add(order["n"])
+                try:
+                    if who == "first":
+                        await stands.wait()
+                except asyncio.CancelledError:
+                    abandoned.append(order["n"])
+                    raise
+                done.append((order["n"], who))
+
+            return it
+
+        first, second = consuming("first"), consuming("second")
+        publisher = ck.Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        for n in range(count):
+            publisher.produce(stream, b'{"n": %d}' % n, partition=n)
+        publisher.flush(SOON_S)
+        async with first.running():
+            await until(lambda: len(begun) == count, "all of them are in flight")
+            async with second.running():
+                await until(lambda: done, "the other one has what was abandoned")
+                await until(lambda: len(mine(first)) + len(mine(second)) == count + 4, "all partitions are dealt")
+                moved = {n for n in range(count) if f"{stream}/{n}" in mine(second)}
+                await until(lambda: {n for n, _ in done} == moved, "all that moved is done")
+                assert {who for _, who in done} == {"second"}
+                assert moved <= set(abandoned)
+                assert sum(event.dropped for event in first.told(ev.IncarnationLost)) == len(abandoned)
+                assert not sum(event.acked for event in first.told(ev.Settled))
+                stands.set()
+                await drained(first, stream)
+        assert sorted(n for n, _ in done) == list(range(count))
+
+    arun(claim())
+
+
+def mine(it: Service) -> tuple[str, ...]:
+    return it.hf.worker.sources[0].inspect().partitions if it.hf.worker and it.hf.worker.sources else ()
+
+
 # -- records that are not there ------------------------------------------------------------------------------------
 
 #: The mock cluster keeps 5 MB of a partition.
@@ -309,9 +363,6 @@ async def overrun(it: Service, stream: str) -> int:
 
 def missing(it: Service) -> int:
     return sum(event.count for event in it.told(ev.EntriesMissing))
-
-
-ASSIGNORS = ["cooperative-sticky", "range"]
 
 
 @pytest.mark.parametrize("assignor", ASSIGNORS)
@@ -501,8 +552,9 @@ def test_with_transactions_the_mock_cluster_answers_and_stores_no_offsets_of_the
     arun(claim())
 
 
-def test_where_nobody_answers_the_start_says_so(stream, arun):
+def test_where_nobody_answers_the_start_says_so(stream, arun, monkeypatch):
     async def claim():
+        monkeypatch.setattr("holdfast._kafka.admin._ASK_S", 1.0)
         hf = Holdfast("kafka://127.0.0.1:1?transactions=off")
 
         @hf.consumer(stream, group=GROUP)

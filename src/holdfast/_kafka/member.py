@@ -219,8 +219,8 @@ class Member:
                 self._listener.trimmed(place, low)
             else:  # its offsets are of another log: what is in hand cannot be settled in this one
                 self._listener.failed(ServerUnreachable(
-                    f"{place[0]}/{place[1]} ends at {high}, and the group's next offset is {wanted}: the topic was made "
-                    f"anew, or has lost its end; reading goes on at {low}"))
+                    f"{place[0]}/{place[1]} ends at {high}, and the group's next offset is {wanted}: the topic was "
+                    f"made anew, or has lost its end; reading goes on at {low}"))
                 self._epoch += 1
                 self._owned[place] = self._epoch
                 self._listener.lost([place])

@@ -296,7 +296,7 @@ class KafkaSource:
             lane.leaving = True
             inbox.hand_back(lane)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.revoke_s):
+            async with asyncio.timeout(self._settings.revoke_s):  # guard: the group waits so long and no longer
                 while any(inbox.held(lane) for lane in lanes):  # noqa: ASYNC110 - once a rebalance
                     await asyncio.sleep(_ENDING_S)
         with contextlib.suppress(TimeoutError):
