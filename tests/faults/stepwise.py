@@ -39,7 +39,7 @@ def besieged(crew: Any, rng: random.Random, plan: Sequence[str], *, team: int) -
     with crew:
         siege = Siege(crew, rng, team=team)
         siege.run(plan)
-        siege.finish(STALL_S)
+        siege.finish(STALL_S, min(team, 2))
         for worker in crew.workers:
             worker.close()
         print(siege.report())

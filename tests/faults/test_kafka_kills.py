@@ -31,7 +31,7 @@ PLAN = (*STEPS * 4, *("handler.before", "handler.after", "decide.before", "decid
 BETWEEN = ("kafka.write.after", TIMER)
 #: Groups under siege beside each other, each on a cluster of its own. A death deals its group anew: of one with many
 #: workers, or of one after the other, most of the time would be waiting for that.
-GROUPS = 4
+GROUPS = 2
 
 
 @pytest.mark.timeout(400)

@@ -5,6 +5,7 @@ refused, poison, what is sent back, and what transactions amount to there."""
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 
 from holdfast import Holdfast, Reject, Retry
 from holdfast._base import events as ev
+from holdfast._base.message import Message
 from holdfast._kafka.mock import MockCluster
 from holdfast.brokers.kafka import KafkaSettings
 from holdfast.brokers.kafka.broker import ABILITIES, STEPWISE
@@ -341,6 +343,74 @@ def test_who_joins_gets_what_is_not_done_by_the_deadline_and_each_is_done_once(k
 
 def mine(it: Service) -> tuple[str, ...]:
     return it.hf.worker.sources[0].inspect().partitions if it.hf.worker and it.hf.worker.sources else ()
+
+
+# -- what strangers write ---------------------------------------------------------------------------------------
+
+
+def written_in_latin_1(cluster: MockCluster, topic: str, value: bytes) -> None:
+    """A record whose header has a name that is no UTF-8: the driver would not write it, its library does."""
+    library, said = cluster._lib, ctypes.create_string_buffer(512)
+    library.rd_kafka_headers_new.restype = ctypes.c_void_p
+    conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+    library.rd_kafka_conf_set(conf, b"bootstrap.servers", cluster.address.encode(), said, len(said))
+    client = ctypes.c_void_p(library.rd_kafka_new(0, conf, said, ctypes.c_size_t(len(said))))
+    headers = ctypes.c_void_p(library.rd_kafka_headers_new(ctypes.c_size_t(1)))
+    library.rd_kafka_header_add(headers, b"\xe9", ctypes.c_ssize_t(1), b"v", ctypes.c_ssize_t(1))
+    # Numbers of rd_kafka_vtype_t: TOPIC 1, VALUE 4, HEADERS 10, END 0.
+    assert not library.rd_kafka_producev(
+        client, ctypes.c_int(1), topic.encode(), ctypes.c_int(4), value, ctypes.c_size_t(len(value)),
+        ctypes.c_int(10), headers, ctypes.c_int(0))
+    assert not library.rd_kafka_flush(client, 10_000)
+    library.rd_kafka_destroy(client)
+
+
+def test_a_record_with_a_header_that_cannot_be_read_is_handled_and_ends_no_reader(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, got = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(body: bytes, message: Message) -> None:
+            got.append((body, sorted(message.headers)))
+            if body == b"strange":
+                raise Reject("of no use")
+
+        async with it.running():
+            await asyncio.to_thread(written_in_latin_1, kafka, stream, b"strange")
+            await it.hf.publish(stream, {"n": 1})
+            await drained(it, stream)
+        assert got == [(b"strange", ["hf-unreadable"]), (b'{"n":1}', [])]
+        assert len(await letters(kafka, stream)) == 1
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("how", [
+    {"value": None}, {"value": b""}, {"value": b"x", "key": b"\xff"},
+    {"value": b"x", "headers": [("a", None), ("a", b"\xff"), ("", b"")]},
+    {"value": b"x", "headers": [("hf:id", b"\xff"), ("hf:field:zz", b"1"), ("hf:at", b"no")]},
+    {"value": b"x", "headers": [("large", b"x" * 500_000)]}], ids=["null", "empty", "key", "headers", "ours", "large"])
+def test_what_strangers_write_is_retried_and_buried(kafka, stream, arun, how):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, tries = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP, retry=Retry(after=0.05, attempts=3))
+        async def handle(body: bytes) -> None:
+            tries.append(body)
+            raise ConnectionError("not now")
+
+        publisher = ck.Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        publisher.produce(stream, **how)
+        await asyncio.to_thread(publisher.flush, SOON_S)
+        async with it.running():
+            await until(lambda: it.told(ev.Buried), "it is buried")
+            await drained(it, stream)
+        assert tries == [how["value"] or b""] * 3
+        assert len(await letters(kafka, stream)) == 1
+
+    arun(claim())
 
 
 # -- records that are not there ------------------------------------------------------------------------------------

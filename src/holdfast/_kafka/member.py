@@ -35,6 +35,8 @@ from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, transl
 __all__ = ["Listener", "Member", "Place", "Point", "record_of", "written"]
 
 T = TypeVar("T")
+#: Header that stands for those that cannot be read.
+H_UNREADABLE: Final = "hf-unreadable"
 #: Topic and partition.
 Place = tuple[str, int]
 #: Records taken over in one go.
@@ -451,8 +453,17 @@ def _abort(producer: Any, error: ServerError) -> None:
 def record_of(message: Any) -> Record:
     """A message of the driver as a record."""
     kind, at_ms = message.timestamp()
-    return Record(message.topic(), message.key(), message.value(), message.headers() or [], message.partition(),
+    return Record(message.topic(), message.key(), message.value(), _headers_of(message), message.partition(),
                   message.offset(), at_ms if kind else 0)
+
+
+def _headers_of(message: Any) -> list[tuple[str, bytes | None]]:
+    """Its headers. The driver gives none of them when a name is no UTF-8: then one says so, and the record lies in its
+    topic for whoever can read it."""
+    try:
+        return message.headers() or []
+    except (SystemError, UnicodeDecodeError):  # guard: a name that cannot be read ends no reader
+        return [(H_UNREADABLE, b"")]
 
 
 def _partitions(places: set[Place]) -> list[Any]:
