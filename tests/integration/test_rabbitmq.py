@@ -389,6 +389,17 @@ def test_a_wrong_password_and_a_server_that_is_not_there_are_told_apart(rabbitmq
     arun(claim())
 
 
+def test_a_virtual_host_that_is_not_there_and_a_port_that_is_none_are_named(rabbitmq, arun):
+    async def claim():
+        with pytest.raises(NotAuthorized, match="/nowhere: there is no such virtual host"):
+            async with service(f"{rabbitmq.url}nowhere").hf:
+                pytest.fail("it is not open")
+        with pytest.raises(ConfigurationError, match="has no readable port"):
+            service("amqp://guest:secret-word@localhost:none/").hf.cannot()
+
+    arun(claim())
+
+
 def test_a_queue_of_the_users_own_that_is_not_there_is_named(rabbitmq, stream, arun):
     async def claim():
         it = service(rabbitmq.url, queues={f"{stream}/{GROUP}": f"no-{stream}"})

@@ -24,12 +24,8 @@ from tests.support.rabbit import lying, stranger
 def party(rabbitmq, stream, arun):
     """Runs a claim against a party on a fresh bench."""
     async def with_party(claim):
-        async with rabbit_bench(rabbitmq.url, stream) as bench:
-            party = Party(bench)
-            try:
-                await claim(party)
-            finally:
-                await party.end()
+        async with rabbit_bench(rabbitmq.url, stream) as bench, Party(bench) as party:
+            await claim(party)
 
     return lambda claim: arun(with_party(claim))
 
