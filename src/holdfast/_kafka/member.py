@@ -288,8 +288,8 @@ class Member:
         self._starts.update((p.place, p.offset) for p in taken)
         starts = [driver().TopicPartition(p.place[0], p.place[1], p.offset) for p in taken]
         (consumer.incremental_assign if self._stepwise else consumer.assign)(starts)
-        if self._all_held:
-            self._pause({p.place for p in taken})
+        # guard: one that was paused when it left us is paused when it comes back, and would never be read
+        (self._pause if self._all_held else self._resume)({p.place for p in taken})
         self._listener.assigned(taken)
 
     def _committed(self, consumer: Any, partitions: Sequence[Any]) -> list[Point]:
