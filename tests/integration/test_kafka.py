@@ -377,10 +377,12 @@ def test_a_record_with_a_header_that_cannot_be_read_is_handled_and_ends_no_reade
                 raise Reject("of no use")
 
         async with it.running():
+            await it.hf.publish_many(stream, [{"n": n} for n in range(100)])  # the interpreter has specialized by then
             await asyncio.to_thread(written_in_latin_1, kafka, stream, b"strange")
-            await it.hf.publish(stream, {"n": 1})
+            await it.hf.publish(stream, {"n": 100})
             await drained(it, stream)
-        assert got == [(b"strange", ["hf-unreadable"]), (b'{"n":1}', [])]
+        assert len(got) == 102
+        assert [one for one in got if one[1]] == [(b"strange", ["hf-unreadable"])]
         assert len(await letters(kafka, stream)) == 1
 
     arun(claim())

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Final, Protocol, TypeVar
 
 from .._base import points
@@ -35,6 +36,9 @@ from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, transl
 __all__ = ["Listener", "Member", "Place", "Point", "record_of", "written"]
 
 T = TypeVar("T")
+#: The driver answers and raises at once. A call that the interpreter has specialized does not look, and the error would
+#: come out of whatever is called next; this one always looks.
+_ask_headers: Final = methodcaller("headers")
 #: Header that stands for those that cannot be read.
 H_UNREADABLE: Final = "hf-unreadable"
 #: Topic and partition.
@@ -461,7 +465,7 @@ def _headers_of(message: Any) -> list[tuple[str, bytes | None]]:
     """Its headers. The driver gives none of them when a name is no UTF-8: then one says so, and the record lies in its
     topic for whoever can read it."""
     try:
-        return message.headers() or []
+        return _ask_headers(message) or []
     except (SystemError, UnicodeDecodeError):  # guard: a name that cannot be read ends no reader
         return [(H_UNREADABLE, b"")]
 
