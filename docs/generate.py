@@ -8,6 +8,7 @@ page, write a function that returns its text and put it into ``PAGES``; nothing 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import inspect
 import runpy
@@ -159,9 +160,12 @@ def settings_page() -> str:
 def defaults(cls: type) -> str:
     """Names and defaults of what ``cls`` takes, in its order."""
     rows = ["| name | default |", "|---|---|"]
+    made = {f.name: f.default_factory() for f in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
+            if f.default_factory is not dataclasses.MISSING}
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.kind is not parameter.VAR_KEYWORD:
-            given = "required" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
+            default = made.get(name, parameter.default)
+            given = "required" if default is parameter.empty else f"`{default!r}`"
             rows.append(f"| `{name}` | {given} |")
     return "\n".join(rows)
 
@@ -172,6 +176,7 @@ SETTINGS = (
     ("A stream's consumer", "streams.settings", "StreamSettings",
      "`Holdfast(settings=StreamSettings(…))` for all consumers, `@hf.consumer(…, settings=…)` for one."),
     ("RabbitMQ", "brokers.rabbitmq", "RabbitSettings", '`Holdfast("amqp://…", broker=RabbitSettings(…))`'),
+    ("Kafka", "brokers.kafka", "KafkaSettings", '`Holdfast("kafka://…", broker=KafkaSettings(…))`'),
     ("Limits", "consume.limits_file", "Limits",
      ("`@hf.consumer(…, concurrency=50, timeout_s=None)`: each field is a keyword of its own. Or from a file, see "
       "[Change limits while it runs](../how-to/limits-file.md).")),

@@ -115,7 +115,8 @@ class Assembly:
             s = d.subscription
             refuse(self.broker.name, self.broker.abilities, Asked(
                 stream=s.stream, group=s.group, ordered=s.ordered,
-                effects=self.records is None and isinstance(d.once, BESIDE)))
+                effects=self.records is None and isinstance(d.once, BESIDE),
+                dead_heads=s.on_dead_head == "bury-following"))
 
     def _sources(self, d: Declared, letters: Letters) -> Sequence[Source]:
         s = d.subscription

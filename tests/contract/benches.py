@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from holdfast._base.chance import system_chance
 from holdfast._base.clock import SystemClock
@@ -256,7 +256,10 @@ class Party:
             await self.bench.add(b"body", b"%d" % n)
         return at, await at.tray.got(count)
 
-    async def end(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         for at in self._there:
             if not at.task.done():
                 await at.close()

@@ -48,11 +48,8 @@ def broker(request, arun, stream):
             for mark in request.node.iter_markers("needs"):
                 if lacking := [name for name in mark.args if not getattr(bench.abilities, name)]:
                     pytest.skip(f"not supported: {request.param} declares no {', '.join(lacking)}")
-            party = Party(bench)
-            try:
+            async with Party(bench) as party:
                 await claim(party)
-            finally:
-                await party.end()
 
     return lambda claim: arun(with_party(claim))
 

@@ -160,10 +160,10 @@ class Siege:
             ids = self.crew.publish(part, **how)
             self.published |= {work.n: message_id for work, message_id in zip(part, ids, strict=True)}
 
-    def finish(self, stall_s: float = 30.0) -> None:
+    def finish(self, stall_s: float = 30.0, workers: int = 2) -> None:
         """Nobody is hurt any more: what is left is worked off, at the machine's pace. stall_s: who gets nothing done
         for so long is stuck."""
-        for _ in range(2):
+        for _ in range(workers):
             self.crew.start()
         least, ends = math.inf, 0.0
         while not self.crew.drained():

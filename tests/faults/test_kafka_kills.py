@@ -11,54 +11,43 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from holdfast._kafka.mock import MockCluster
 from holdfast.testing.points import known_points
 from tests.faults.kafka_crew import KafkaBackend, KafkaCrew
-from tests.faults.siege import TIMER, Siege
-from tests.faults.test_crash_matrix import covered, written
+from tests.faults.siege import TIMER
+from tests.faults.stepwise import AT_ONCE, besieged, bounded
 from tests.faults.workers.consumer import Work
 
 #: Steps of a transaction, of what starts alone, and of who sends letters back: ``test_kafka`` walks those.
 ELSEWHERE = ("kafka.offsets.", "kafka.commit.before", "kafka.started.", "kafka.replay.")
 STEPS = tuple(name for name in known_points() if name.startswith("kafka.") and not name.startswith(ELSEWHERE))
-PLAN = (*STEPS * 4, *("handler.before", "handler.after", "decide.before", "decide.after") * 3, *[TIMER] * 14)
+PLAN = (*STEPS * 4, *("handler.before", "handler.after", "decide.before", "decide.after") * 4, *[TIMER] * 12)
 #: A worker that dies here has written copies, and not yet committed.
 BETWEEN = ("kafka.write.after", TIMER)
-#: Messages that run in one worker at once.
-AT_ONCE = 8
+#: Groups under siege beside each other, each on a cluster of its own. A death deals its group anew: of one with many
+#: workers, or of one after the other, most of the time would be waiting for that.
+GROUPS = 2
 
 
 @pytest.mark.timeout(400)
-def test_after_forty_kills_each_message_is_done_or_dead_and_copies_are_counted(kafka, stream, tmp_path: Path,
+def test_after_forty_kills_each_message_is_done_or_dead_and_copies_are_counted(stream, tmp_path: Path,
                                                                                rng: random.Random):
-    backend = KafkaBackend(kafka)
-    with KafkaCrew(backend, stream, tmp_path, handler="ledger", how={"concurrency": AT_ONCE}) as crew:
-        siege = Siege(crew, rng, team=1)  # each death deals the group anew: of several, most would only wait for that
-        siege.run(PLAN)
-        siege.finish(60.0)
-        for worker in crew.workers:
-            worker.close()
-        print(siege.report())
-        verdict = siege.verdict()
-        both = {siege.published[n] for n in crew.applied()} & {
-            letter[b"x-dlq-original-message-id"].decode() for letter in crew.letters()}
-        twice = Counter({message_id: n for message_id, n in crew.copies().items() if n > 1})
-        written(Path("build") / "crash-matrix-kafka.json", {
-            "kills": dict(siege.kills), "messages": len(siege.published), "letters": len(crew.letters()),
-            "letters lying twice": dict(twice), "dead and done": sorted(both)})
-        print(f"{len(crew.letters())} letters, {len(twice)} lie there twice, {len(both)} dead and done")
-        assert replace(verdict, in_two_places=()).ok, verdict.explain()
-        assert not crew.left()
-        most = sum(siege.kills[name] for name in BETWEEN) * AT_ONCE
-        assert len(both) <= most
-        assert sum(twice.values()) <= most
-    covered(siege, PLAN)
-    assert sum(siege.kills.values()) >= 40
+    def siege(number: int):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with MockCluster() as cluster:
+            crew = KafkaCrew(KafkaBackend(cluster), stream, folder, handler="ledger", how={"concurrency": AT_ONCE})
+            return besieged(crew, random.Random(seeds[number]), plan[number::GROUPS], team=1)
+
+    plan = rng.sample(PLAN, len(PLAN))
+    seeds = [rng.random() for _ in range(GROUPS)]
+    with ThreadPoolExecutor(GROUPS) as groups:
+        bounded(list(groups.map(siege, range(GROUPS))), BETWEEN, "kafka")
 
 
 @pytest.mark.timeout(120)

@@ -5,6 +5,7 @@ refused, poison, what is sent back, and what transactions amount to there."""
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 
 from holdfast import Holdfast, Reject, Retry
 from holdfast._base import events as ev
+from holdfast._base.message import Message
 from holdfast._kafka.mock import MockCluster
 from holdfast.brokers.kafka import KafkaSettings
 from holdfast.brokers.kafka.broker import ABILITIES, STEPWISE
@@ -29,6 +31,7 @@ SOON_S = 20.0
 #: The mock cluster puts out of the group who has not joined anew within the session less a second.
 QUICK = KafkaSettings(session_ms=3_000, revoke_s=1.0)
 AUTHORIZATION_FAILED = 29
+ASSIGNORS = ["cooperative-sticky", "range"]
 
 
 @dataclass
@@ -58,11 +61,11 @@ class Service:
                 await task
 
 
-def topics(cluster: MockCluster, stream: str, partitions: int) -> Topics:
-    """Makes a group's topics."""
+def topics(cluster: MockCluster, stream: str, partitions: int, beside: int = 0) -> Topics:
+    """Makes a group's topics. beside: partitions of those beside the first; 0: as many."""
     named = Topics(stream, GROUP, QUICK.levels_s)
     for topic in (*named.read, named.dead):
-        cluster.create(topic, partitions)
+        cluster.create(topic, partitions if topic == stream else beside or partitions)
     return named
 
 
@@ -91,8 +94,9 @@ async def letters(cluster: MockCluster, stream: str) -> list[str]:
 # -- beginning -------------------------------------------------------------------------------------------------------
 
 
-def test_topics_that_are_missing_are_made_and_one_that_nobody_made_is_named(kafka, stream, arun):
+def test_topics_that_are_missing_are_made_and_one_that_nobody_made_is_named(kafka, stream, arun, monkeypatch):
     async def claim():
+        monkeypatch.setattr("holdfast._kafka.admin._MAKE_S", 0.5)  # this cluster answers no CreateTopics
         it, got = Service(kafka), []
 
         @it.hf.consumer(stream, group=GROUP)
@@ -113,6 +117,21 @@ def test_what_it_cannot_is_said_and_refused(kafka, stream):
     assert (STEPWISE.atomic_settle, ABILITIES.atomic_settle) == (False, True)
     with pytest.raises(ConfigurationError, match="takes KafkaSettings"):
         Holdfast(kafka.url, broker=3).cannot()
+
+
+def test_burying_what_follows_a_dead_head_is_refused_before_anything_runs(kafka, stream, arun):
+    async def claim():
+        it = Service(kafka)
+
+        @it.hf.consumer(stream, group=GROUP, ordered=True, on_dead_head="bury-following")
+        async def handle(order: dict) -> None:
+            pytest.fail("nothing runs")
+
+        async with it.hf:
+            with pytest.raises(ConfigurationError, match="Kafka forgets which keys have a dead head"):
+                await it.hf.run()
+
+    arun(claim())
 
 
 def test_a_message_that_the_cluster_refuses_is_not_published(kafka, stream, arun):
@@ -274,6 +293,228 @@ def test_what_does_not_end_in_time_is_abandoned_and_nothing_of_it_is_settled(kaf
     arun(claim())
 
 
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_who_joins_gets_what_is_not_done_by_the_deadline_and_each_is_done_once(kafka, stream, arun, assignor):
+    """Handlers are in flight when their partitions go: at the deadline they are abandoned, and the new owner begins."""
+    async def claim():
+        count = 8
+        topics(kafka, stream, count, beside=1)  # of 12 partitions each gets 6: some of the stream move, whoever deals
+        settings = KafkaSettings(session_ms=4_000, revoke_s=0.5, assignor=assignor)
+        stands, begun, done, abandoned = asyncio.Event(), set(), [], []
+
+        def consuming(who: str) -> Service:
+            it = Service(kafka, settings)
+
+            @it.hf.consumer(stream, group=GROUP, concurrency=count)
+            async def handle(order: dict) -> None:
+                begun.add(order["n"])
+                try:
+                    if who == "first":
+                        await stands.wait()
+                except asyncio.CancelledError:
+                    abandoned.append(order["n"])
+                    raise
+                done.append((order["n"], who))
+
+            return it
+
+        first, second = consuming("first"), consuming("second")
+        publisher = ck.Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        for n in range(count):
+            publisher.produce(stream, b'{"n": %d}' % n, partition=n)
+        publisher.flush(SOON_S)
+        async with first.running():
+            await until(lambda: len(begun) == count, "all of them are in flight")
+            async with second.running():
+                await until(lambda: done, "the other one has what was abandoned")
+                await until(lambda: len(mine(first)) + len(mine(second)) == count + 4, "all partitions are dealt")
+                moved = {n for n in range(count) if f"{stream}/{n}" in mine(second)}
+                await until(lambda: {n for n, _ in done} == moved, "all that moved is done")
+                assert {who for _, who in done} == {"second"}
+                assert moved <= set(abandoned)
+                assert sum(event.dropped for event in first.told(ev.IncarnationLost)) == len(abandoned)
+                assert not sum(event.acked for event in first.told(ev.Settled))
+                stands.set()
+                await drained(first, stream)
+        assert sorted(n for n, _ in done) == list(range(count))
+
+    arun(claim())
+
+
+def mine(it: Service) -> tuple[str, ...]:
+    return it.hf.worker.sources[0].inspect().partitions if it.hf.worker and it.hf.worker.sources else ()
+
+
+# -- what strangers write ---------------------------------------------------------------------------------------
+
+
+def written_in_latin_1(cluster: MockCluster, topic: str, value: bytes) -> None:
+    """A record whose header has a name that is no UTF-8: the driver would not write it, its library does."""
+    library, said = cluster._lib, ctypes.create_string_buffer(512)
+    library.rd_kafka_headers_new.restype = ctypes.c_void_p
+    conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+    library.rd_kafka_conf_set(conf, b"bootstrap.servers", cluster.address.encode(), said, len(said))
+    client = ctypes.c_void_p(library.rd_kafka_new(0, conf, said, ctypes.c_size_t(len(said))))
+    headers = ctypes.c_void_p(library.rd_kafka_headers_new(ctypes.c_size_t(1)))
+    library.rd_kafka_header_add(headers, b"\xe9", ctypes.c_ssize_t(1), b"v", ctypes.c_ssize_t(1))
+    # Numbers of rd_kafka_vtype_t: TOPIC 1, VALUE 4, HEADERS 10, END 0.
+    assert not library.rd_kafka_producev(
+        client, ctypes.c_int(1), topic.encode(), ctypes.c_int(4), value, ctypes.c_size_t(len(value)),
+        ctypes.c_int(10), headers, ctypes.c_int(0))
+    assert not library.rd_kafka_flush(client, 10_000)
+    library.rd_kafka_destroy(client)
+
+
+def test_a_record_with_a_header_that_cannot_be_read_is_handled_and_ends_no_reader(kafka, stream, arun):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, got = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(body: bytes, message: Message) -> None:
+            got.append((body, sorted(message.headers)))
+            if body == b"strange":
+                raise Reject("of no use")
+
+        async with it.running():
+            await it.hf.publish_many(stream, [{"n": n} for n in range(100)])  # the interpreter has specialized by then
+            await asyncio.to_thread(written_in_latin_1, kafka, stream, b"strange")
+            await it.hf.publish(stream, {"n": 100})
+            await drained(it, stream)
+        assert len(got) == 102
+        assert [one for one in got if one[1]] == [(b"strange", ["hf-unreadable"])]
+        assert len(await letters(kafka, stream)) == 1
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("how", [
+    {"value": None}, {"value": b""}, {"value": b"x", "key": b"\xff"},
+    {"value": b"x", "headers": [("a", None), ("a", b"\xff"), ("", b"")]},
+    {"value": b"x", "headers": [("hf:id", b"\xff"), ("hf:field:zz", b"1"), ("hf:at", b"no")]},
+    {"value": b"x", "headers": [("large", b"x" * 500_000)]}], ids=["null", "empty", "key", "headers", "ours", "large"])
+def test_what_strangers_write_is_retried_and_buried(kafka, stream, arun, how):
+    async def claim():
+        topics(kafka, stream, 1)
+        it, tries = Service(kafka), []
+
+        @it.hf.consumer(stream, group=GROUP, retry=Retry(after=0.05, attempts=3))
+        async def handle(body: bytes) -> None:
+            tries.append(body)
+            raise ConnectionError("not now")
+
+        publisher = ck.Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        publisher.produce(stream, **how)
+        await asyncio.to_thread(publisher.flush, SOON_S)
+        async with it.running():
+            await until(lambda: it.told(ev.Buried), "it is buried")
+            await drained(it, stream)
+        assert tries == [how["value"] or b""] * 3
+        assert len(await letters(kafka, stream)) == 1
+
+    arun(claim())
+
+
+# -- records that are not there ------------------------------------------------------------------------------------
+
+#: The mock cluster keeps 5 MB of a partition.
+LARGE = "x" * 900_000
+
+
+async def overrun(it: Service, stream: str) -> int:
+    """Publishes until the cluster has cut off the beginning of the partition; answers how many are left."""
+    for n in range(8):
+        await it.hf.publish(stream, {"n": n, "large": LARGE})
+    place = ck.TopicPartition(stream, 0)
+    look = ck.Consumer({"bootstrap.servers": it.cluster.address, "group.id": "look", "log_level": 0})
+    low, high = await asyncio.to_thread(look.get_watermark_offsets, place, 10)
+    look.close()
+    assert low > 0
+    return high - low
+
+
+def missing(it: Service) -> int:
+    return sum(event.count for event in it.told(ev.EntriesMissing))
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_records_lost_to_retention_before_they_were_read_are_counted_and_told(kafka, stream, arun, assignor):
+    async def claim():
+        topics(kafka, stream, 1)
+        kept: list[int] = []
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor, start="latest"))
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            kept.append(order["n"])
+
+        async with it.hf as hf:
+            await hf.publish(stream, {"n": -1})
+            member = ck.Consumer({"bootstrap.servers": kafka.address, "group.id": GROUP, "log_level": 0})
+            member.commit(offsets=[ck.TopicPartition(stream, 0, 0)], asynchronous=False)
+            member.close()
+            left = await overrun(it, stream)
+        async with it.running():
+            await drained(it, stream)
+        assert (missing(it), kept) == (9 - left, list(range(8 - left, 8)))
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_what_is_in_hand_when_the_log_is_cut_off_behind_it_ends_and_the_rest_is_counted(kafka, stream, arun, assignor):
+    async def claim():
+        topics(kafka, stream, 1)
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor, ahead=1))
+        kept: list[int] = []
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        @it.hf.consumer(stream, group=GROUP, concurrency=1)
+        async def handle(order: dict) -> None:
+            began.set()
+            await go_on.wait()
+            kept.append(order["n"])
+
+        async with it.running():
+            await it.hf.publish(stream, {"n": -1})
+            await asyncio.wait_for(began.wait(), SOON_S)
+            left = await overrun(it, stream)
+            go_on.set()
+            await drained(it, stream)
+        assert kept[0] == -1
+        assert len(kept) == len(set(kept))
+        assert missing(it) == 9 - len(kept)
+        assert set(range(8 - left, 8)) <= set(kept)
+
+    arun(claim())
+
+
+@pytest.mark.parametrize("assignor", ASSIGNORS)
+def test_a_topic_that_ends_before_the_groups_offset_is_read_from_its_beginning(kafka, stream, arun, assignor, caplog):
+    async def claim():
+        topics(kafka, stream, 1)
+        it = Service(kafka, KafkaSettings(session_ms=3_000, revoke_s=1.0, assignor=assignor))
+        got: list[int] = []
+
+        @it.hf.consumer(stream, group=GROUP)
+        async def handle(order: dict) -> None:
+            got.append(order["n"])
+
+        async with it.hf as hf:
+            await hf.publish_many(stream, [{"n": n} for n in range(3)])
+            member = ck.Consumer({"bootstrap.servers": kafka.address, "group.id": GROUP, "log_level": 0})
+            member.commit(offsets=[ck.TopicPartition(stream, 0, 1_000, '{"d":"Bw=="}')], asynchronous=False)
+            member.close()
+        async with it.running():
+            await until(lambda: len(got) == 3, "what is there")
+            await drained(it, stream)
+        assert got == [0, 1, 2]
+        assert not missing(it)
+        assert "the topic was made anew, or has lost its end" in caplog.text
+
+    arun(claim())
+
+
 # -- letters ---------------------------------------------------------------------------------------------------------
 
 
@@ -383,8 +624,9 @@ def test_with_transactions_the_mock_cluster_answers_and_stores_no_offsets_of_the
     arun(claim())
 
 
-def test_where_nobody_answers_the_start_says_so(stream, arun):
+def test_where_nobody_answers_the_start_says_so(stream, arun, monkeypatch):
     async def claim():
+        monkeypatch.setattr("holdfast._kafka.admin._ASK_S", 1.0)
         hf = Holdfast("kafka://127.0.0.1:1?transactions=off")
 
         @hf.consumer(stream, group=GROUP)

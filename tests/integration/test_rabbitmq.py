@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections import Counter
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from unittest.mock import patch
 
 import aio_pika
 import pytest
+from aiormq import spec
+from pamqp import encode
 
 from holdfast import Reject, Retry
 from holdfast._base.message import Message
@@ -84,6 +90,60 @@ def test_a_strangers_message_keeps_its_form_and_its_identity_through_retries(rab
         assert letter.headers["x-dlq-failure-reason"] == "max_attempts"
         assert letter.headers["x-dlq-original-message-id"] == ids.pop()
         assert letter.body == b'{"n": 7}'
+
+    arun(claim())
+
+
+def _written_as(kind: str, raw: bytes, value: object):
+    """What a client in another language writes for ``value``, and the driver never would."""
+    usual = encode.METHODS[kind]
+    return patch.dict(encode.METHODS, {kind: lambda given: raw if given == value else usual(given)})
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Times in nanoseconds, and later than any date; a message id in Latin-1; headers that leave no room for ours.
+STRANGE = {
+    "nanoseconds": (_written_as("timestamp", struct.pack(">Q", 17 * 10**17), EPOCH), {"timestamp": EPOCH}),
+    "no-date": (_written_as("timestamp", struct.pack(">Q", 2**63), EPOCH), {"timestamp": EPOCH}),
+    "latin-1": (_written_as("shortstr", b"\x02\xe9\xff", "é"), {"message_id": "é"}),
+    "large": (nullcontext(), {"headers": {"large": "x" * 131_000}}),
+    "nested": (nullcontext(), {"headers": {"x-death": [{"queue": "q", "count": 3, "keys": ["a", {"b": None}]}],
+                                           "raw": bytearray(b"\xff\x00"), "hf-note": bytearray(b"\xc1")}}),
+    "empty": (nullcontext(), {}),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_no_driver_would_write_is_retried_and_buried_and_takes_nothing_along(rabbitmq, stream, arun, kind):
+    async def claim():
+        it, begun, go_on, got = service(rabbitmq.url), asyncio.Event(), asyncio.Event(), []
+
+        @it.hf.consumer(stream, group=GROUP, retry=Retry(after=0.05, attempts=3))
+        async def bill(body: bytes) -> None:
+            if body == b"innocent":
+                begun.set()
+                await go_on.wait()
+                return
+            got.append(body)
+            raise ConnectionError("not now")
+
+        async with running(it), stranger(rabbitmq.url) as channel:
+            under = await channel.get_underlay_channel()
+            await under.basic_publish(b"innocent", exchange=stream, routing_key="")
+            await asyncio.wait_for(begun.wait(), SOON_S)
+            how, properties = STRANGE[kind]
+            body = b"" if kind == "empty" else b"strange"
+            with how:
+                await under.basic_publish(body, exchange=stream, routing_key="",
+                                          properties=spec.Basic.Properties(**properties))
+            await it.until(lambda: bool(it.heard("buried")), "it died of its third attempt")
+            assert got == [body] * 3
+            go_on.set()
+            await it.until(lambda: not it.state().pending, "all is settled")
+            assert not it.heard("incarnation_lost")
+            assert not it.heard("settle_failed")
+        [letter] = await lying(rabbitmq.url, dead(stream))
+        assert body in letter.body  # packed or not
 
     arun(claim())
 
@@ -325,6 +385,17 @@ def test_a_wrong_password_and_a_server_that_is_not_there_are_told_apart(rabbitmq
         with pytest.raises(ServerUnreachable) as nobody:
             await service(f"amqp://guest:secret-word@127.0.0.1:{free_port()}/").hf._elsewhere()
         assert "secret-word" not in str(nobody.value)
+
+    arun(claim())
+
+
+def test_a_virtual_host_that_is_not_there_and_a_port_that_is_none_are_named(rabbitmq, arun):
+    async def claim():
+        with pytest.raises(NotAuthorized, match="/nowhere: there is no such virtual host"):
+            async with service(f"{rabbitmq.url}nowhere").hf:
+                pytest.fail("it is not open")
+        with pytest.raises(ConfigurationError, match="has no readable port"):
+            service("amqp://guest:secret-word@localhost:none/").hf.cannot()
 
     arun(claim())
 

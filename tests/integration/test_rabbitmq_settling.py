@@ -24,12 +24,8 @@ from tests.support.rabbit import lying, stranger
 def party(rabbitmq, stream, arun):
     """Runs a claim against a party on a fresh bench."""
     async def with_party(claim):
-        async with rabbit_bench(rabbitmq.url, stream) as bench:
-            party = Party(bench)
-            try:
-                await claim(party)
-            finally:
-                await party.end()
+        async with rabbit_bench(rabbitmq.url, stream) as bench, Party(bench) as party:
+            await claim(party)
 
     return lambda claim: arun(with_party(claim))
 
@@ -170,6 +166,25 @@ def test_a_letter_that_lies_there_twice_goes_once_and_for_good(party, rabbitmq, 
         replayed = (await at.tray.got(3))[-1]
         assert (replayed.origin.is_replay, replayed.message.id, replayed.message.body) == (True, "again", b"!")
         await at.tray.settle([replayed])
+
+    party(claim)
+
+
+@pytest.mark.timeout(120)
+def test_of_thousands_of_letters_all_are_read_and_what_was_removed_does_not_lie_there_again(party, rabbitmq, stream):
+    """RabbitMQ answers before a quorum queue has taken what was acknowledged, and forgets it with the channel."""
+    async def claim(party):
+        await party.join()
+        box, many, lot = party.bench.broker.letters(stream, "billing"), 2_500, 100
+        for _ in range(4):
+            letters = [([b"id", b"m%d" % n, b"type", b"t", b"body", b"%d" % n], f"L{n}") for n in range(many)]
+            for at in range(0, many, 500):
+                await asyncio.gather(*(box.bury(*letter) for letter in letters[at:at + 500]))
+            async with box.held() as found:
+                assert len(found) == many
+                for at in range(0, many, lot):
+                    await box.remove_all(found[at:at + lot])
+            assert await lying(rabbitmq.url, f"{stream}/billing/dead") == []
 
     party(claim)
 

@@ -3,6 +3,11 @@
 
 A channel is an incarnation. Delivery tags are its own; when it is gone, all that it held is back in the queue, and
 a tag of it would settle nothing, or on another channel something else. So tags never leave their ``Intake``.
+
+**Acknowledgements go in transactions.** Each one by itself is a command to its quorum queue, and RabbitMQ holds back
+what goes beyond 32 of them (``quorum_commands_soft_limit``): it answers whoever asks, and forgets what it holds back
+when the channel is closed. Of 2,000 letters that were removed, then answered for, and the channel closed, 0 to 210 lay
+there again (3.10). A transaction is one command however many it settles.
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ class Intake:
         with told(f"consuming {self.queue!r}"):
             async with asyncio.timeout(ANSWER_S):
                 await channel.basic_qos(prefetch_count=self._prefetch)
+                await channel.tx_select()  # guard: what is acknowledged stays so when the channel is closed
                 await channel.basic_consume(self.queue, self._delivered, consumer_tag=tag, exclusive=exclusive)
 
     async def _delivered(self, message: Any) -> None:
@@ -70,22 +76,22 @@ class Intake:
                     await self._channel.basic_cancel(self._tag)
 
     async def ack(self, tags: Sequence[tuple[int, bool]]) -> None:
-        """Acknowledges tags, or with True all that are open up to one. They are on their way when it returns."""
+        """Acknowledges tags, or with True all that are open up to one; done by ``flushed``."""
         with told(f"acknowledging to {self.queue!r}"):
             for tag, multiple in tags:
                 await self._channel.basic_ack(tag, multiple=multiple, wait=False)
 
     async def give_back(self, tags: Sequence[int]) -> None:
-        """Puts messages back into the queue, to be delivered at once."""
+        """Puts messages back into the queue, to be delivered at once; done by ``flushed``."""
         with told(f"handing back to {self.queue!r}"):
             for tag in tags:
                 await self._channel.basic_nack(tag, requeue=True, wait=False)
 
     async def flushed(self) -> None:
-        """Returns when RabbitMQ has read all that was sent: it answers in order."""
+        """Carries out what was acknowledged and put back, and returns when RabbitMQ has handed it to the queue."""
         with told(f"settling at {self.queue!r}"):
             async with asyncio.timeout(ANSWER_S):
-                await self._channel.basic_qos(prefetch_count=self._prefetch)
+                await self._channel.tx_commit()
 
     async def close(self) -> None:
         """Closes the channel: what it still holds goes back to the queue."""

@@ -26,10 +26,15 @@ HEARTBEAT_S = 10
 
 
 def shown(url: str) -> str:
-    """The URL for messages: without its password."""
+    """The URL for messages: without its password. Raises ConfigurationError when its port is none."""
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError("the URL of RabbitMQ has no readable port: write amqp://host:5672/, with the "
+                                 "virtual host behind") from error
     where = parts.hostname or "localhost"
-    return f"{parts.scheme}://{where}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}{parts.path}"
+    return f"{parts.scheme}://{where}:{port or (5671 if parts.scheme == 'amqps' else 5672)}{parts.path}"
 
 
 @contextlib.contextmanager
@@ -78,15 +83,17 @@ class Link:
     @classmethod
     async def open(cls, url: str, name: str) -> Self:
         """Connects. ``name``: for people, in RabbitMQ's list. Raises ServerUnreachable, NotAuthorized."""
-        try:
-            urlsplit(url).port  # noqa: B018 - raises for what is no number
-        except ValueError as error:
-            raise ConfigurationError("the URL of RabbitMQ has no readable port: write amqp://host:5672/, with the "
-                                     "virtual host behind") from error
-        with told(f"connecting to {shown(url)}"):
-            connection = await aio_pika.connect(url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S,
-                                                connection_class=_Connection,
-                                                client_properties={"connection_name": name})
+        what = f"connecting to {shown(url)}"
+        with told(what):
+            try:
+                connection = await aio_pika.connect(url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S,
+                                                    connection_class=_Connection,
+                                                    client_properties={"connection_name": name})
+            except theirs.CONNECTION_EXCEPTIONS as error:
+                if "Connection.OpenOk" not in str(error):  # it was let in, and closed when it named the virtual host
+                    raise
+                raise NotAuthorized(f"{what}: there is no such virtual host, or this user may not use it: make it with "
+                                    f"`rabbitmqctl add_vhost`, or name another one behind the port") from error
         return cls(url, connection)
 
     @property

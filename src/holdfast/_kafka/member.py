@@ -9,6 +9,10 @@
                  │                                        partitions are paused and polling goes on
                  └─ rebalance ─▶ assigned · revoked · lost, before the group goes on; jobs are done meanwhile
 
+**No reader is moved silently.** Where the next record is not there (``auto.offset.reset=error``), the log was cut off
+below it, or ends before it. The driver would go on anywhere; here it is said, and reading goes on at the lowest offset
+that is there, wherever new groups begin.
+
 **Nothing is committed for a lost partition.** Brokers check a member's generation and not whether the partition is its
 own. Losing one and committing happen in one thread, so a job finds it gone (``owned``).
 """
@@ -22,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Final, Protocol, TypeVar
 
 from .._base import points
@@ -31,6 +36,11 @@ from .driver import DELIVER_S, QUIET, Producing, Record, as_ours, driver, transl
 __all__ = ["Listener", "Member", "Place", "Point", "record_of", "written"]
 
 T = TypeVar("T")
+#: The driver answers and raises at once. A call that the interpreter has specialized does not look, and the error would
+#: come out of whatever is called next; this one always looks.
+_ask_headers: Final = methodcaller("headers")
+#: Header that stands for those that cannot be read.
+H_UNREADABLE: Final = "hf-unreadable"
 #: Topic and partition.
 Place = tuple[str, int]
 #: Records taken over in one go.
@@ -74,6 +84,10 @@ class Listener(Protocol):
 
     def records(self, records: Sequence[Record]) -> None: ...
 
+    def trimmed(self, place: Place, low: int) -> None:
+        """What lay below ``low`` is gone, though not all of it was read; the next record is from there on."""
+        ...
+
     def failed(self, error: ServerError) -> None:
         """Something that passes by itself, or does not (``retry_may_help``)."""
         ...
@@ -88,7 +102,8 @@ class Member:
                         "fetch.queue.backoff.ms": 20,
                         "fetch.wait.max.ms": 100, **config, "group.id": group, "enable.auto.commit": False,
                         "enable.auto.offset.store": False, "isolation.level": "read_committed",
-                        "auto.offset.reset": start, "partition.assignment.strategy": assignor}
+                        "auto.offset.reset": "error",  # guard: what is gone unread is told
+                        "partition.assignment.strategy": assignor}
         self._topics = list(topics)
         self._listener = listener
         self._start = start
@@ -100,6 +115,9 @@ class Member:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         #: Partitions that are ours, each with the number of the time that it came to us.
         self._owned: dict[Place, int] = {}
+        #: Where each began, and which of them stand still, each with the offset that is not there.
+        self._starts: dict[Place, int] = {}
+        self._adrift: dict[Place, int] = {}
         self._epoch = 0
         self._held: set[Place] = set()
         self._wanted: set[Place] = set()
@@ -177,7 +195,9 @@ class Member:
             return
         records = []
         for message in found:
-            if message.error() is not None:
+            if message.error() is not None and message.error().name() == "_AUTO_OFFSET_RESET":
+                self._adrift[message.topic(), message.partition()] = message.offset()
+            elif message.error() is not None:
                 self._listener.failed(_while_reading(message.error()))
             elif (message.topic(), message.partition()) in self._owned:
                 records.append(record_of(message))
@@ -185,7 +205,45 @@ class Member:
             self._untaken.add(len(records))
             self.busy = True
             self._listener.records(records)
+        self._ashore()
         self._breathe()
+
+    def _ashore(self) -> None:
+        """Goes on with partitions whose next record is not there, at the lowest one that is; asked until answered."""
+        for place, wanted in list(self._adrift.items()):
+            try:
+                low, high = self._consumer.get_watermark_offsets(driver().TopicPartition(*place), timeout=_ASK_S)
+                if place in self._owned:
+                    self._begin_at(place, low)
+            except driver().KafkaException as error:
+                self._listener.failed(as_ours(error.args[0], f"asking where {place[0]}/{place[1]} begins"))
+                return
+            del self._adrift[place]
+            if place not in self._owned:
+                continue
+            if wanted <= low:  # guard: offsets of another log settle nothing in this one
+                self._listener.trimmed(place, low)
+            else:  # its offsets are of another log: what is in hand cannot be settled in this one
+                self._listener.failed(ServerUnreachable(
+                    f"{place[0]}/{place[1]} ends at {high}, and the group's next offset is {wanted}: the topic was "
+                    f"made anew, or has lost its end; reading goes on at {low}"))
+                self._epoch += 1
+                self._owned[place] = self._epoch
+                self._listener.lost([place])
+                self._listener.assigned([Point(place, low, None, self._epoch)])
+
+    def _begin_at(self, place: Place, offset: int) -> None:
+        """The driver has stopped reading it, so it is given up and taken again; of eager ones, all of them."""
+        kafka, consumer = driver(), self._consumer
+        self._starts[place] = offset
+        if self._stepwise:
+            consumer.incremental_unassign(_partitions({place}))
+            consumer.incremental_assign([kafka.TopicPartition(*place, offset)])
+        else:
+            at = {(p.topic, p.partition): p.offset for p in consumer.position(_partitions(set(self._owned)))}
+            at[place] = offset
+            consumer.assign([kafka.TopicPartition(*one, n if n >= 0 else self._starts[one]) for one, n in at.items()])
+        self._pause(set(self._owned) if self._all_held else self._held & self._owned.keys())
 
     def taken(self, count: int) -> None:
         """So many of the records that were handed over are taken up."""
@@ -231,10 +289,11 @@ class Member:
         self._epoch += 1
         taken = [Point(p.place, p.offset, p.metadata, self._epoch) for p in found]
         self._owned.update((p.place, self._epoch) for p in taken)
+        self._starts.update((p.place, p.offset) for p in taken)
         starts = [driver().TopicPartition(p.place[0], p.place[1], p.offset) for p in taken]
         (consumer.incremental_assign if self._stepwise else consumer.assign)(starts)
-        if self._all_held:
-            self._pause({p.place for p in taken})
+        # guard: one that was paused when it left us is paused when it comes back, and would never be read
+        (self._pause if self._all_held else self._resume)({p.place for p in taken})
         self._listener.assigned(taken)
 
     def _committed(self, consumer: Any, partitions: Sequence[Any]) -> list[Point]:
@@ -279,6 +338,7 @@ class Member:
     def _given_up(self, places: Sequence[Place]) -> None:
         for place in places:
             self._owned.pop(place, None)
+            self._adrift.pop(place, None)
             self._held.discard(place)
 
     # -- committing ---------------------------------------------------------------------------------------------------
@@ -397,8 +457,17 @@ def _abort(producer: Any, error: ServerError) -> None:
 def record_of(message: Any) -> Record:
     """A message of the driver as a record."""
     kind, at_ms = message.timestamp()
-    return Record(message.topic(), message.key(), message.value(), message.headers() or [], message.partition(),
+    return Record(message.topic(), message.key(), message.value(), _headers_of(message), message.partition(),
                   message.offset(), at_ms if kind else 0)
+
+
+def _headers_of(message: Any) -> list[tuple[str, bytes | None]]:
+    """Its headers. The driver gives none of them when a name is no UTF-8: then one says so, and the record lies in its
+    topic for whoever can read it."""
+    try:
+        return _ask_headers(message) or []
+    except (SystemError, UnicodeDecodeError):  # guard: a name that cannot be read ends no reader
+        return [(H_UNREADABLE, b"")]
 
 
 def _partitions(places: set[Place]) -> list[Any]:

@@ -19,12 +19,14 @@ EVERYTHING: Final = Abilities(atomic_settle=True, native_delay=True, ordering="k
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a consumer needs of its broker. effects: records beside the stream, or locks."""
+    """What a consumer needs of its broker. effects: records beside the stream, or locks. dead_heads: what follows a
+    dead letter of its key is buried too."""
 
     stream: str
     group: str
     ordered: bool = False
     effects: bool = False
+    dead_heads: bool = False
 
 
 def shortcomings(broker: str, abilities: Abilities, *, records: bool = False) -> list[str]:
@@ -42,6 +44,8 @@ def shortcomings(broker: str, abilities: Abilities, *, records: bool = False) ->
         "records of effects lie at the server of `records`, and go after kept_days: what is older than that, letters "
         "included, would take effect a second time if it came again": abilities.effects or not records,
         "nothing can be published for later": abilities.later,
+        'it forgets which keys have a dead head when partitions move, so on_dead_head="bury-following" is refused':
+            abilities.dead_heads,
     }
     return [f"{broker}: {sentence}" for sentence, able in said.items() if not able]
 
@@ -62,6 +66,10 @@ def refuse(broker: str, abilities: Abilities, asked: Asked) -> None:
             f"{who} asks for records of effects, or locks, beside the stream, and {broker} has no place for them: say "
             f'where they lie, Holdfast(…, records="redis://…") or --records, or use once="sql" with Holdfast(…, '
             f'sql="postgresql+psycopg://…")')
+    if asked.dead_heads and not abilities.dead_heads:  # guard: what is forgotten at the next rebalance is not promised
+        raise ConfigurationError(
+            f'{who} asks for on_dead_head="bury-following" and {broker} forgets which keys have a dead head when '
+            f'partitions move: use "continue", or a stream on Redis')
 
 
 def refuse_later(broker: str, abilities: Abilities) -> None:

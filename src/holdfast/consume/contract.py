@@ -43,6 +43,7 @@ class Abilities:
     history: a new group begins with what was published before it was there.
     effects: records of effects, and locks, can be kept beside the stream (``once="redis"``, ``"outside"``, locks).
     later: a message can be published for later.
+    dead_heads: where order is kept, the keys whose head is dead are remembered until it is replayed, whoever owns them.
     """
 
     atomic_settle: bool
@@ -52,6 +53,7 @@ class Abilities:
     history: bool = True
     effects: bool = True
     later: bool = True
+    dead_heads: bool = True
 
 
 @dataclass(slots=True)

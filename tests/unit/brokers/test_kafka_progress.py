@@ -23,6 +23,26 @@ def lives(draw):
     return base, offsets, ended[: draw(st.integers(0, len(ended)))]
 
 
+def test_what_was_trimmed_before_it_was_read_is_counted_once_without_what_had_ended_ahead():
+    p = Progress(10, None, AHEAD)
+    for offset in (10, 11, 12):
+        p.arrived(offset)
+    p.finish([12])
+    heir = Progress(*p.mark(), AHEAD)
+    assert (heir.trimmed(9), heir.trimmed(15), heir.trimmed(15)) == (0, 4, 0)  # 10, 11, 13 and 14
+    assert heir.arrived(15)
+    assert heir.base == 15
+
+
+def test_what_was_read_before_it_was_trimmed_is_open_still():
+    p = Progress(10, None, AHEAD)
+    p.arrived(10)
+    assert p.trimmed(20) == 9
+    assert (p.base, p.is_open(10)) == (10, True)
+    p.finish([10])
+    assert p.base == 20
+
+
 @given(lives())
 def test_it_never_commits_past_an_unfinished_one_and_what_ended_does_not_come_again(life):
     base, offsets, ended = life

@@ -56,6 +56,18 @@ class Scene:
         return found
 
 
+@pytest.mark.parametrize("ahead", [1, 2, 3, 100])
+def test_a_partition_that_ran_too_far_ahead_is_read_on_when_that_is_made_good(ahead):
+    lane = Lane(TOPICS, PLACE, "me", Committer(KafkaLog(), transactions=True), SystemClock())
+    lane.take(Point(PLACE, 0, None, 1), ahead, in_place=False)
+    for n in range(ahead):
+        assert not lane.ahead_of_itself
+        lane.arrived(Record("orders", None, b"x", [], 0, n, 1))
+    assert lane.ahead_of_itself
+    lane.progress.finish(range(ahead))
+    assert not lane.ahead_of_itself
+
+
 def expected(verb: Verb | None) -> list[str]:
     return {None: [], Verb.PARK: ["retry"], Verb.BURY: ["dead"], Verb.RELEASE: ["pending"]}[verb]
 

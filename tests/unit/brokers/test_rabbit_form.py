@@ -92,7 +92,8 @@ def test_going_on_nothing_ends_it_copies_it_or_is_taken_for_it():
     told = Arrived(tag=1, redelivered=True, exchange="", key="q", body=b"x", properties={"correlation_id": "c"},
                    headers={"lang": "nl", "CC": ["elsewhere"], "x-delivery-count": 4, "x-first-death-queue": "a",
                             "x-death": [{"queue": "hf/later/3"}, {"queue": "theirs"}], "hf-note": b"old"})
-    going = again(told, pack(Note(attempts=2)), exchange="", key="r", waited="hf/later/", extra={H_IDENTITY: "i"})
+    going = again(told, pack(Note(attempts=2)), exchange="", key="r", waited="hf/later/", prefix="x-dlq-",
+                  extra={H_IDENTITY: "i"})
     assert set(going.headers) == {"lang", "x-death", "hf-note", "hf-anonymous", H_IDENTITY}
     assert going.headers["x-death"] == [{"queue": "theirs"}]
     assert (going.properties, going.body) == ({"correlation_id": "c"}, b"x")
@@ -100,6 +101,19 @@ def test_going_on_nothing_ends_it_copies_it_or_is_taken_for_it():
     assert unpack(note_of(back)) == Note(attempts=2)
     assert id_of(back) == ""  # the driver gave it one, which is not its own
     assert F_ID not in fields_of(back, "x-dlq-")[::2]
+
+
+@pytest.mark.parametrize("large", ["x" * 70_000, [{"a": "x" * 70_000}], {str(n): n for n in range(8_000)}],
+                         ids=["text", "list", "table"])
+def test_with_headers_that_leave_no_room_in_a_frame_it_goes_on_packed_and_is_what_it_was(large):
+    told = Arrived(tag=1, redelivered=False, exchange="", key="q", body=b"x", headers={"lang": "nl", "large": large},
+                   properties={"message_id": "7", "content_type": "text/plain"})
+    going = again(told, pack(Note(attempts=2)), exchange="", key="r", waited="hf/later/", prefix="x-dlq-")
+    assert set(going.headers) == {"hf-note"}
+    assert going.properties == {"content_type": PACKED, "message_id": "7"}
+    back = carried(going)
+    assert (unpack(note_of(back)), id_of(back)) == (Note(attempts=2), "7")
+    assert pairs(fields_of(back, "x-dlq-")) == pairs(fields_of(told, "x-dlq-"))
 
 
 def test_a_letter_is_known_by_its_id_in_whatever_form_it_travels():

@@ -11,12 +11,12 @@ from holdfast.consume.abilities import EVERYTHING, Asked, refuse, refuse_later, 
 from holdfast.errors import ConfigurationError
 
 LESS = {"atomic_settle": False, "native_delay": False, "ordering": "none", "delivery_counter": False,
-        "history": False, "effects": False, "later": False}
+        "history": False, "effects": False, "later": False, "dead_heads": False}
 
 
 def test_who_can_everything_has_nothing_to_say_and_refuses_nothing():
     assert shortcomings("Redis", EVERYTHING) == []
-    refuse("Redis", EVERYTHING, Asked(stream="s", group="g", ordered=True, effects=True))
+    refuse("Redis", EVERYTHING, Asked(stream="s", group="g", ordered=True, effects=True, dead_heads=True))
     refuse_later("Redis", EVERYTHING)
 
 
@@ -40,6 +40,13 @@ def test_records_beside_the_stream_are_refused_where_there_is_no_place_for_them(
     refuse("Post", able, Asked(stream="s", group="g"))
     with pytest.raises(ConfigurationError, match=r'Post has no place for them: .*records="redis:.*once="sql"'):
         refuse("Post", able, Asked(stream="s", group="g", effects=True))
+
+
+def test_burying_what_follows_a_dead_head_is_refused_where_dead_heads_are_forgotten():
+    able = replace(EVERYTHING, dead_heads=False)
+    refuse("Post", able, Asked(stream="s", group="g", ordered=True))
+    with pytest.raises(ConfigurationError, match="Post forgets which keys have a dead head"):
+        refuse("Post", able, Asked(stream="s", group="g", ordered=True, dead_heads=True))
 
 
 def test_messages_for_later_are_refused_where_there_are_none():

@@ -31,7 +31,7 @@ __all__ = ["ABILITIES", "STEPWISE", "KafkaBroker", "open_broker"]
 
 #: With transactions.
 ABILITIES: Final = Abilities(atomic_settle=True, native_delay=True, ordering="key", delivery_counter=False,
-                             history=True, effects=False, later=False)
+                             history=True, effects=False, later=False, dead_heads=False)
 #: Without.
 STEPWISE: Final = replace(ABILITIES, atomic_settle=False)
 _LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -162,7 +162,8 @@ class Lane:
     @property
     def ahead_of_itself(self) -> bool:
         """Has reading run too far ahead of the oldest unfinished message? Until half of that is made good."""
-        self._full = self.progress.span >= self.progress.ahead // (2 if self._full else 1)
+        span, ahead = self.progress.span, self.progress.ahead
+        self._full = span > ahead // 2 if self._full else span >= ahead  # guard: what was held goes on, whatever ahead
         return self._full
 
     def handed_back(self, inbox: Inbox) -> int:

@@ -126,6 +126,12 @@ class Progress:
         self._open[offset] = None
         return True
 
+    def trimmed(self, low: int) -> int:
+        """What lay below ``low`` is not there any more; answers how many offsets of it were neither read nor done."""
+        gone = range(self._next, max(self._next, low))
+        self._next = gone.stop
+        return len(gone) - sum(offset in gone for offset in self._done)
+
     def is_open(self, offset: int) -> bool:
         """Was it read, and is it not finished?"""
         return offset in self._open

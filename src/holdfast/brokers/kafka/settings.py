@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from typing import Final, Literal
 
 from ..._base.letter import DEFAULT_PREFIX
@@ -13,6 +15,10 @@ from .progress import AHEAD_MAX
 
 __all__ = ["KafkaSettings", "Topics"]
 
+STARTS: Final = ("earliest", "latest")
+ASSIGNORS: Final = ("cooperative-sticky", "range", "roundrobin")
+#: Seconds; ``transaction.max.timeout.ms`` of a broker that was told nothing else.
+TRANSACTION_S_MAX: Final = 900
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -58,12 +64,18 @@ class KafkaSettings:
         if not 1 <= self.ahead <= AHEAD_MAX:
             raise ConfigurationError(f"ahead is 1 to {AHEAD_MAX}, not {self.ahead}: what ended ahead has to fit an "
                                      f"offset's metadata")
-        if list(self.levels_s) != sorted(set(self.levels_s)) or any(level <= 0 for level in self.levels_s):
+        if not all(0 < less < more for less, more in pairwise((*self.levels_s, inf))):
             raise ConfigurationError("levels_s are seconds above 0, each more than the one before")
-        if self.revoke_s <= 0 or self.revoke_s * 1000 >= self.poll_ms:
+        if not 0 < self.revoke_s * 1000 < self.poll_ms:
             raise ConfigurationError("revoke_s is above 0 and below poll_ms: who waits longer is put out of the group")
-        if self.transaction_s < 1:
-            raise ConfigurationError("transaction_s is 1 or more")
+        if not 1 <= self.transaction_s <= TRANSACTION_S_MAX:
+            raise ConfigurationError(f"transaction_s is 1 to {TRANSACTION_S_MAX}, not {self.transaction_s}: a broker "
+                                     f"takes no more unless it was told to")
+        if self.replicas != -1 and self.replicas < 1:
+            raise ConfigurationError(f"replicas is 1 or more, or -1: as the cluster says; not {self.replicas}")
+        for name, takes in (("start", STARTS), ("assignor", ASSIGNORS)):
+            if (given := getattr(self, name)) not in takes:
+                raise ConfigurationError(f"{name} is one of {', '.join(takes)}, not {given!r}")
 
 
 @dataclass(frozen=True)

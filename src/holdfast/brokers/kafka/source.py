@@ -223,6 +223,10 @@ class KafkaSource:
         """Fulfils ``Listener``."""
         self._in_loop(self._fail, error)
 
+    def trimmed(self, place: Place, low: int) -> None:
+        """Fulfils ``Listener``."""
+        self._in_loop(self._missed, place, low)
+
     def revoked(self, places: Sequence[Place]) -> concurrent.futures.Future[None] | None:
         """Fulfils ``Listener``: answers when what is in flight has ended."""
         if self._loop is None or self._closed.is_set() or self._loop.is_closed():
@@ -242,6 +246,11 @@ class KafkaSource:
         if self._member is not None:
             self._member.taken(len(records))
         self._wake.set()
+
+    def _missed(self, place: Place, low: int) -> None:
+        lane = self._lanes.get(place)
+        if lane is not None and lane.epoch and (count := lane.progress.trimmed(low)):
+            self._world.events.emit(ev.EntriesMissing(stream=self.stream, group=self.group, count=count))
 
     def _took(self, points: Sequence[Point]) -> None:
         inbox, committer = self._inbox, self._committer
@@ -287,7 +296,7 @@ class KafkaSource:
             lane.leaving = True
             inbox.hand_back(lane)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.revoke_s):
+            async with asyncio.timeout(self._settings.revoke_s):  # guard: the group waits so long and no longer
                 while any(inbox.held(lane) for lane in lanes):  # noqa: ASYNC110 - once a rebalance
                     await asyncio.sleep(_ENDING_S)
         with contextlib.suppress(TimeoutError):

@@ -70,10 +70,10 @@ def parcel_of(fields: Sequence[bytes], *, exchange: str, key: str, prefix: str) 
     """A message, or a letter, as it goes out. ``prefix`` begins metadata of letters."""
     found = dict(zip(fields[::2], fields[1::2], strict=False))
     if not _fits(found, fields):
-        known_by = _short(found)
-        return Parcel(exchange=exchange, key=key, body=msgspec.msgpack.encode(list(fields)),
-                      headers={} if known_by else {H_ANONYMOUS: True}, properties={"content_type": PACKED, **known_by})
-    properties: dict[str, Any] = {name: found[field].decode() for field, name in _AS_PROPERTY.items() if field in found}
+        properties, body = _packed(fields)
+        return Parcel(exchange=exchange, key=key, body=body, properties=properties,
+                      headers={} if "message_id" in properties else {H_ANONYMOUS: True})
+    properties = {name: found[field].decode() for field, name in _AS_PROPERTY.items() if field in found}
     properties.setdefault("content_type", JSON)
     at = found.get(F_AT, b"")
     if at.isdigit() and len(at) < 15:
@@ -90,10 +90,11 @@ def letter_parcel(fields: Sequence[bytes], letter_id: str, *, queue: str, prefix
     return msgspec.structs.replace(made, headers={**made.headers, H_LETTER: letter_id})
 
 
-def _short(found: Mapping[bytes, bytes]) -> dict[str, str]:
-    """The id of a packed message, if it can be said."""
-    raw = found.get(F_ID, b"")
-    return {"message_id": raw.decode()} if raw and len(raw) <= SHORT_MAX and _is_text(raw) else {}
+def _packed(fields: Sequence[bytes]) -> tuple[dict[str, Any], bytes]:
+    """Properties and body of a packed message: its id, if it can be said."""
+    raw = dict(zip(fields[::2], fields[1::2], strict=False)).get(F_ID, b"")
+    known_by = {"message_id": raw.decode()} if raw and len(raw) <= SHORT_MAX and _is_text(raw) else {}
+    return {"content_type": PACKED, **known_by}, msgspec.msgpack.encode(list(fields))
 
 
 def _fits(found: Mapping[bytes, bytes], fields: Sequence[bytes]) -> bool:
@@ -198,9 +199,10 @@ def note_of(arrived: Arrived) -> bytes:
     return _raw(raw) if isinstance(raw, (bytes, bytearray, str)) else b""
 
 
-def again(arrived: Arrived, note: bytes, *, exchange: str, key: str, waited: str, extra: Mapping[str, str] = {}
-          ) -> Parcel:
-    """The same message on its way elsewhere, whoever wrote it, with a note; byte for byte in all else.
+def again(arrived: Arrived, note: bytes, *, exchange: str, key: str, waited: str, prefix: str,
+          extra: Mapping[str, str] = {}) -> Parcel:
+    """The same message on its way elsewhere, whoever wrote it, with a note; byte for byte in all else. With headers
+    that would not fit a frame together with ours it goes on packed.
 
     waited: how the names of queues begin in which it may have waited: of that history nothing is kept. What would end
     it (``expiration``), copy it (``CC``) or be refused (``user_id``) does not go along. extra: headers besides.
@@ -210,12 +212,24 @@ def again(arrived: Arrived, note: bytes, *, exchange: str, key: str, waited: str
     told = arrived.headers.get("x-death")
     if isinstance(told, list) and (kept := [r for r in told if not str(_get(r, "queue")).startswith(waited)]):
         headers["x-death"] = kept
+    properties, body = dict(arrived.properties), arrived.body
+    if _size(headers) > HEADERS_MAX:  # guard: a frame that is too large ends the connection, and nothing goes on
+        headers, (properties, body) = {}, _packed(fields_of(arrived, prefix))
     if note:
         headers[H_NOTE] = bytearray(note)
     if not id_of(arrived):
         headers[H_ANONYMOUS] = True
-    return Parcel(exchange=exchange, key=key, headers={**headers, **extra}, properties=dict(arrived.properties),
-                  body=arrived.body)
+    return Parcel(exchange=exchange, key=key, headers={**headers, **extra}, properties=properties, body=body)
+
+
+def _size(value: Any) -> int:
+    """Bytes of a header's value in a frame, or a little more."""
+    if isinstance(value, Mapping):
+        return 16 + sum(len(utf8(str(name))) + 8 + _size(one) for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return 16 + sum(_size(one) for one in value)
+    return 16 + (len(utf8(value)) if isinstance(value, str) else len(value) if isinstance(value, (bytes, bytearray))
+                 else 0)
 
 
 def _get(row: Any, name: str) -> Any:

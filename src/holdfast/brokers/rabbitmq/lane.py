@@ -176,7 +176,7 @@ class Lane:
             note.crashes = s.delivery.crashes
         identity = {} if entry_id.startswith(OWN) else {H_IDENTITY: entry_id.removeprefix(GIVEN).decode()}
         return again(arrived, b"" if note is None else pack(note), exchange=exchange, key=key, waited=self._waited,
-                     extra=identity)
+                     prefix=self._letters, extra=identity)
 
     async def _told(self, done: set[int], released: Sequence[int]) -> set[int]:
         """Acknowledges and puts back; answers tags whose channel was lost before that."""
@@ -204,7 +204,7 @@ class Lane:
         tags = [tag for tag in tags if tag in self.open]
         if self.single:
             parcels = [again(self.open[tag][1], note_of(self.open[tag][1]), exchange="", key=self.queue,
-                             waited=self._waited) for tag in tags]
+                             waited=self._waited, prefix=self._letters) for tag in tags]
             answers = await self._outlet.publish(parcels)
             tags = [tag for tag, answer in zip(tags, answers, strict=True) if answer is Taken.STORED]
             await self._told(set(tags), ())
@@ -216,7 +216,7 @@ class Lane:
         """Moves a message that is held to another queue, as it is; False when it was not taken there."""
         points.reached("rabbit.alone.before")
         _, arrived = self.open[tag]
-        parcel = again(arrived, note_of(arrived), exchange="", key=queue, waited=self._waited)
+        parcel = again(arrived, note_of(arrived), exchange="", key=queue, waited=self._waited, prefix=self._letters)
         [answer] = await self._outlet.publish([parcel])
         points.reached("rabbit.alone.published")
         if answer is Taken.STORED:

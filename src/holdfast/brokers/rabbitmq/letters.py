@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -24,6 +23,7 @@ from ..._amqp.intake import Intake
 from ..._amqp.link import Link
 from ..._amqp.outlet import Outlet, Taken
 from ..._amqp.parcel import Arrived, Parcel, Queue
+from ..._base import events as ev
 from ..._base import points
 from ..._base.letter_maps import from_format
 from ..._base.letter_text import utf8
@@ -69,11 +69,12 @@ class DeadQueue:
             came.set()
 
         await self._count(link)
-        turn = Intake(self._names.reader, 0, lambda _, __: None)
-        self._intake = intake = Intake(self._names.dead, min(most or 0, PREFETCH_MAX), arrived)
+        turn, intake = Intake(self._names.reader, 1, lambda _, __: None), None
         try:
             await self._take_turn(turn, link)
-            count = min(await self._count(link), most or sys.maxsize)
+            count = await self._counted(link, most)
+            # guard: as many as were counted. Without a number a quorum queue gives 2,000
+            self._intake = intake = Intake(self._names.dead, max(1, count), arrived)
             await intake.open(link, "holdfast-letters")
             while len(found) < count and not intake.over.is_set():
                 came.clear()
@@ -82,14 +83,26 @@ class DeadQueue:
                         await came.wait()
                 except TimeoutError:
                     break
+            if intake.over.is_set():
+                raise ServerUnreachable(f"reading the letters of group {self._names.group!r}: {intake.why}")
+            await intake.pause()  # for each that is removed another one would come, only to be put back
             yield told_apart([(one.tag, str(one.headers.get(H_LETTER, "")), self._letter(one))
                               for one in found[:count]], self._prefix)
             await intake.flushed()
         finally:
             self._intake = None
-            await intake.close()
-            await self._back(link, len(found) - self._removed)
+            if intake is not None:
+                await intake.close()
+                await self._back(link, len(found) - self._removed)
             await turn.close()
+
+    async def _counted(self, link: Link, most: int | None) -> int:
+        """How many are to be read."""
+        there = await self._count(link)
+        if most is None and there > PREFETCH_MAX:
+            ev.log.warning("of %d letters in %r the oldest %d are read, as many as AMQP lets one reader hold: settle "
+                           "these, and read again", there, self._names.dead, PREFETCH_MAX)
+        return min(there, most or PREFETCH_MAX, PREFETCH_MAX)
 
     async def mark(self) -> object:
         """See ``Box``: a queue that is empty is as it was; more is not known of one."""

@@ -28,8 +28,11 @@ class RabbitSettings:
     def __post_init__(self) -> None:
         if self.prefetch is not None and not 1 <= self.prefetch <= 65_535:
             raise ConfigurationError(f"prefetch={self.prefetch}: RabbitMQ takes 1 to 65535")
-        if self.look_s <= 0:
+        if not 0 < self.look_s < float("inf"):
             raise ConfigurationError(f"look_s={self.look_s}: give a number above 0")
+        if wrong := next((name for name in self.queues if name.count("/") < 1 or not self.queues[name]), None):
+            raise ConfigurationError(f"queues={{{wrong!r}: {self.queues[wrong]!r}}}: give the name of a queue, by "
+                                     '"stream/group"')
 
 
 __all__ = ["RabbitSettings"]
