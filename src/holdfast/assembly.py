@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ._base.chance import Chance
 from ._base.clock import Clock
 from ._base.events import Events
+from ._base.incarnation import new_incarnation
 from ._base.letter_facts import Site
 from ._redis.heart import Heart
 from ._redis.keys import GroupKeys
@@ -37,7 +38,6 @@ from .errors import ConfigurationError
 from .once.modes import BESIDE, InSql, Locked, is_mode
 from .once.retention import Pruned, Rows
 from .once.wiring import Wiring
-from .streams.names import new_incarnation
 from .streams.open import open_sources
 from .streams.producer import physical
 from .streams.scene import Scene

@@ -19,6 +19,7 @@ from holdfast import Holdfast
 from holdfast._base.chance import system_chance
 from holdfast._base.clock import SystemClock
 from holdfast._base.events import Event, Events
+from holdfast._base.incarnation import new_incarnation
 from holdfast._redis.heart import Heart
 from holdfast._redis.keys import GroupKeys, StreamKeys
 from holdfast._redis.link import Link
@@ -29,7 +30,6 @@ from holdfast.consume.gate import Gate
 from holdfast.consume.letters import Letters
 from holdfast.consume.worker import Worker
 from holdfast.streams.lane import Lane, Swept
-from holdfast.streams.names import new_incarnation
 from holdfast.streams.settings import StreamSettings
 from holdfast.streams.sharing import SharedSource
 from holdfast.streams.source import _JOIN, SCHEMA, StreamSource

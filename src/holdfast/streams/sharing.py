@@ -22,6 +22,7 @@ import contextlib
 
 from .._base import events as ev
 from .._base import points
+from .._base.incarnation import new_incarnation
 from .._base.thinned import Thinned
 from .._redis.keys import GroupKeys
 from .._redis.rights import require_rights
@@ -30,7 +31,6 @@ from .._redis.steps import ClockWatch
 from ..consume.contract import Inbox
 from ..errors import ServerError, ServerUnreachable
 from .agree import agree
-from .names import new_incarnation
 from .producer import physical
 from .scene import Scene
 from .settings import StreamSettings

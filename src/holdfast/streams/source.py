@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .._base import events as ev
 from .._base import points
 from .._base.clock import Instant
+from .._base.incarnation import new_incarnation
 from .._base.letter_build import Letter
 from .._base.thinned import Thinned
 from .._redis.heart import Pulse
@@ -33,7 +34,6 @@ from ..errors import PartitionMismatch, SchemaTooNew, ServerError, ServerRefused
 from .agree import agree
 from .confirm import Confirmation
 from .lane import Lane, Missing
-from .names import new_incarnation
 from .scene import Scene
 from .settings import StreamSettings
 from .sweeper import Sweeper

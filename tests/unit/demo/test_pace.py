@@ -9,13 +9,13 @@ import random
 import msgspec
 import pytest
 
+from holdfast._base.incarnation import new_incarnation
 from holdfast.demo.outbox import SLOW_BELOW, SLOW_S, STRIKE_FROM, pace_of
 from holdfast.demo.report import Mended, Report, sections, show
 from holdfast.demo.source import given, made_up
 from holdfast.demo.store import Slow
 from holdfast.demo.watch import Sight, pid_of
 from holdfast.errors import ConfigurationError
-from holdfast.streams.names import new_incarnation
 
 GOOD = Report(
     published=100, applied=98, dead=2, planted_bad=2, lost=0, applied_twice=0, stray=0, kills=1, killed_with=7,

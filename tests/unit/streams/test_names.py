@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._base.chance import system_chance
+from holdfast._base.incarnation import new_incarnation
 from holdfast._redis.scripts import load_script
-from holdfast.streams.names import OURS, new_incarnation
+from holdfast.streams.names import OURS
 from holdfast.testing import FakeChance
 
 

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from ..._base import events as ev
+from ..._base.incarnation import new_incarnation
 from ..._base.letter import DEFAULT_PREFIX
 from ..._kafka.admin import ensure_topics
 from ..._kafka.driver import Producing, Record
@@ -34,7 +32,6 @@ ABILITIES: Final = Abilities(atomic_settle=True, native_delay=True, ordering="ke
                              history=True, effects=False, later=False, dead_heads=False)
 #: Without.
 STEPWISE: Final = replace(ABILITIES, atomic_settle=False)
-_LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def open_broker(url: str, world: World, settings: KafkaSettings | None = None) -> KafkaBroker:
@@ -94,7 +91,7 @@ class KafkaBroker:
 
     async def write_together(self, records: Sequence[Record]) -> list[tuple[int, int]]:
         """The same in one transaction: all are there, or none."""
-        name = f"letters.{_incarnation(self._world)}"
+        name = f"letters.{new_incarnation(self._world.chance)}"
         producing = await asyncio.to_thread(Producing, self.config, transactional_id=name)
         try:
             await asyncio.to_thread(producing.begin_life)
@@ -131,7 +128,7 @@ class KafkaBroker:
         """One source: the group's partitions are dealt to it by the group."""
         s = self._settings
         topics = Topics(wanted.stream, wanted.group, s.levels_s, wanted.letter_prefix)
-        incarnation = _incarnation(self._world)
+        incarnation = new_incarnation(self._world.chance)
 
         def open_member(listener: Any) -> Member:
             config = {"session.timeout.ms": s.session_ms, "max.poll.interval.ms": s.poll_ms,
@@ -155,10 +152,3 @@ class KafkaBroker:
         return [KafkaSource(Plant(
             world=self._world, settings=s, topics=topics, incarnation=incarnation, open_member=open_member,
             open_producing=open_producing, prepare=prepare, transactions=self.transactions))]
-
-
-def _incarnation(world: World) -> str:
-    """A name that no other start will have: host, pid, 50 random bits."""
-    bits = world.chance.getrandbits(50)
-    tail = "".join(_LETTERS[(bits >> (5 * i)) & 31] for i in range(10))
-    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', socket.gethostname())[:40]}-{os.getpid()}-hf{tail}"

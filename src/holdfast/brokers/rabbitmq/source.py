@@ -19,9 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import re
-import socket
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ from ..._amqp.parcel import Arrived, Queue
 from ..._base import events as ev
 from ..._base import points
 from ..._base.chance import new_id
+from ..._base.incarnation import new_incarnation
 from ..._base.thinned import Thinned
 from ...consume.contract import Delivery, Inbox, Wanted
 from ...errors import ConfigurationError, ServerError, ServerRefused, ServerUnreachable
@@ -128,7 +126,7 @@ class RabbitSource:
         points.reached("rabbit.join.before")
         await self._broker.prepare(self._names)
         link = self._link = await self._broker.consuming()
-        self.incarnation = _new_name(new_id(self._chance))
+        self.incarnation = new_incarnation(self._chance)
         many = (self._prefetch, 1, 1)
         for lane, prefetch in zip(self.lanes, many, strict=True):
             intake = Intake(lane.queue, prefetch, self._arrived)
@@ -310,12 +308,6 @@ class RabbitSource:
             stream=self.stream, group=self.group, consumer=self.incarnation, lost=self._lost,
             lease_left_s=0.0 if self._lost else 1.0, pending=sum(len(lane.open) for lane in self.lanes),
             waiting=len(self._waiting))
-
-
-def _new_name(tail: str) -> str:
-    """``host-pid-hf…``: new at every start, as consumers of streams are named."""
-    host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:40] or "host"
-    return f"{host}-{os.getpid()}-hf{tail[:12]}"
 
 
 async def _within(work: Coroutine[Any, Any, Any], seconds: float) -> None:

@@ -15,10 +15,10 @@ from ..._base import points
 from ..._base.chance import Chance, system_chance
 from ..._base.clock import Clock, SystemClock
 from ..._base.events import DeskReady, Events
+from ..._base.incarnation import new_incarnation
 from ..._base.thinned import Thinned
 from ..._redis.heart import Heart
 from ...errors import HoldfastError, ServerUnreachable
-from ...streams.names import new_incarnation
 from ..applied import Applied, beside_stream
 from ..branch.branch import Branch, branches
 from ..branch.origin import Origin
