@@ -82,7 +82,7 @@ def wrong_password(url):
 
 @pytest.mark.parametrize("wrong", [
     (wrong_password, None, "refused this user or its password"),
-    (lambda url: url + "nope", None, "it refused the virtual host"),
+    (lambda url: url + "nope", None, "there is no such virtual host"),
     (lambda url: url, "nothere", "name stream and group in --also as their consumer does"),
     (lambda _url: "amqp://guest:pw-4711@127.0.0.1:1/", None, "it is tried again"),
 ], ids=["password", "virtual host", "no group", "nobody there"])

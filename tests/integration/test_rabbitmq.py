@@ -396,6 +396,9 @@ def test_a_virtual_host_that_is_not_there_and_a_port_that_is_none_are_named(rabb
                 pytest.fail("it is not open")
         with pytest.raises(ConfigurationError, match="has no readable port"):
             service("amqp://guest:secret-word@localhost:none/").hf.cannot()
+        for nowhere in ("amqp://", "amqp:///shop", "amqp://guest:secret-word@/"):
+            with pytest.raises(ConfigurationError, match="names no host"):
+                service(nowhere).hf.cannot()
 
     arun(claim())
 

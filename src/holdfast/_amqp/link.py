@@ -23,18 +23,19 @@ from .parcel import Binding, Exchange, Queue, Thing
 ANSWER_S = 10.0
 #: Seconds between two signs of life; a silent server is given up after two of them.
 HEARTBEAT_S = 10
+_WRITE = "write amqp://host:5672/, with the virtual host behind"
 
 
 def shown(url: str) -> str:
-    """The URL for messages: without its password. Raises ConfigurationError when its port is none."""
+    """The URL for messages: without its password. Raises ConfigurationError without a host, or with a wrong port."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError as error:
-        raise ConfigurationError("the URL of RabbitMQ has no readable port: write amqp://host:5672/, with the "
-                                 "virtual host behind") from error
-    where = parts.hostname or "localhost"
-    return f"{parts.scheme}://{where}:{port or (5671 if parts.scheme == 'amqps' else 5672)}{parts.path}"
+        raise ConfigurationError(f"the URL of RabbitMQ has no readable port: {_WRITE}") from error
+    if not parts.hostname:
+        raise ConfigurationError(f"the URL of RabbitMQ names no host: {_WRITE}")
+    return f"{parts.scheme}://{parts.hostname}:{port or (5671 if parts.scheme == 'amqps' else 5672)}{parts.path}"
 
 
 @contextlib.contextmanager
@@ -59,10 +60,7 @@ def told(what: str) -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    words = " ".join(str(part) for part in error.args if part is not None)
-    if "Connection.OpenOk" in words:  # the driver keeps the server's own words to itself
-        return "it refused the virtual host: there is none of that name, or this user may not enter it"
-    return words
+    return " ".join(str(part) for part in error.args if part is not None)
 
 
 class _Connection(aio_pika.Connection):
