@@ -203,7 +203,7 @@ def test_a_file_with_mistakes_is_2_and_a_line_each(holdfast, tmp_path):
     assert (said.code, said.out) == (2, "")
     assert said.err.splitlines() == [
         "error: bad.toml: parser.format: is missing",
-        "error: bad.toml: sink.kind: 'x': there are duckdb, elastic, file, otlp, parquet, sql, stream",
+        "error: bad.toml: sink.kind: 'x': there are duckdb, elastic, file, otlp, parquet, queue, sql, stream",
         "error: bad.toml: files: is missing: paths or patterns of the files that are read"]
 
 

@@ -216,7 +216,7 @@ def test_a_library_that_is_missing_is_named_by_its_extra(monkeypatch, library, k
 
 
 def test_there_is_no_other_sink():
-    with pytest.raises(ConfigurationError, match="duckdb, elastic, file, otlp, parquet, sql, stream"):
+    with pytest.raises(ConfigurationError, match="duckdb, elastic, file, otlp, parquet, queue, sql, stream"):
         sink_class("kafka")
 
 
