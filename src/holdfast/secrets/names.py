@@ -73,7 +73,7 @@ def check_size(size: int) -> None:
     if size <= 0:
         raise ConfigurationError("a secret has 1 byte at least, and this one 0")
     if size > VALUE_MAX:
-        raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one has more: encrypt what is "
+        raise ConfigurationError(f"a secret has 1 to {VALUE_MAX:,} bytes, and this one {size:,}: encrypt what is "
                                  "larger with a key of its own, and keep the key here")
 
 

@@ -72,6 +72,7 @@ def test_plain_what_a_killed_application_held_is_stuck(backend):
     with app(backend, "plain") as successor:
         publish(backend.url, {"id": "o-2"}, {"id": "o-3"})
         wait_until(lambda: alive(successor) and billed(backend) == ["o-2", "o-3"], 60, "new messages go on")
+        wait_until(lambda: pending(backend) < 2, 60, "what was handled is acknowledged")
         assert pending(backend) == 1
         assert {"began": "o-1"} not in successor.lines
 
