@@ -165,6 +165,14 @@ def test_a_worker_id_and_its_window_are_replaced_together():
     assert (worker.worker, worker.window) == (4, Window(300, 400))
 
 
+def until_refused(ids):
+    """It is said a little before it is refused; whatever is made until then is of the window."""
+    last_ms = ids.term.window.last_ms
+    while True:
+        assert LAYOUT.decode(ids.next_id()).timestamp_ms <= last_ms
+        time.sleep(0.001)
+
+
 def test_a_store_that_does_not_answer_is_asked_again_and_ids_are_made_until_the_window_ends(said, events):
     store = Store()
     with WorkerId(store, window_s=2.0, events=events) as worker:
@@ -174,7 +182,7 @@ def test_a_store_that_does_not_answer_is_asked_again_and_ids_are_made_until_the_
         ids.next_id()
         wait_until(lambda: not worker.ready, 5, "the window has ended")
         with pytest.raises(IdsRefused, match=r"its window has ended \d+ ms ago and was not extended"):
-            ids.next_id()
+            until_refused(ids)
         store.renewing = None
         wait_until(lambda: worker.ready, 5, "it is extended")
         assert LAYOUT.decode(ids.next_id()).worker == 0, "it was nobody else's meanwhile"
